@@ -1,0 +1,138 @@
+// What nodes say to each other. wire/ turns these into bytes and back and is the only place that validates bytes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/types.h"
+
+namespace hs {
+
+// ------------------------------------------------------------------------------------------- gossip (UDP, sealed)
+
+// News about one member. `meta` is present exactly when the state is kAlive (a node speaks of itself; others pass
+// its word on unchanged).
+struct MemberUpdate {
+  NodeId id;
+  BootId boot_id;
+  Incarnation incarnation;
+  MemberState state = MemberState::kAlive;
+  std::optional<MemberMeta> meta;
+  std::vector<NodeId> witnesses;  // who suspects (kSuspect) or was refused (kAgentDown); sorted, at most 8
+  friend bool operator==(const MemberUpdate&, const MemberUpdate&) = default;
+};
+
+struct Ping {
+  std::uint32_t sequence = 0;
+  NodeId target;  // who is meant: a box that took over the address answers nothing
+  friend bool operator==(const Ping&, const Ping&) = default;
+};
+// "Please ping `target` for me": answered by Ack when it answered, by Nack when it did not within the time given.
+struct PingRequest {
+  std::uint32_t sequence = 0;
+  NodeId target;
+  Endpoint address;
+  friend bool operator==(const PingRequest&, const PingRequest&) = default;
+};
+struct Ack {
+  std::uint32_t sequence = 0;
+  friend bool operator==(const Ack&, const Ack&) = default;
+};
+struct Nack {
+  std::uint32_t sequence = 0;
+  friend bool operator==(const Nack&, const Nack&) = default;
+};
+// News only.
+struct News {
+  friend bool operator==(const News&, const News&) = default;
+};
+// "I connected afresh to `target` and was refused." Two of these from different witnesses make agent-down.
+struct RefusalClaim {
+  NodeId target;
+  Incarnation incarnation;
+  friend bool operator==(const RefusalClaim&, const RefusalClaim&) = default;
+};
+// "The document with this stamp is durable here": to the node that took the write.
+struct DocumentAck {
+  Stamp stamp;
+  friend bool operator==(const DocumentAck&, const DocumentAck&) = default;
+};
+
+using GossipBody = std::variant<Ping, PingRequest, Ack, Nack, News, RefusalClaim, DocumentAck>;
+
+struct GossipMessage {
+  GossipBody body;
+  // Of the sender's whole state: a lasting difference starts anti-entropy. 0: not said.
+  std::uint64_t intent_digest = 0;
+  std::uint64_t observation_digest = 0;
+  WallMs wall_ms = 0;  // the sender's calendar clock when sending
+  std::vector<MemberUpdate> updates;
+  friend bool operator==(const GossipMessage&, const GossipMessage&) = default;
+};
+
+// ------------------------------------------------------------------------------------------- links (TCP, mutual TLS)
+
+// A full exchange of the member table.
+struct PushPull {
+  bool reply_wanted = false;
+  std::vector<MemberUpdate> members;
+  friend bool operator==(const PushPull&, const PushPull&) = default;
+};
+
+// Documents, new to the sender when `flood`: the receiver passes on what was new to it. `ack_to` is the node that
+// took the write and waits to hear from everyone who made it durable; zero when nobody waits.
+struct DocumentPush {
+  std::vector<Document> documents;
+  bool flood = false;
+  NodeId ack_to;
+  friend bool operator==(const DocumentPush&, const DocumentPush&) = default;
+};
+
+// Anti-entropy of intent: "this is what I hold". The answer is a DocumentPush of what is newer or missing, and,
+// where the receiver lacks something, an offer of its own with reply_wanted false.
+struct DocumentOffer {
+  bool reply_wanted = false;
+  Stamp floor;  // tombstones below it are forgotten
+  std::vector<std::pair<std::string, Stamp>> held;  // sorted by key
+  friend bool operator==(const DocumentOffer&, const DocumentOffer&) = default;
+};
+
+enum class RecordKind : std::uint8_t { kNodeReport = 0, kPlanSlice = 1, kRegionReport = 2, kEvent = 3 };
+
+struct RecordKey {
+  RecordKind kind = RecordKind::kNodeReport;
+  NodeId owner;           // only the owner writes it
+  std::uint64_t sub = 0;  // kPlanSlice: node prefix; kRegionReport: region; kEvent: number
+  friend auto operator<=>(const RecordKey&, const RecordKey&) = default;
+};
+struct RecordVersion {
+  std::uint32_t boot = 0;  // the owner's boot counter
+  std::uint64_t sequence = 0;
+  friend auto operator<=>(const RecordVersion&, const RecordVersion&) = default;
+};
+using RecordBody = std::variant<NodeReport, PlanSlice, RegionReport, Event>;  // in the order of RecordKind
+
+// One piece of observation, owned by the node that made it. Greatest version wins. Bodies are shared, never changed.
+struct Record {
+  RecordKey key;
+  RecordVersion version;
+  std::shared_ptr<const RecordBody> body;  // never null
+};
+
+struct RecordPush {
+  std::vector<Record> records;
+  bool flood = false;  // the receiver passes on what was new to it
+};
+struct RecordOffer {
+  bool reply_wanted = false;
+  std::vector<std::pair<RecordKey, RecordVersion>> held;  // sorted by key
+  friend bool operator==(const RecordOffer&, const RecordOffer&) = default;
+};
+
+using LinkMessage = std::variant<PushPull, DocumentPush, DocumentOffer, RecordPush, RecordOffer>;
+
+}  // namespace hs

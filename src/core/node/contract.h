@@ -1,0 +1,239 @@
+// The contract between a Node and the world that runs it (runtime/ on a real box, sim/ in virtual time).
+//
+//   outputs = node.Step(now, input);   // for every input, in the order they happened
+//   deadline = node.NextDeadline();    // call Step(now, Tick{}) at or soon after it
+//
+// The caller's duties:
+//  1. `now.mono` never runs backwards. `now.wall_ms` may do anything.
+//  2. Outputs are carried out in order. A failure to carry one out is an input where the output has an answer,
+//     and otherwise silence: the core expects loss everywhere.
+//  3. Persist{id}: make the documents durable, then hand in Persisted{id}, or PersistFailed{id} if that cannot be.
+//     Nothing that depends on durability leaves the node before. Ids may be answered in any order.
+//  4. Messages are handed in only from senders whose identity was proven (a sealed datagram or mutual TLS), decoded
+//     and validated by wire/. A message to oneself is never handed in.
+//  5. SendLink opens a link to the peer if none is open; LinkDown tells how it ended. Order within one link is kept.
+//     HoldLinks names the links to keep open all the time; they are opened again when they break, with back-off,
+//     until the next HoldLinks leaves them out.
+//  6. TryConnect is answered by exactly one ConnectOutcome, within the timeout given.
+//  7. Processes belong to replicas, not to the agent: at a start the caller finds what still runs and hands it over in
+//     BootState, before anything else. StartReplica is answered by ReplicaStarted or ReplicaStartFailed; every end of a
+//     started process by ReplicaExited.
+//  8. ApplyDoor is the whole table each time; the caller works out the difference.
+//  9. A boot counter greater than all earlier ones is on disk before the Node is made.
+// 10. Reply{request} answers exactly one Client* input with that request id, some time later.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/result.h"
+#include "core/messages.h"
+#include "core/types.h"
+
+namespace hs {
+
+// ------------------------------------------------------------------------------------------------------ inputs
+
+// The deadline has come, or nothing else happened for a while.
+struct Tick {};
+
+struct DatagramReceived {
+  NodeId from;
+  Endpoint address;  // where it came from: NAT and changed addresses show here
+  GossipMessage message;
+};
+
+enum class LinkEnd : std::uint8_t {
+  kClosed,   // the peer said it would close, or we closed it
+  kReset,    // reset or end of file without a word: the peer's process is gone, or its kernel gave up
+  kRefused,  // the port was refused
+  kTimeout,  // no answer
+  kDenied,   // the handshake failed: another cluster, no valid certificate
+};
+
+struct LinkUp {
+  NodeId peer;
+};
+struct LinkDown {
+  NodeId peer;
+  LinkEnd end = LinkEnd::kClosed;
+};
+struct LinkReceived {
+  NodeId from;
+  LinkMessage message;
+};
+
+enum class ConnectResult : std::uint8_t { kAccepted, kRefused, kTimeout };
+struct ConnectOutcome {
+  std::uint64_t attempt = 0;
+  ConnectResult result = ConnectResult::kTimeout;
+};
+
+struct Persisted {
+  PersistId id;
+};
+struct PersistFailed {
+  PersistId id;
+  std::string reason;
+};
+
+// A wish of a person or a joining node. Answered by Reply with the same id.
+struct ClientWrite {
+  RequestId request;
+  std::vector<std::pair<std::string, DocumentBody>> documents;  // key and new body; monostate deletes
+};
+
+struct ReplicaStarted {
+  ReplicaId id;
+  std::uint32_t pid = 0;
+  Endpoint address;
+};
+struct ReplicaStartFailed {
+  ReplicaId id;
+  std::string reason;
+};
+struct ReplicaExited {
+  ReplicaId id;
+  int exit_code = 0;    // when it ended by itself
+  int term_signal = 0;  // when it was killed: the signal's number; otherwise 0
+};
+struct ProbeResult {
+  ReplicaId id;
+  std::uint64_t probe = 0;
+  bool healthy = false;
+  std::string detail;  // why not, in words
+  Endpoint address;    // where it answered, when that differs from what was asked (an app on loopback only)
+};
+
+struct BundleReady {
+  Digest digest;
+};
+struct BundleFailed {
+  Digest digest;
+  std::string reason;
+};
+
+// HAProxy's state changed. Empty error: it serves the last table.
+struct DoorStatus {
+  std::string error;
+};
+
+// Address, door or labels of this node changed, or were learned after the start.
+struct LocalMetaChanged {
+  MemberMeta meta;  // roles are ignored: the node decides those
+};
+
+// The node should go: say goodbye, then output Gone.
+struct LeaveRequested {};
+
+using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
+                           PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
+                           BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LeaveRequested>;
+
+// ------------------------------------------------------------------------------------------------------ outputs
+
+struct SendDatagram {
+  NodeId to;
+  Endpoint address;
+  GossipMessage message;
+};
+struct SendLink {
+  NodeId to;
+  Endpoint address;
+  LinkMessage message;
+};
+struct HoldLinks {
+  std::vector<std::pair<NodeId, Endpoint>> peers;  // sorted by id; the whole set
+};
+// Open a plain TCP connection and close it again.
+struct TryConnect {
+  std::uint64_t attempt = 0;
+  Endpoint address;
+  Duration timeout = 500ms;
+};
+struct Persist {
+  PersistId id;
+  std::vector<Document> documents;
+};
+
+struct StartReplica {
+  ReplicaId id;
+  ServiceSpec spec;
+  std::uint32_t restarts = 0;  // written beside it, so that a later agent knows
+};
+// To the replica's process group.
+struct SignalReplica {
+  ReplicaId id;
+  std::string signal;  // SIGTERM, ...
+};
+// SIGKILL to the whole tree of processes.
+struct KillReplica {
+  ReplicaId id;
+};
+// It has ended and will not be started again: remove its directory, keep its output for a while.
+struct ForgetReplica {
+  ReplicaId id;
+};
+struct ProbeReplica {
+  ReplicaId id;
+  std::uint64_t probe = 0;
+  HealthCheck check;
+  Endpoint address;
+};
+
+struct FetchBundle {
+  Digest digest;
+  std::vector<std::pair<NodeId, Endpoint>> holders;  // try in this order
+};
+struct ApplyDoor {
+  DoorTable table;
+};
+
+struct Reply {
+  RequestId request;
+  Result<Stamp> result;  // the greatest stamp written
+};
+// A decision made or seen here. It is also spread; this output is for the box's own log.
+struct EmitEvent {
+  Event event;
+};
+// Everyone was told; the process may end.
+struct Gone {};
+
+using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, Persist, StartReplica, SignalReplica, KillReplica,
+                            ForgetReplica, ProbeReplica, FetchBundle, ApplyDoor, Reply, EmitEvent, Gone>;
+using Outputs = std::vector<Output>;
+
+// ------------------------------------------------------------------------------------------------------ boot
+
+// A replica found at the start of the agent.
+struct AdoptedReplica {
+  ReplicaId id;
+  ServiceSpec spec;
+  Endpoint address;
+  std::uint32_t pid = 0;
+  std::uint32_t restarts = 0;
+  bool alive = false;  // false: it ended while no agent was there
+  int exit_code = 0;
+  int term_signal = 0;
+  WallMs started_ms = 0;
+};
+
+// What was on this box's disk and in its process table.
+struct BootState {
+  ClusterId cluster;
+  NodeId node;
+  BootId boot_id;                 // random
+  std::uint32_t boot_counter = 0;  // this start's, already on disk
+  MemberMeta meta;
+  std::vector<Document> documents;
+  std::vector<AdoptedReplica> replicas;
+  std::vector<Digest> bundles;
+  // Where others were last seen, and join hints (with a zero id).
+  std::vector<std::pair<NodeId, Endpoint>> peers;
+  std::uint64_t seed = 0;  // of the node's generator
+};
+
+}  // namespace hs

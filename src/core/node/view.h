@@ -1,0 +1,42 @@
+// What a node knows, laid out for those who only read: the API, the simulator's checkers, tests.
+// A copy at one instant; bodies are shared with the node and never change.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/messages.h"
+#include "core/types.h"
+
+namespace hs {
+
+// Steady: the controller is known, its plan is acknowledged by all alive, intent digests agree, and nothing is
+// starting or draining. What cannot be placed is listed as short, which is steady too.
+struct SteadyState {
+  bool steady = false;
+  Time since{};                      // of the present answer
+  std::vector<std::string> pending;  // why not, in words; empty when steady
+  std::vector<Shortage> shortages;
+};
+
+struct NodeView {
+  Time now;
+  ClusterId cluster;
+  NodeId self;
+  NodeId controller;  // as this node's own view elects; zero when unknown
+  Term term = 0;
+  std::vector<Member> members;  // sorted by id; includes self
+  std::vector<Document> documents;            // sorted by key; includes tombstones
+  std::vector<Document> conflicts;            // losers of conflicts, newest first
+  std::vector<DesiredService> services;       // sorted by name
+  std::map<NodeId, std::shared_ptr<const RecordBody>> reports;   // NodeReport by owner
+  std::map<NodeId, std::shared_ptr<const RecordBody>> slices;    // PlanSlice in force, by node
+  std::vector<std::shared_ptr<const RecordBody>> events;         // Event, oldest first
+  DoorTable door;
+  SteadyState steady;
+  std::uint64_t intent_digest = 0;
+};
+
+}  // namespace hs
