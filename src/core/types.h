@@ -325,6 +325,7 @@ struct DoorServer {
   std::string name;  // stable: the replica's or the node's id
   Endpoint address;
   bool tls = false;          // true for another node's inbound listener
+  std::uint16_t tcp_port = 0;  // with tls: that node's inbound_tcp (address.port is its inbound_http); 0 when none
   std::uint32_t weight = 1;  // replicas behind it
   ServerState state = ServerState::kReady;
   friend bool operator==(const DoorServer&, const DoorServer&) = default;
