@@ -206,6 +206,7 @@ struct Document {
   std::string key;
   Stamp stamp;
   DocumentBody body;
+  Stamp seen;  // of the document its writer knew under this key; zero: none. One between `seen` and `stamp` lost unread
   bool IsTombstone() const { return std::holds_alternative<std::monostate>(body); }
   friend bool operator==(const Document&, const Document&) = default;
 };
