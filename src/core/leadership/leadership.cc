@@ -111,8 +111,8 @@ NodeId Leadership::ChooseController(const LeadershipInput& input, const Pool& po
 }
 
 NodeId Leadership::ChooseStandby(const LeadershipInput& input, const Pool& pool, NodeId controller) const {
-  if (!controller)
-    return view_.standby;  // a hand-over is under way; the mate keeps its place until it is done
+  // A hand-over is under way: the mate keeps its place until it is done.
+  if (!controller) return pool.Leads(view_.standby) ? view_.standby : NodeId{};
   NodeId standby, claimant;
   for (const NodeId id : pool.leaders) {
     if (id == controller) continue;

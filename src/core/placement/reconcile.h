@@ -1,0 +1,91 @@
+// The controller's decision: given what is asked for and what is seen, what should each box run?
+//
+// Intuition: a stage manager with a cast list and a view of the stage. Whoever is on stage and on the list
+// stays where they are; an empty place is filled at once; nobody is sent off before the one who takes over
+// stands there. It keeps no memory between calls: everything follows from the arguments, so the next
+// controller goes on where this one died.
+//
+// Invariants (Plans in the design):
+//  1. Absence stops nothing: everything known to run on a box that is not lost is in that box's list.
+//  2. Every stop names a keeper: a healthy replica of the same service that stays, or itself where nothing
+//  has to
+//     take over (scaled down, service removed).
+//  3. Stops leave at least as many healthy replicas as asked for (replicas that have long been failing are
+//  not
+//     waited for when a box is drained).
+//  4. A redeploy starts at most one replica of the new version at a time, and no more once one has failed.
+//  5. The same input gives the same output, and an output carried out gives itself: a steady cluster is left
+//  alone.
+//
+// It does not rebalance: a new box gets new replicas only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/tunables.h"
+#include "core/types.h"
+
+namespace hs {
+
+// What a replica on a box without an agent says about itself by its port.
+enum class WorkVerdict : std::uint8_t { kUnknown = 0, kAnswering = 1, kRefused = 2 };
+
+struct ObservedReport {
+  const NodeReport* report = nullptr;  // never null
+  std::uint32_t boot = 0;              // of the agent's life that made it
+};
+
+// Since when each replica has been seen without being healthy; kept by HealthWatch.
+using UnhealthySince = std::map<ReplicaId, Time>;
+
+struct ReconcileInput {
+  Time now;
+  Time started_at;  // of this node
+  const Tunables& tunables;
+  const std::map<NodeId, Member>& members;
+  const std::set<NodeId>& drained;
+  const std::vector<DesiredService>& services;   // unique names
+  const std::map<SpecHash, ServiceSpec>& specs;  // of every revision still known
+  const std::map<NodeId, ObservedReport>& reports;
+  // The newest slice known for each box, from whichever controller.
+  const std::map<NodeId, const PlanSlice*>& previous;
+  const std::map<ReplicaId, WorkVerdict>& evidence;  // of replicas on agent-down boxes
+  const UnhealthySince& unhealthy_since;
+  // This node's documents have been compared with the others'. Until then nothing is stopped or redeployed,
+  // since what looks removed may only not have arrived.
+  bool intent_known = true;
+};
+
+// A redeploy that failed: stays so until the replica gets healthy or another revision comes.
+struct StoppedRollout {
+  std::string service;
+  SpecHash spec;
+  ReplicaId failed;
+  std::string cause;
+  friend bool operator==(const StoppedRollout&, const StoppedRollout&) = default;
+};
+
+struct Decision {
+  std::string kind;     // plan.start, plan.stop, plan.keep
+  std::string subject;  // the replica's name
+  std::string cause;
+  friend bool operator==(const Decision&, const Decision&) = default;
+};
+
+struct PlanDraft {
+  std::map<NodeId, std::vector<Assignment>> nodes;  // every box that is not lost; sorted by replica
+  std::vector<Shortage> shortages;                  // sorted by service
+  std::vector<std::string> pending;                 // what is on its way to the steady state
+  std::vector<StoppedRollout> stopped_rollouts;
+  std::vector<Decision> decisions;  // what differs from `previous`
+};
+
+// `prng` draws the ids of new replicas; nothing is drawn when nothing starts.
+PlanDraft Reconcile(const ReconcileInput& input, Prng& prng);
+
+}  // namespace hs
