@@ -22,7 +22,8 @@ struct MemberUpdate {
   Incarnation incarnation;
   MemberState state = MemberState::kAlive;
   std::optional<MemberMeta> meta;
-  std::vector<NodeId> witnesses;  // who suspects (kSuspect) or was refused (kAgentDown); sorted, at most 8
+  // Who suspects (kSuspect, kUnreachable) or was refused (kAgentDown, kDead); sorted, at most 8.
+  std::vector<NodeId> witnesses;
   friend bool operator==(const MemberUpdate&, const MemberUpdate&) = default;
 };
 
@@ -69,6 +70,8 @@ struct GossipMessage {
   // Of the sender's whole state: a lasting difference starts anti-entropy. 0: not said.
   std::uint64_t intent_digest = 0;
   std::uint64_t observation_digest = 0;
+  // Of the members the sender counts as present; a lasting difference starts a PushPull. 0: not said.
+  std::uint32_t members_digest = 0;
   WallMs wall_ms = 0;  // the sender's calendar clock when sending
   std::vector<MemberUpdate> updates;
   friend bool operator==(const GossipMessage&, const GossipMessage&) = default;
