@@ -1,0 +1,216 @@
+#include <type_traits>
+
+#include "wire/convert.h"
+#include "wire/names.h"
+
+namespace hs::wire {
+
+// Not in an unnamed namespace: UnpackList finds these by their argument Check.
+static void Pack(const PlanStamp& in, pb::PlanStamp& out) {
+  out.set_term(in.term);
+  out.set_controller(BytesOf(in.controller));
+  out.set_sequence(in.sequence);
+}
+
+static void Unpack(const pb::PlanStamp& in, PlanStamp& out, Check& check) {
+  out.term = in.term();
+  check.TakeId(in.controller(), out.controller, "controller", Check::Zero::kAllowed);
+  out.sequence = in.sequence();
+}
+
+static void UnpackPlanStamp(const pb::PlanStamp& in, PlanStamp& out, std::string_view field, Check& check) {
+  Check::Scope scope(check, field);
+  Unpack(in, out, check);
+}
+
+static void Pack(const ReplicaStatus& in, pb::ReplicaStatus& out) {
+  out.set_id(in.id.value);
+  out.set_service(in.service);
+  out.set_spec(in.spec.value);
+  out.set_state(static_cast<std::uint32_t>(in.state));
+  out.set_health(static_cast<std::uint32_t>(in.health));
+  if (in.address != Endpoint{}) wire::Pack(in.address, *out.mutable_address());
+  out.set_pid(in.pid);
+  out.set_restarts(in.restarts);
+  out.set_since_ms(in.since_ms);
+  out.set_last_error(CleanText(in.last_error, kWordsMax));
+}
+
+static void Unpack(const pb::ReplicaStatus& in, ReplicaStatus& out, Check& check) {
+  out.id = ReplicaId{in.id()};
+  check.Need(in.id() != 0, "id", "is zero");
+  check.TakeServiceName(in.service(), out.service, "service");
+  out.spec = SpecHash{in.spec()};
+  check.TakeNumber(in.state(), static_cast<std::uint64_t>(ReplicaState::kStopping), out.state, "state");
+  check.TakeNumber(in.health(), static_cast<std::uint64_t>(Health::kUnhealthy), out.health, "health");
+  if (in.has_address()) {
+    Check::Scope scope(check, "address");
+    wire::Unpack(in.address(), out.address, check);
+  }
+  out.pid = in.pid();
+  out.restarts = in.restarts();
+  check.TakeWall(in.since_ms(), out.since_ms, "since_ms");
+  check.TakeText(in.last_error(), kWordsMax, out.last_error, "last_error");
+}
+
+static void Pack(const Assignment& in, pb::Assignment& out) {
+  out.set_replica(in.replica.value);
+  out.set_service(in.service);
+  out.set_spec(in.spec.value);
+  out.set_stop_keeper(in.stop_keeper.value);
+  out.set_cause(CleanText(in.cause, kWordsMax));
+}
+
+static void Unpack(const pb::Assignment& in, Assignment& out, Check& check) {
+  check.Need(in.replica() != 0, "replica", "is zero");
+  out.replica = ReplicaId{in.replica()};
+  check.TakeServiceName(in.service(), out.service, "service");
+  out.spec = SpecHash{in.spec()};
+  out.stop_keeper = ReplicaId{in.stop_keeper()};
+  check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
+}
+
+static void Pack(const PlanSlice& in, pb::PlanSlice& out) {
+  out.set_region(in.region);
+  Pack(in.stamp, *out.mutable_stamp());
+  out.set_members_digest(in.members_digest);
+  out.set_node(BytesOf(in.node));
+  for (const Assignment& assignment : in.assignments) Pack(assignment, *out.add_assignments());
+}
+
+static void Unpack(const pb::PlanSlice& in, PlanSlice& out, Check& check) {
+  out.region = in.region();
+  UnpackPlanStamp(in.stamp(), out.stamp, "stamp", check);
+  out.members_digest = in.members_digest();
+  check.TakeId(in.node(), out.node, "node");
+  UnpackList(in.assignments(), out.assignments, kReplicasMax, "assignments", check);
+  NeedAscending(out.assignments, "assignments", check, [](const Assignment& entry) { return entry.replica; });
+}
+
+static void Pack(const RegionReport& in, pb::RegionReport& out) {
+  out.set_region(in.region);
+  Pack(in.stamp, *out.mutable_stamp());
+  for (const Shortage& shortage : in.shortages) {
+    auto& packed = *out.add_shortages();
+    packed.set_service(shortage.service);
+    packed.set_missing(shortage.missing);
+    packed.set_reason(CleanText(shortage.reason, kWordsMax));
+  }
+  for (const auto& sentence : in.pending) out.add_pending(CleanText(sentence, kWordsMax));
+}
+
+static void Unpack(const pb::Shortage& in, Shortage& out, Check& check) {
+  check.TakeServiceName(in.service(), out.service, "service");
+  out.missing = in.missing();
+  check.TakeText(in.reason(), kWordsMax, out.reason, "reason");
+}
+
+static void Unpack(const pb::RegionReport& in, RegionReport& out, Check& check) {
+  out.region = in.region();
+  UnpackPlanStamp(in.stamp(), out.stamp, "stamp", check);
+  UnpackList(in.shortages(), out.shortages, kReplicasMax, "shortages", check);
+  if (!check.TakeCount(in.pending_size(), kReplicasMax, "pending")) return;
+  for (const auto& sentence : in.pending())
+    check.TakeText(sentence, kWordsMax, out.pending.emplace_back(), "pending");
+}
+
+static void Pack(const Event& in, pb::Event& out) {
+  out.set_at_ms(in.at_ms);
+  out.set_node(BytesOf(in.node));
+  out.set_kind(in.kind);
+  out.set_subject(CleanText(in.subject, kWordsMax));
+  out.set_cause(CleanText(in.cause, kWordsMax));
+}
+
+static void Unpack(const pb::Event& in, Event& out, Check& check) {
+  check.TakeWall(in.at_ms(), out.at_ms, "at_ms");
+  check.TakeId(in.node(), out.node, "node", Check::Zero::kAllowed);
+  check.Need(IsWord(in.kind(), ".-_", 64), "kind", "not letters, digits and .-_");
+  out.kind = in.kind();
+  check.TakeText(in.subject(), kWordsMax, out.subject, "subject");
+  check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
+}
+
+void Pack(const NodeReport& in, pb::NodeReport& out) {
+  for (const ReplicaStatus& replica : in.replicas) Pack(replica, *out.add_replicas());
+  Pack(in.plan, *out.mutable_plan());
+  for (const Digest& bundle : in.bundles) out.add_bundles(BytesOf(bundle));
+  out.set_door_error(CleanText(in.door_error, kWordsMax));
+}
+
+void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
+  UnpackList(in.replicas(), out.replicas, kReplicasMax, "replicas", check);
+  NeedAscending(out.replicas, "replicas", check, [](const ReplicaStatus& replica) { return replica.id; });
+  UnpackPlanStamp(in.plan(), out.plan, "plan", check);
+  if (!check.TakeCount(in.bundles_size(), kReplicasMax, "bundles")) return;
+  for (const auto& bundle : in.bundles()) check.TakeId(bundle, out.bundles.emplace_back(), "bundles");
+  NeedAscending(out.bundles, "bundles", check, [](const Digest& digest) { return digest; });
+  check.TakeText(in.door_error(), kWordsMax, out.door_error, "door_error");
+}
+
+void Pack(const RecordKey& in, pb::RecordKey& out) {
+  out.set_kind(static_cast<std::uint32_t>(in.kind));
+  out.set_owner(BytesOf(in.owner));
+  out.set_sub(in.sub);
+}
+
+void Unpack(const pb::RecordKey& in, RecordKey& out, Check& check) {
+  check.TakeNumber(in.kind(), static_cast<std::uint64_t>(RecordKind::kEvent), out.kind, "kind");
+  check.TakeId(in.owner(), out.owner, "owner");
+  out.sub = in.sub();
+}
+
+void Pack(const RecordVersion& in, pb::RecordVersion& out) {
+  out.set_boot(in.boot);
+  out.set_sequence(in.sequence);
+}
+
+void Unpack(const pb::RecordVersion& in, RecordVersion& out, Check&) { out = {in.boot(), in.sequence()}; }
+
+void Pack(const Record& in, pb::Record& out) {
+  Pack(in.key, *out.mutable_key());
+  Pack(in.version, *out.mutable_version());
+  std::visit(
+      [&out](const auto& body) {
+        using Body = std::decay_t<decltype(body)>;
+        if constexpr (std::is_same_v<Body, NodeReport>) Pack(body, *out.mutable_node_report());
+        if constexpr (std::is_same_v<Body, PlanSlice>) Pack(body, *out.mutable_plan_slice());
+        if constexpr (std::is_same_v<Body, RegionReport>) Pack(body, *out.mutable_region_report());
+        if constexpr (std::is_same_v<Body, Event>) Pack(body, *out.mutable_event());
+      },
+      *in.body);
+}
+
+void Unpack(const pb::Record& in, Record& out, Check& check) {
+  {
+    Check::Scope scope(check, "key");
+    Unpack(in.key(), out.key, check);
+  }
+  Unpack(in.version(), out.version, check);
+  const auto into = [&](const auto& from, auto body, std::string_view field) {
+    Check::Scope scope(check, field);
+    Unpack(from, body, check);
+    out.body = std::make_shared<const RecordBody>(std::move(body));
+  };
+  switch (in.body_case()) {
+    case pb::Record::kNodeReport:
+      into(in.node_report(), NodeReport{}, "node_report");
+      break;
+    case pb::Record::kPlanSlice:
+      into(in.plan_slice(), PlanSlice{}, "plan_slice");
+      break;
+    case pb::Record::kRegionReport:
+      into(in.region_report(), RegionReport{}, "region_report");
+      break;
+    case pb::Record::kEvent:
+      into(in.event(), Event{}, "event");
+      break;
+    case pb::Record::BODY_NOT_SET:
+      check.Fail("body", "absent, or of a kind this release does not know");
+      return;
+  }
+  check.Need(out.body->index() == static_cast<std::size_t>(out.key.kind), "key.kind",
+             "does not fit the body");
+}
+
+}  // namespace hs::wire
