@@ -1,0 +1,325 @@
+#include "runtime/haproxy/config.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <sstream>
+
+#include "runtime/haproxy/commands.h"
+
+namespace hs {
+
+namespace {
+
+constexpr std::size_t kNameMax = 200;  // an ALPN name has at most 255 bytes
+constexpr std::string_view kServerLine = "  server ";
+constexpr std::string_view kBindLine = "  bind ";
+
+bool IsSafeRoute(const std::string& text) {
+  return text.size() <= 1024 &&
+         std::ranges::all_of(text, [](unsigned char c) { return c > ' ' && c < 127 && c != '#'; });
+}
+
+std::vector<const DoorService*> Usable(const DoorTable& table) {
+  std::vector<const DoorService*> usable;
+  for (const DoorService& service : table.services) {
+    if (IsSafeName(service.name)) usable.push_back(&service);
+  }
+  return usable;
+}
+
+bool HasTcp(const DoorService& service) {
+  return std::ranges::any_of(service.ports, [](const PublishedPort& port) { return !port.http; });
+}
+
+std::string BindText(const Endpoint& endpoint) {
+  return endpoint.ip.IsV4() ? fmt::format("ipv4@{}", endpoint.ToString())
+                            : fmt::format("ipv6@{}", endpoint.ToString());
+}
+
+std::string Milliseconds(std::int64_t ms) { return fmt::format("{}ms", ms); }
+
+void RenderGlobal(std::string& out, const DoorConfig& config) {
+  out += fmt::format(R"(global
+  nbthread {}
+  maxconn {}
+  hard-stop-after {}
+  ssl-default-bind-options ssl-min-ver TLSv1.3
+  ssl-default-server-options ssl-min-ver TLSv1.3
+  tune.ssl.cachesize 1000
+
+defaults
+  mode http
+  timeout connect {}
+  timeout client 5m
+  timeout server 5m
+  timeout queue 5s
+  timeout tunnel 24h
+  timeout http-request 30s
+  timeout http-keep-alive 60s
+  timeout client-fin 30s
+  option redispatch 1
+  option splice-auto
+  option http-ignore-probes
+  retries 3
+  http-error status 503 content-type "text/plain" string "no replica can answer now: try again\n" hdr Retry-After 1
+
+)",
+                     config.threads, config.connections_max, Milliseconds(ToMs(config.old_worker_max)),
+                     Milliseconds(ToMs(config.connect_timeout)));
+}
+
+void RenderDoor(std::string& out, const DoorConfig& config) {
+  const std::string routes = EscapeWord(RoutesPath(config));
+  out += fmt::format(R"(frontend door
+  bind {}
+  option forwardfor
+  http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
+  http-request set-var(txn.path) path
+  http-request set-var(txn.key) req.hdr(host),host_only,lower,concat(,txn.path,/)
+  http-request set-var(txn.service) var(txn.key),map_beg({})
+  http-request set-var(txn.key) str(*),concat(,txn.path,/) unless {{ var(txn.service) -m found }}
+  http-request set-var(txn.service) var(txn.key),map_beg({}) unless {{ var(txn.service) -m found }}
+  http-request return status 404 content-type "text/plain" string "no service is reached by this host and path\n" unless {{ var(txn.service) -m found }}
+  use_backend b_%[var(txn.service)]
+
+)",
+                     BindText(config.door), routes, routes);
+}
+
+void RenderPort(std::string& out, const DoorService& service, const PublishedPort& port,
+                const Endpoint& endpoint) {
+  out += fmt::format("frontend p_{}\n  bind {}\n", port.port, BindText(endpoint));
+  if (port.http) {
+    out += fmt::format(
+        "  option forwardfor\n"
+        "  http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}\n"
+        "  default_backend b_{}\n\n",
+        service.name);
+  } else {
+    out += fmt::format("  mode tcp\n  default_backend t_{}\n\n", service.name);
+  }
+}
+
+// The list of services that the inbound listener lets a door ask for.
+std::string AlpnList(const std::vector<const DoorService*>& services, bool tcp) {
+  std::string list;
+  for (const DoorService* service : services) {
+    if (tcp && !HasTcp(*service)) continue;
+    if (!list.empty()) list += ',';
+    list += service->name;
+  }
+  return list;
+}
+
+void RenderInbound(std::string& out, const std::vector<const DoorService*>& services,
+                   const DoorConfig& config, std::uint16_t port, bool tcp) {
+  const std::string alpn = AlpnList(services, tcp);
+  if (alpn.empty() || port == 0) return;
+  out += fmt::format("frontend {}\n  bind {} ssl crt {} ca-file {} verify required alpn {}{}\n",
+                     tcp ? "inbound_tcp" : "inbound", BindText({config.inbound_ip, port}),
+                     EscapeWord(config.certificate_pem), EscapeWord(config.ca_pem), alpn,
+                     tcp ? "" : " proto h1");
+  if (tcp) {
+    out +=
+        "  mode tcp\n  tcp-request content reject unless { ssl_fc_alpn -m found }\n  use_backend "
+        "int_%[ssl_fc_alpn]\n\n";
+  } else {
+    // Without a service both floors agree on, the request was meant for a service this node does not know
+    // (yet).
+    out += fmt::format(
+        "  http-request return status 503 errorfile {} unless {{ ssl_fc_alpn -m found }}\n"
+        "  use_backend in_%[ssl_fc_alpn]\n\n",
+        EscapeWord(RefusalPath(config)));
+  }
+}
+
+void RenderServers(std::string& out, const Backends& backends, const std::string& backend,
+                   const DoorConfig& config) {
+  const auto found = backends.find(backend);
+  if (found == backends.end()) return;
+  for (const auto& [name, server] : found->second) {
+    if (server.state != ServerState::kReady) continue;
+    out += fmt::format("{}{} {}\n", kServerLine, name, ServerWords(backend, server, config));
+  }
+}
+
+void RenderBackends(std::string& out, const DoorService& service, const Backends& backends,
+                    const DoorConfig& config) {
+  const std::string& name = service.name;
+  out += fmt::format(R"(backend b_{}
+  balance leastconn
+  retry-on conn-failure empty-response junk-response 425
+  http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
+  http-response set-status 503 reason "Service Unavailable" if {{ status 425 }} {{ res.hdr(X-Homeostat-Refused) -m found }}
+  http-response del-header X-Homeostat-Refused
+)",
+                     name);
+  RenderServers(out, backends, "b_" + name, config);
+  out += fmt::format(R"(
+backend in_{}
+  balance leastconn
+  retry-on conn-failure empty-response junk-response
+  http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
+  errorfile 502 {}
+  errorfile 503 {}
+)",
+                     name, EscapeWord(RefusalPath(config)), EscapeWord(RefusalPath(config)));
+  RenderServers(out, backends, "in_" + name, config);
+  out += '\n';
+  if (!HasTcp(service)) return;
+  for (const char* prefix : {"t_", "int_"}) {
+    out += fmt::format("backend {}{}\n  mode tcp\n  balance leastconn\n", prefix, name);
+    RenderServers(out, backends, prefix + name, config);
+    out += '\n';
+  }
+}
+
+}  // namespace
+
+std::string ConfigPath(const DoorConfig& config) { return config.dir + "/haproxy.cfg"; }
+std::string RoutesPath(const DoorConfig& config) { return config.dir + "/routes.map"; }
+std::string RefusalPath(const DoorConfig& config) { return config.dir + "/refused.http"; }
+std::string MasterSocketPath(const DoorConfig& config) { return config.dir + "/haproxy.sock"; }
+std::string PidPath(const DoorConfig& config) { return config.dir + "/haproxy.pid"; }
+
+bool IsSafeName(const std::string& name) {
+  return !name.empty() && name.size() <= kNameMax && std::ranges::all_of(name, [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '_' || c == '-';
+  });
+}
+
+std::string EscapeWord(const std::string& word) {
+  std::string out;
+  for (const char c : word) {
+    if (c == ' ' || c == '\\' || c == '"' || c == '\'' || c == '#' || c == ';') out += '\\';
+    if (static_cast<unsigned char>(c) >= ' ') out += c;
+  }
+  return out;
+}
+
+std::string RenderRefusal() {
+  const std::string body = "no replica of this service can answer here now: try again\n";
+  return fmt::format(
+      "HTTP/1.1 425 Too Early\r\nContent-Length: {}\r\nContent-Type: text/plain\r\nRetry-After: 1\r\n"
+      "X-Homeostat-Refused: 1\r\n\r\n{}",
+      body.size(), body);
+}
+
+std::string RenderConfig(const DoorTable& table, const DoorConfig& config, const DoorPorts& ports,
+                         const std::set<Endpoint>& taken) {
+  std::string out;
+  const std::vector<const DoorService*> services = Usable(table);
+  const Backends backends = BackendsOf(table);
+  RenderGlobal(out, config);
+  std::set<Endpoint> bound = taken;
+  if (config.door && bound.insert(config.door).second) RenderDoor(out, config);
+  for (const DoorService* service : services) {
+    for (const PublishedPort& port : service->ports) {
+      const Endpoint endpoint{config.door.ip, port.port};
+      if (config.door && port.port != 0 && bound.insert(endpoint).second)
+        RenderPort(out, *service, port, endpoint);
+    }
+  }
+  RenderInbound(out, services, config, ports.http, false);
+  RenderInbound(out, services, config, ports.tcp, true);
+  for (const DoorService* service : services) RenderBackends(out, *service, backends, config);
+  return out;
+}
+
+std::string ShapeOf(const std::string& rendered) {
+  std::string shape;
+  std::istringstream lines(rendered);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(kServerLine)) shape += line + '\n';
+  }
+  return shape;
+}
+
+std::set<Endpoint> BindsOf(const std::string& rendered) {
+  std::set<Endpoint> binds;
+  std::istringstream lines(rendered);
+  for (std::string line; std::getline(lines, line);) {
+    if (!line.starts_with(kBindLine)) continue;
+    std::string text = line.substr(line.find('@') + 1);
+    text = text.substr(0, text.find(' '));
+    if (const Result<Endpoint> endpoint = Endpoint::Parse(text)) binds.insert(*endpoint);
+  }
+  return binds;
+}
+
+std::set<std::string> BackendNamesOf(const std::string& rendered) {
+  constexpr std::string_view kBackendLine = "backend ";
+  std::set<std::string> names;
+  std::istringstream lines(rendered);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.starts_with(kBackendLine)) names.insert(line.substr(kBackendLine.size()));
+  }
+  return names;
+}
+
+std::vector<DoorBind> DoorBinds(const DoorTable& table, const DoorConfig& config) {
+  std::vector<DoorBind> binds;
+  if (!config.door) return binds;
+  binds.push_back({config.door, "the door"});
+  for (const DoorService* service : Usable(table)) {
+    for (const PublishedPort& port : service->ports) {
+      if (port.port != 0) binds.push_back({{config.door.ip, port.port}, "service " + service->name});
+    }
+  }
+  return binds;
+}
+
+Routes RoutesOf(const DoorTable& table) {
+  Routes routes;
+  for (const DoorService* service : Usable(table)) {
+    routes.emplace(service->name + ".internal/", service->name);
+    if (!service->http || !IsSafeRoute(service->http->host) || !IsSafeRoute(service->http->path)) continue;
+    std::string host = service->http->host.empty() ? "*" : service->http->host;
+    std::ranges::transform(host, host.begin(),
+                           [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; });
+    std::string path = service->http->path;
+    while (path.ends_with('/')) path.pop_back();
+    if (!path.empty() && !path.starts_with('/')) path.insert(0, "/");
+    routes.emplace(host + path + "/", service->name);
+  }
+  return routes;
+}
+
+std::string RenderRoutes(const Routes& routes) {
+  std::string out;
+  for (const auto& [key, service] : routes) out += key + " " + service + "\n";
+  return out;
+}
+
+std::vector<std::string> Problems(const DoorTable& table, const DoorConfig& config) {
+  std::vector<std::string> problems;
+  std::map<Endpoint, std::string> owners;
+  for (const DoorService& service : table.services) {
+    if (!IsSafeName(service.name)) problems.push_back("a service's name cannot be used by the door");
+  }
+  for (const DoorBind& bind : DoorBinds(table, config)) {
+    const auto [at, fresh] = owners.emplace(bind.endpoint, bind.owner);
+    if (!fresh) {
+      problems.push_back(
+          fmt::format("{} asks for port {}, which {} has", bind.owner, bind.endpoint.port, at->second));
+    }
+  }
+  const Routes routes = RoutesOf(table);
+  for (const DoorService* service : Usable(table)) {
+    if (!service->http) continue;
+    const bool mine = std::ranges::any_of(routes, [&](const auto& route) {
+      return route.second == service->name && route.first != service->name + ".internal/";
+    });
+    if (!mine) {
+      problems.push_back(
+          fmt::format("service {} asks for host '{}' path '{}', which another service has or which has "
+                      "characters that cannot be in a route",
+                      service->name, EscapeWord(service->http->host), EscapeWord(service->http->path)));
+    }
+  }
+  return problems;
+}
+
+}  // namespace hs
