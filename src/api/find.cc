@@ -1,0 +1,141 @@
+#include "api/find.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace hs {
+namespace {
+
+const NodeReport* ReportIn(const std::shared_ptr<const RecordBody>& body) {
+  return body == nullptr ? nullptr : std::get_if<NodeReport>(body.get());
+}
+
+bool IsGone(const Member* member) {
+  return member == nullptr || member->state == MemberState::kDead || member->state == MemberState::kLeft;
+}
+
+}  // namespace
+
+std::vector<ReplicaRow> ReplicasOf(const NodeView& view) {
+  std::vector<ReplicaRow> rows;
+  for (const auto& [node, body] : view.reports) {
+    const auto* report = ReportIn(body);
+    const auto* member = FindMember(view, node);
+    if (report == nullptr || IsGone(member)) continue;
+    for (const auto& status : report->replicas) {
+      rows.push_back({&status, node, member, member->state == MemberState::kUnreachable});
+    }
+  }
+  std::ranges::sort(rows, [](const ReplicaRow& a, const ReplicaRow& b) {
+    return std::tie(a.status->service, a.member->meta.name, a.status->id) <
+           std::tie(b.status->service, b.member->meta.name, b.status->id);
+  });
+  return rows;
+}
+
+std::vector<ReplicaRow> ReplicasOf(const NodeView& view, const std::string& service) {
+  auto rows = ReplicasOf(view);
+  std::erase_if(rows, [&](const ReplicaRow& row) { return row.status->service != service; });
+  return rows;
+}
+
+const Member* FindMember(const NodeView& view, NodeId id) {
+  const auto it = std::ranges::find(view.members, id, &Member::id);
+  return it == view.members.end() ? nullptr : &*it;
+}
+
+Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
+  std::vector<const Member*> exact, prefixed;
+  for (const auto& member : view.members) {
+    const std::string hex = member.id.Hex();
+    if (member.meta.name == word || hex == word || member.meta.address.ToString() == word) exact.push_back(&member);
+    if (word.size() >= 4 && hex.starts_with(word)) prefixed.push_back(&member);
+  }
+  // A box that was replaced may have left its name behind: the one that is here is meant.
+  if (exact.size() > 1) {
+    std::erase_if(exact, [](const Member* m) { return !IsPresent(m->state); });
+  }
+  auto& found = exact.empty() ? prefixed : exact;
+  if (found.size() == 1) return found.front();
+  std::vector<std::string> names;
+  for (const auto& member : view.members) {
+    if (member.state != MemberState::kLeft) names.push_back(member.meta.name);
+  }
+  std::ranges::sort(names);
+  if (found.empty()) return BadInput(fmt::format("no node '{}'; there are: {}", word, fmt::join(names, ", ")));
+  return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
+}
+
+const DesiredService* FindService(const NodeView& view, std::string_view name) {
+  const auto it = std::ranges::find_if(view.services, [&](const auto& s) { return s.spec.name == name; });
+  return it == view.services.end() ? nullptr : &*it;
+}
+
+std::optional<ReplicaRow> FindReplica(const NodeView& view, std::string_view name) {
+  for (const auto& row : ReplicasOf(view)) {
+    if (ReplicaName(row.status->service, row.status->id) == name) return row;
+  }
+  return std::nullopt;
+}
+
+std::vector<std::string> StackNames(const NodeView& view) {
+  std::vector<std::string> names;
+  for (const auto& document : view.documents) {
+    if (const auto* stack = std::get_if<StackSpec>(&document.body)) names.push_back(stack->name);
+  }
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
+}
+
+const Document* FindStack(const NodeView& view, std::string_view name) {
+  const Document* newest = nullptr;
+  for (const auto& document : view.documents) {
+    const auto* stack = std::get_if<StackSpec>(&document.body);
+    if (stack == nullptr || stack->name != name) continue;
+    if (newest == nullptr || newest->stamp < document.stamp) newest = &document;
+  }
+  return newest;
+}
+
+bool IsDrained(const NodeView& view, NodeId node) {
+  return std::ranges::any_of(view.documents, [&](const Document& document) {
+    const auto* order = std::get_if<DrainOrder>(&document.body);
+    return order != nullptr && order->node == node;
+  });
+}
+
+std::string NodeName(const NodeView& view, NodeId id) {
+  const auto* member = FindMember(view, id);
+  return member == nullptr || member->meta.name.empty() ? id.Short() : member->meta.name;
+}
+
+ServiceCount CountService(const NodeView& view, const DesiredService& service) {
+  ServiceCount count{.desired = service.replicas};
+  for (const auto& [node, body] : view.reports) {
+    const auto* report = ReportIn(body);
+    const auto* member = FindMember(view, node);
+    if (report == nullptr || IsGone(member) || member->state == MemberState::kUnreachable) continue;
+    for (const auto& status : report->replicas) {
+      if (status.service != service.spec.name) continue;
+      if (status.state == ReplicaState::kRunning) ++count.running;
+      if (status.state == ReplicaState::kPreparing || status.state == ReplicaState::kStarting) ++count.starting;
+      if (status.health == Health::kHealthy) ++count.healthy;
+    }
+  }
+  return count;
+}
+
+std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects,
+                                      std::size_t count) {
+  std::vector<const Event*> found;
+  for (auto it = view.events.rbegin(); it != view.events.rend() && found.size() < count; ++it) {
+    const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get());
+    if (event != nullptr && std::ranges::find(subjects, event->subject) != subjects.end()) found.push_back(event);
+  }
+  return found;
+}
+
+}  // namespace hs

@@ -1,0 +1,50 @@
+// What people call things: finds nodes, services, replicas and stacks by the names that tables show.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/node/view.h"
+
+namespace hs {
+
+// A replica as its own node reports it, with that node.
+struct ReplicaRow {
+  const ReplicaStatus* status = nullptr;  // points into the view
+  NodeId node;
+  const Member* member = nullptr;  // null when its node is no member any more
+  // Its node cannot be asked: the status is the last word heard.
+  bool unreachable = false;
+};
+
+// Replicas of all nodes that are not dead and have not left, sorted by service, then node name, then id.
+std::vector<ReplicaRow> ReplicasOf(const NodeView& view);
+std::vector<ReplicaRow> ReplicasOf(const NodeView& view, const std::string& service);
+
+const Member* FindMember(const NodeView& view, NodeId id);
+// By name, full id, id prefix of at least 4 digits, or address. Errors say what is there, or that it is ambiguous.
+Result<const Member*> FindNode(const NodeView& view, std::string_view word);
+const DesiredService* FindService(const NodeView& view, std::string_view name);
+std::optional<ReplicaRow> FindReplica(const NodeView& view, std::string_view name);
+// Names of the stacks that are deployed now, sorted.
+std::vector<std::string> StackNames(const NodeView& view);
+// The live stack document with the greatest stamp; null when there is none.
+const Document* FindStack(const NodeView& view, std::string_view name);
+bool IsDrained(const NodeView& view, NodeId node);
+// Of the member, or the id's first digits when it is unknown.
+std::string NodeName(const NodeView& view, NodeId id);
+
+struct ServiceCount {
+  std::uint32_t desired = 0;
+  std::uint32_t running = 0;  // have been healthy since their start
+  std::uint32_t healthy = 0;
+  std::uint32_t starting = 0;
+};
+ServiceCount CountService(const NodeView& view, const DesiredService& service);
+
+// The events about any of `subjects`, newest first, at most `count`.
+std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects, std::size_t count);
+
+}  // namespace hs

@@ -1,0 +1,107 @@
+#include "api/progress.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "api/find.h"
+#include "api/json.h"
+
+namespace hs {
+namespace {
+
+struct Level {
+  std::uint32_t healthy = 0;   // of the wanted version
+  std::uint32_t starting = 0;  // of the wanted version, not yet healthy
+  std::uint32_t older = 0;     // of any other version
+  std::string trouble;
+};
+
+Level LevelOf(const NodeView& view, const DesiredService& service) {
+  Level level;
+  for (const auto& row : ReplicasOf(view, service.spec.name)) {
+    if (row.unreachable) continue;
+    if (row.status->spec != service.hash) {
+      ++level.older;
+    } else if (row.status->state == ReplicaState::kDraining || row.status->state == ReplicaState::kStopping) {
+      continue;
+    } else if (row.status->health == Health::kHealthy) {
+      ++level.healthy;
+    } else {
+      ++level.starting;
+      if (level.trouble.empty() && !row.status->last_error.empty()) level.trouble = row.status->last_error;
+    }
+  }
+  return level;
+}
+
+std::string LineOf(const DesiredService& service, const Level& level) {
+  std::string line = fmt::format("{}  {}/{} healthy", service.spec.name, level.healthy, service.replicas);
+  if (level.starting > 0) line += fmt::format(", {} starting", level.starting);
+  if (level.older > 0) line += fmt::format(", {} of the old version", level.older);
+  if (!level.trouble.empty() && level.healthy < service.replicas) line += fmt::format(" ({})", level.trouble);
+  return line;
+}
+
+// The newest word of a controller on this rollout, if it stopped one of the services after the deploy.
+const Event* Stopped(const NodeView& view, const std::vector<std::string>& subjects, const Stamp& stamp) {
+  for (const auto* event : EventsAbout(view, subjects, 50)) {
+    if (event->kind == "rollout.stopped" && event->at_ms >= stamp.wall_ms) return event;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Progress DeployProgress(const NodeView& view, std::string_view stack, const Stamp& stamp) {
+  Progress progress;
+  const Document* document = FindStack(view, stack);
+  if (document == nullptr || document->stamp < stamp) {
+    progress.lines.push_back(fmt::format("{}  waiting for the new revision", stack));
+    return progress;
+  }
+  if (stamp < document->stamp) {
+    progress.failed = true;
+    progress.reason = fmt::format("a newer revision of {} was deployed meanwhile", stack);
+    return progress;
+  }
+  std::vector<std::string> subjects{std::string(stack)};
+  bool all_done = true, all_placed = true;
+  std::string short_reason;
+  for (const auto& service : view.services) {
+    if (service.stack != stack) continue;
+    subjects.push_back(service.spec.name);
+    const Level level = LevelOf(view, service);
+    const bool done = level.healthy >= service.replicas && level.older == 0;
+    progress.lines.push_back(LineOf(service, level));
+    all_done = all_done && done;
+    const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
+    if (shortage != view.steady.shortages.end() && !done) {
+      progress.lines.back() += fmt::format(", {} short: {}", shortage->missing, shortage->reason);
+      short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name, shortage->reason);
+      all_placed = all_placed && level.healthy + shortage->missing >= service.replicas;
+    } else {
+      all_placed = all_placed && done;
+    }
+  }
+  if (const Event* stopped = Stopped(view, subjects, stamp); stopped != nullptr && !all_done) {
+    progress.failed = true;
+    progress.reason = stopped->cause;
+  }
+  progress.done = all_done && !progress.failed;
+  progress.is_short = !progress.done && !progress.failed && all_placed && !short_reason.empty();
+  if (progress.is_short) progress.reason = short_reason;
+  return progress;
+}
+
+std::string ProgressJson(const Progress& progress) {
+  json::array lines;
+  for (const auto& line : progress.lines) lines.push_back(SafeText(line));
+  return json::serialize(json::object{{"done", progress.done},
+                                      {"failed", progress.failed},
+                                      {"short", progress.is_short},
+                                      {"reason", SafeText(progress.reason)},
+                                      {"lines", std::move(lines)}});
+}
+
+}  // namespace hs

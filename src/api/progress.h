@@ -1,0 +1,25 @@
+// How far a deploy has come, from what any node knows.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/node/view.h"
+
+namespace hs {
+
+struct Progress {
+  bool done = false;    // every service has all its replicas of this revision healthy
+  bool failed = false;  // the rollout stopped, or a newer revision took over
+  bool is_short = false;  // all that can be placed is healthy, and something cannot be placed
+  std::string reason;   // of failed or short
+  std::vector<std::string> lines;  // one per service: "web  2/3 healthy, 1 starting"
+};
+
+// Of the revision of `stack` written with `stamp`.
+Progress DeployProgress(const NodeView& view, std::string_view stack, const Stamp& stamp);
+
+std::string ProgressJson(const Progress& progress);
+
+}  // namespace hs

@@ -1,0 +1,326 @@
+#include "api/why.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "api/find.h"
+
+namespace hs {
+namespace {
+
+constexpr std::size_t kEventsShown = 8;
+
+std::string WhenText(WallMs wall_ms) {
+  const std::time_t seconds = static_cast<std::time_t>(wall_ms / 1000);
+  std::tm parts{};
+  if (wall_ms <= 0 || ::gmtime_r(&seconds, &parts) == nullptr) return "an unknown time";
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", parts);
+}
+
+std::string AgoText(const NodeView& view, Time since) {
+  const auto seconds = since < view.now ? ToMs(view.now - since) / 1000 : 0;
+  if (seconds < 120) return fmt::format("{} s", seconds);
+  if (seconds < 7200) return fmt::format("{} min", seconds / 60);
+  return fmt::format("{} h", seconds / 3600);
+}
+
+const Event* Newest(const NodeView& view, const std::vector<std::string>& subjects, std::string_view kind_prefix) {
+  for (const auto* event : EventsAbout(view, subjects, 200)) {
+    if (event->kind.starts_with(kind_prefix)) return event;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> NamesOf(const Member& member) {
+  return {member.meta.name, member.id.Hex(), member.id.Short()};
+}
+
+std::string Because(const Event* event) { return event == nullptr ? "" : ": " + event->cause; }
+
+void AddEvents(const NodeView& view, const std::vector<std::string>& subjects, Why& why) {
+  for (const auto* event : EventsAbout(view, subjects, kEventsShown)) why.events.push_back(*event);
+}
+
+// ------------------------------------------------------------------------------------------------------- nodes
+
+std::string AliveCause(const NodeView& view, const Member& member) {
+  std::string cause = fmt::format("{} is alive, for {} now", member.meta.name, AgoText(view, member.alive_since));
+  if (IsDrained(view, member.id)) {
+    const auto mine = std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
+    return fmt::format("{} is drained by request: it gets no work and still runs {} replicas", member.meta.name, mine);
+  }
+  if (view.now < member.quarantined_until) {
+    return fmt::format("{} is alive but in quarantine for another {} s because it came and went too often",
+                       member.meta.name, ToMs(member.quarantined_until - view.now) / 1000 + 1);
+  }
+  const auto it = view.reports.find(member.id);
+  const auto* report = it == view.reports.end() ? nullptr : std::get_if<NodeReport>(it->second.get());
+  if (report != nullptr && !report->door_error.empty()) cause += "; its door does not work: " + report->door_error;
+  if (member.id == view.controller) {
+    cause += Because(Newest(view, NamesOf(member), "leadership."));
+  }
+  return cause;
+}
+
+Why WhyNode(const NodeView& view, const Member& member) {
+  Why why{.subject = member.meta.name, .cause = {}, .advice = {}, .events = {}};
+  const auto& name = member.meta.name;
+  const auto* event = Newest(view, NamesOf(member), "member.");
+  const std::string since = AgoText(view, member.state_since);
+  switch (member.state) {
+    case MemberState::kAlive:
+      why.cause = AliveCause(view, member);
+      if (IsDrained(view, member.id)) why.advice = {"homeostat drain --undo " + name + "  gives it work again"};
+      break;
+    case MemberState::kSuspect:
+      why.cause = fmt::format("{} did not answer and is suspected since {}{}", name, since, Because(event));
+      why.advice = {"wait: it is confirmed or refuted within seconds"};
+      break;
+    case MemberState::kAgentDown:
+      why.cause = fmt::format("the agent on {} is down since {}, its work may still run{}", name, since, Because(event));
+      why.advice = {"start it again on that box: homeostat up", "look at its log on that box"};
+      break;
+    case MemberState::kUnreachable:
+      why.cause = fmt::format("{} is silent since {}: the box is dead or cut off{}", name, since, Because(event));
+      why.advice = {"check the box's power and network", "its work has been replaced elsewhere where it fits"};
+      break;
+    case MemberState::kDead:
+      why.cause = fmt::format("{} is dead since {}{}", name, since, Because(event));
+      why.advice = {"repair or replace the box; a returning one takes up its place by itself"};
+      break;
+    case MemberState::kLeft:
+      why.cause = fmt::format("{} said goodbye {} ago{}", name, since, Because(event));
+      why.advice = {"homeostat up on that box brings it back"};
+      break;
+  }
+  AddEvents(view, NamesOf(member), why);
+  return why;
+}
+
+// ---------------------------------------------------------------------------------------------------- replicas
+
+std::string ReplicaCause(const NodeView& view, const ReplicaRow& row) {
+  const auto& status = *row.status;
+  const std::string name = ReplicaName(status.service, status.id);
+  const std::string at = fmt::format("{} on {}", name, NodeName(view, row.node));
+  const std::string trouble = status.last_error.empty() ? "" : ": " + status.last_error;
+  if (row.unreachable) return fmt::format("{} cannot be asked: its node is silent", at);
+  switch (status.state) {
+    case ReplicaState::kPreparing:
+      return fmt::format("{} waits for its bundle or a port since {}{}", at, WhenText(status.since_ms), trouble);
+    case ReplicaState::kStarting:
+      return fmt::format("{} was started at {} and is not healthy yet{}", at, WhenText(status.since_ms), trouble);
+    case ReplicaState::kBackoff:
+      return fmt::format("{} ended after {} restarts and waits to be started again{}", at, status.restarts, trouble);
+    case ReplicaState::kDraining:
+    case ReplicaState::kStopping: {
+      const auto* word = status.state == ReplicaState::kDraining ? "drains before it stops" : "is being stopped";
+      return fmt::format("{} {}{}", at, word, Because(Newest(view, {name}, "")));
+    }
+    case ReplicaState::kRunning:
+      break;
+  }
+  if (status.health == Health::kUnhealthy) return fmt::format("{} runs but is not healthy{}", at, trouble);
+  return fmt::format("{} runs and is healthy since {}", at, WhenText(status.since_ms));
+}
+
+void ReplicaAdvice(const ReplicaRow& row, Why& why) {
+  const auto& status = *row.status;
+  const std::string name = ReplicaName(status.service, status.id);
+  const bool trouble = status.state == ReplicaState::kBackoff || status.health == Health::kUnhealthy ||
+                       (status.state == ReplicaState::kStarting && !status.last_error.empty());
+  if (!trouble) return;
+  why.advice.push_back("homeostat logs " + name + "  shows what it wrote");
+  if (status.state == ReplicaState::kBackoff) {
+    why.advice.push_back("nothing needs doing for a passing fault: it is tried again, at most 60 s apart, for ever");
+  }
+}
+
+// The plan's word on this replica, from any node's slice.
+const Assignment* FindAssignment(const NodeView& view, std::string_view name, NodeId* node) {
+  for (const auto& [owner, body] : view.slices) {
+    const auto* slice = body == nullptr ? nullptr : std::get_if<PlanSlice>(body.get());
+    if (slice == nullptr) continue;
+    for (const auto& assignment : slice->assignments) {
+      if (ReplicaName(assignment.service, assignment.replica) != name) continue;
+      *node = owner;
+      return &assignment;
+    }
+  }
+  return nullptr;
+}
+
+std::optional<Why> WhyReplica(const NodeView& view, std::string_view name) {
+  Why why{.subject = std::string(name), .cause = {}, .advice = {}, .events = {}};
+  NodeId planned_on;
+  const auto* assignment = FindAssignment(view, name, &planned_on);
+  AddEvents(view, {why.subject}, why);
+  if (const auto row = FindReplica(view, name)) {
+    why.cause = ReplicaCause(view, *row);
+    ReplicaAdvice(*row, why);
+    const bool stops = assignment != nullptr && assignment->stop_keeper;
+    if (stops) {
+      why.cause += "; it is to stop: " + assignment->cause;
+    } else if (assignment != nullptr && !assignment->cause.empty()) {
+      why.cause += "; it is there because " + assignment->cause;
+    }
+    return why;
+  }
+  if (assignment != nullptr) {
+    why.cause = fmt::format("{} is planned on {}, which has not reported it yet: {}", name,
+                            NodeName(view, planned_on), assignment->cause);
+    return why;
+  }
+  if (!why.events.empty()) {
+    why.cause = fmt::format("{} is gone: {}", name, why.events.front().cause);
+    return why;
+  }
+  return std::nullopt;
+}
+
+// ---------------------------------------------------------------------------------------------------- services
+
+// The replica that explains best why a service is below its level: worst first.
+const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
+  const auto rank = [](const ReplicaRow& row) {
+    if (row.unreachable) return 2;
+    if (row.status->state == ReplicaState::kBackoff) return 5;
+    if (row.status->health == Health::kUnhealthy) return 4;
+    if (row.status->state == ReplicaState::kStarting || row.status->state == ReplicaState::kPreparing) return 3;
+    return row.status->state == ReplicaState::kRunning ? 0 : 1;
+  };
+  const ReplicaRow* worst = nullptr;
+  for (const auto& row : rows) {
+    if (rank(row) > 0 && (worst == nullptr || rank(row) > rank(*worst))) worst = &row;
+  }
+  return worst;
+}
+
+const Event* StoppedRollout(const NodeView& view, const DesiredService& service) {
+  const auto* event = Newest(view, {service.spec.name, service.stack}, "rollout.");
+  if (event == nullptr || event->kind != "rollout.stopped" || event->at_ms < service.revision.wall_ms) return nullptr;
+  const auto rows = ReplicasOf(view, service.spec.name);
+  const auto of_new = std::ranges::count_if(rows, [&](const ReplicaRow& row) {
+    return row.status->spec == service.hash && row.status->health == Health::kHealthy;
+  });
+  return static_cast<std::uint32_t>(of_new) >= service.replicas ? nullptr : event;
+}
+
+std::string BelowLevel(const NodeView& view, const DesiredService& service, const ServiceCount& count, Why& why) {
+  const auto& name = service.spec.name;
+  const auto rows = ReplicasOf(view, name);
+  const std::string level = fmt::format("{} of {} replicas of {} are healthy", count.healthy, count.desired, name);
+  if (const auto* worst = Worst(rows)) {
+    ReplicaAdvice(*worst, why);
+    return level + ": " + ReplicaCause(view, *worst);
+  }
+  if (!view.controller) {
+    why.advice = {"homeostat nodes  shows who is here; a controller is chosen within seconds of two nodes meeting"};
+    return level + ": no controller is known, so nothing is planned";
+  }
+  return level + fmt::format(": {} has not placed the rest yet", NodeName(view, view.controller));
+}
+
+Why WhyService(const NodeView& view, const DesiredService& service) {
+  const auto& name = service.spec.name;
+  Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
+  const auto count = CountService(view, service);
+  const auto shortage = std::ranges::find(view.steady.shortages, name, &Shortage::service);
+  if (const auto* stopped = StoppedRollout(view, service)) {
+    why.cause = fmt::format("the rollout of {} stopped and the old version serves on: {}", name, stopped->cause);
+    why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
+                  "deploy a repaired version, or the former one"};
+  } else if (shortage != view.steady.shortages.end()) {
+    why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired, name,
+                            shortage->reason);
+    why.advice = {"add a box, or free one: homeostat drain --undo NODE",
+                  fmt::format("or ask for less: homeostat scale {}={}", name,
+                              count.desired - std::min(count.desired, shortage->missing))};
+  } else if (count.healthy < count.desired) {
+    why.cause = BelowLevel(view, service, count, why);
+  } else if (count.healthy > count.desired) {
+    why.cause = fmt::format("{} replicas of {} are healthy where {} are asked for: the surplus drains before it stops",
+                            count.healthy, name, count.desired);
+  } else {
+    WallMs since = 0;
+    for (const auto& row : ReplicasOf(view, name)) since = std::max(since, row.status->since_ms);
+    why.cause = count.desired == 0
+                    ? fmt::format("{} is as asked: none wanted, none runs", name)
+                    : fmt::format("{} is as asked: all {} replicas are healthy, since {}", name, count.desired,
+                                  WhenText(since));
+  }
+  if (service.replicas != service.spec.replicas) {
+    why.advice.push_back(fmt::format("the level of {} comes from a scale command; its stack says {}",
+                                     service.replicas, service.spec.replicas));
+  }
+  std::vector<std::string> subjects{name};
+  for (const auto& row : ReplicasOf(view, name)) subjects.push_back(ReplicaName(name, row.status->id));
+  AddEvents(view, subjects, why);
+  return why;
+}
+
+Why WhyStack(const NodeView& view, const std::string& stack) {
+  Why why{.subject = stack, .cause = {}, .advice = {}, .events = {}};
+  std::vector<std::string> subjects{stack}, troubled;
+  for (const auto& service : view.services) {
+    if (service.stack != stack) continue;
+    subjects.push_back(service.spec.name);
+    const auto count = CountService(view, service);
+    const bool well = count.healthy == count.desired && StoppedRollout(view, service) == nullptr;
+    if (well) continue;
+    if (troubled.empty()) {
+      const Why inner = WhyService(view, service);
+      why.cause = inner.cause;
+      why.advice = inner.advice;
+    }
+    troubled.push_back(service.spec.name);
+  }
+  if (troubled.empty()) {
+    why.cause = fmt::format("{} is as asked: all its {} services are at their level", stack, subjects.size() - 1);
+  } else if (troubled.size() > 1) {
+    why.advice.push_back(fmt::format("homeostat why {}  for the others", fmt::join(troubled.begin() + 1, troubled.end(), ", ")));
+  }
+  AddEvents(view, subjects, why);
+  return why;
+}
+
+Why WhyCluster(const NodeView& view) {
+  Why why{.subject = "cluster", .cause = {}, .advice = {}, .events = {}};
+  const auto& steady = view.steady;
+  if (!steady.steady) {
+    why.cause = fmt::format("the cluster is not steady for {}: {}", AgoText(view, steady.since),
+                            steady.pending.empty() ? "no reason is known" : steady.pending.front());
+    for (std::size_t i = 1; i < steady.pending.size(); ++i) why.advice.push_back("also pending: " + steady.pending[i]);
+  } else if (!steady.shortages.empty()) {
+    const auto& first = steady.shortages.front();
+    why.cause = fmt::format("the cluster is steady for {}, but {} of {} cannot be placed: {}",
+                            AgoText(view, steady.since), first.missing, first.service, first.reason);
+    why.advice = {"add a box, or ask for less"};
+  } else {
+    why.cause = fmt::format("the cluster is steady for {}: everything asked for is there",
+                            AgoText(view, steady.since));
+  }
+  for (auto it = view.events.rbegin(); it != view.events.rend() && why.events.size() < kEventsShown; ++it) {
+    if (const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get())) why.events.push_back(*event);
+  }
+  return why;
+}
+
+}  // namespace
+
+Result<Why> Explain(const NodeView& view, std::string_view subject) {
+  if (const auto* service = FindService(view, subject)) return WhyService(view, *service);
+  if (FindReplica(view, subject)) return *WhyReplica(view, subject);
+  const auto node = FindNode(view, subject);
+  if (node) return WhyNode(view, **node);
+  if (FindStack(view, subject) != nullptr) return WhyStack(view, std::string(subject));
+  if (subject.empty() || subject == "cluster") return WhyCluster(view);
+  if (auto gone = WhyReplica(view, subject)) return *std::move(gone);
+  return BadInput(fmt::format("nothing here is called '{}': name a service, replica, node or stack, or 'cluster'", subject));
+}
+
+}  // namespace hs

@@ -1,0 +1,198 @@
+// Handlers that ask for something to be done: they check all that the view can tell, then name the documents.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "api/find.h"
+#include "api/handlers.h"
+#include "api/json.h"
+#include "api/stack_json.h"
+#include "base/tunables.h"
+#include "core/intent/desired.h"
+
+namespace hs {
+namespace {
+
+Documents DocumentMap(const NodeView& view) {
+  Documents out;
+  for (const auto& document : view.documents) out.emplace(document.key, document);
+  return out;
+}
+
+bool HasLive(const NodeView& view, const std::string& key) {
+  const auto it = std::ranges::find(view.documents, key, &Document::key);
+  return it != view.documents.end() && !it->IsTombstone();
+}
+
+ApiResponse NoService(const NodeView& view, const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& service : view.services) names.push_back(service.spec.name);
+  if (names.empty()) return ErrorResponse(404, fmt::format("no service '{}': nothing is deployed", name));
+  return ErrorResponse(404, fmt::format("no service '{}'; there are: {}", name, fmt::join(names, ", ")));
+}
+
+// The body as an object of known keys only.
+Result<json::object> BodyObject(const RouteCall& call, std::initializer_list<std::string_view> keys) {
+  const auto& body = call.request.body;
+  if (body.empty()) return json::object{};
+  json::error_code code;
+  const json::value value = json::parse(body, code);
+  if (code) return BadInput("the body is not JSON: " + code.message());
+  const auto* object = value.if_object();
+  if (object == nullptr) return BadInput("the body must be a JSON object");
+  for (const auto& [key, unused] : *object) {
+    if (std::ranges::find(keys, std::string_view(key.data(), key.size())) == keys.end()) {
+      return BadInput(fmt::format("unknown key '{}'; known: {}", Text(key), fmt::join(keys, ", ")));
+    }
+  }
+  return *object;
+}
+
+Result<std::int64_t> WholeNumber(const json::object& object, const char* key, std::int64_t otherwise,
+                                 std::int64_t max) {
+  const auto* value = object.if_contains(key);
+  if (value == nullptr) return otherwise;
+  const auto* number = value->if_int64();
+  if (number == nullptr || *number < 0 || *number > max) {
+    return BadInput(fmt::format("{} must be a whole number from 0 to {}", key, max));
+  }
+  return *number;
+}
+
+Result<Digest> DigestIn(const RouteCall& call) {
+  const auto digest = Digest::FromHex(call.path.at("digest"));
+  if (!digest || !*digest) return BadInput("a bundle's name is its SHA-256: 64 hexadecimal digits");
+  return *digest;
+}
+
+}  // namespace
+
+ApiResult PutStack(const RouteCall& call) {
+  const auto stack = StackFromJson(call.request.body);
+  if (!stack) return ErrorResponse(stack.error());
+  const auto& name = call.path.at("stack");
+  if (stack->name != name) {
+    return ErrorResponse(400, fmt::format("the stack in the body is called '{}', the path says '{}'", stack->name, name));
+  }
+  const Documents documents = DocumentMap(call.view);
+  if (const auto checked = CheckDeploy(documents, *stack); !checked) return ErrorResponse(checked.error());
+  WriteCommand command;
+  command.documents = DeployWrites(documents, *stack, Tunables{}.revisions_kept);
+  for (const auto& service : stack->services) {
+    if (service.bundle) command.bundles.push_back(service.bundle);
+  }
+  command.note = fmt::format("{} is accepted with {} services", name, stack->services.size());
+  if (const auto* before = FindStack(call.view, name)) {
+    std::vector<std::string> removed;
+    for (const auto& old : std::get<StackSpec>(before->body).services) {
+      if (std::ranges::find(stack->services, old.name, &ServiceSpec::name) == stack->services.end()) {
+        removed.push_back(old.name);
+      }
+    }
+    if (!removed.empty()) command.note += fmt::format("; removed: {}", fmt::join(removed, ", "));
+  }
+  return command;
+}
+
+ApiResult DeleteStack(const RouteCall& call) {
+  const auto& name = call.path.at("stack");
+  WriteCommand command;
+  command.documents = RemoveStackWrites(DocumentMap(call.view), name);
+  if (command.documents.empty()) {
+    const auto names = StackNames(call.view);
+    return ErrorResponse(404, names.empty() ? fmt::format("no stack '{}': nothing is deployed", name)
+                                            : fmt::format("no stack '{}'; there are: {}", name, fmt::join(names, ", ")));
+  }
+  command.note = fmt::format("{} is removed; its replicas drain and stop", name);
+  return command;
+}
+
+ApiResult PutScale(const RouteCall& call) {
+  const auto& name = call.path.at("service");
+  if (FindService(call.view, name) == nullptr) return NoService(call.view, name);
+  const auto body = BodyObject(call, {"replicas"});
+  if (!body) return ErrorResponse(body.error());
+  const auto replicas = WholeNumber(*body, "replicas", -1, 100000);
+  if (!replicas) return ErrorResponse(replicas.error());
+  if (*replicas < 0) return ErrorResponse(400, "the body must be {\"replicas\": N}");
+  WriteCommand command;
+  command.documents.emplace_back(ScaleKey(name), ScaleOverride{name, static_cast<std::uint32_t>(*replicas)});
+  command.note = fmt::format("{} is asked to run {} replicas", name, *replicas);
+  return command;
+}
+
+ApiResult DeleteScale(const RouteCall& call) {
+  const auto& name = call.path.at("service");
+  if (!HasLive(call.view, ScaleKey(name))) return ErrorResponse(404, fmt::format("{} was not scaled by a command", name));
+  WriteCommand command;
+  command.documents.emplace_back(ScaleKey(name), std::monostate{});
+  command.note = fmt::format("{} goes back to the level its stack says", name);
+  return command;
+}
+
+ApiResult PutDrain(const RouteCall& call) {
+  const auto node = FindNode(call.view, call.path.at("node"));
+  if (!node) return ErrorResponse(404, node.error().message);
+  WriteCommand command;
+  command.documents.emplace_back(DrainKey((*node)->id), DrainOrder{(*node)->id});
+  command.note = fmt::format("{} is drained: its replicas move away before they stop", (*node)->meta.name);
+  return command;
+}
+
+ApiResult DeleteDrain(const RouteCall& call) {
+  const auto node = FindNode(call.view, call.path.at("node"));
+  if (!node) return ErrorResponse(404, node.error().message);
+  if (!HasLive(call.view, DrainKey((*node)->id))) {
+    return ErrorResponse(404, fmt::format("{} is not drained", (*node)->meta.name));
+  }
+  WriteCommand command;
+  command.documents.emplace_back(DrainKey((*node)->id), std::monostate{});
+  command.note = fmt::format("{} takes work again", (*node)->meta.name);
+  return command;
+}
+
+ApiResult PostToken(const RouteCall& call) {
+  const auto body = BodyObject(call, {"use", "ttl_s"});
+  if (!body) return ErrorResponse(body.error());
+  const auto ttl = WholeNumber(*body, "ttl_s", 0, 10ll * 365 * 24 * 3600);
+  if (!ttl) return ErrorResponse(ttl.error());
+  CreateTokenCommand command{.admin = false, .ttl_s = *ttl};
+  if (const auto* use = body->if_contains("use")) {
+    const auto* text = use->if_string();
+    if (text == nullptr || (*text != "join" && *text != "api")) return ErrorResponse(400, "use must be \"join\" or \"api\"");
+    command.admin = *text == "api";
+  }
+  return command;
+}
+
+ApiResult GetJoinToken(const RouteCall&) { return ShowJoinTokenCommand{}; }
+
+ApiResult DeleteToken(const RouteCall& call) {
+  const auto& id = call.path.at("id");
+  if (!HasLive(call.view, TokenKey(id))) return ErrorResponse(404, fmt::format("no token '{}'", id));
+  WriteCommand command;
+  command.documents.emplace_back(TokenKey(id), std::monostate{});
+  command.note = fmt::format("token {} is revoked", id);
+  return command;
+}
+
+ApiResult HeadBundle(const RouteCall& call) {
+  const auto digest = DigestIn(call);
+  if (!digest) return ErrorResponse(digest.error());
+  return SendBundleCommand{*digest, true};
+}
+
+ApiResult GetBundle(const RouteCall& call) {
+  const auto digest = DigestIn(call);
+  if (!digest) return ErrorResponse(digest.error());
+  return SendBundleCommand{*digest, false};
+}
+
+ApiResult PutBundle(const RouteCall& call) {
+  const auto digest = DigestIn(call);
+  if (!digest) return ErrorResponse(digest.error());
+  return StoreBundleCommand{*digest};
+}
+
+}  // namespace hs
