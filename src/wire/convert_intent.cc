@@ -262,6 +262,7 @@ void Pack(const Document& in, pb::Document& out) {
   out.set_key(in.key);
   Pack(in.stamp, *out.mutable_stamp());
   Pack(in.body, *out.mutable_body());
+  if (in.seen != Stamp{}) Pack(in.seen, *out.mutable_seen());
 }
 
 void Unpack(const pb::Document& in, Document& out, Check& check) {
@@ -273,6 +274,10 @@ void Unpack(const pb::Document& in, Document& out, Check& check) {
   {
     Check::Scope scope(check, "body");
     Unpack(in.body(), out.body, check);
+  }
+  if (in.has_seen()) {
+    Check::Scope scope(check, "seen");
+    Unpack(in.seen(), out.seen, check);
   }
   const std::string expected = KeyOf(out.body);
   const bool fits = std::holds_alternative<StackSpec>(out.body)
