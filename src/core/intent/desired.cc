@@ -1,0 +1,165 @@
+#include "core/intent/desired.h"
+
+#include <algorithm>
+#include <set>
+#include <tuple>
+
+namespace hs {
+namespace {
+
+struct Revision {
+  std::uint64_t number = 0;
+  const Document* document = nullptr;
+  const StackSpec& spec() const { return std::get<StackSpec>(document->body); }
+};
+
+struct Stack {
+  std::string name;
+  Stamp first;                      // smallest known, tombstones included
+  std::uint64_t number_max = 0;     // tombstones included
+  std::vector<Revision> revisions;  // live, newest first
+};
+
+// Sorted by name; a stack of tombstones only has no revisions.
+std::vector<Stack> StacksOf(const Documents& documents) {
+  std::map<std::string, Stack> stacks;
+  for (auto it = documents.lower_bound("stack/"); it != documents.end() && it->first.starts_with("stack/"); ++it) {
+    const auto key = ParseKey(it->first);
+    if (!key) continue;
+    const auto [entry, fresh] = stacks.try_emplace(key->name);
+    Stack& stack = entry->second;
+    if (fresh) stack.name = key->name;
+    if (fresh || it->second.stamp < stack.first) stack.first = it->second.stamp;
+    stack.number_max = std::max(stack.number_max, key->revision);
+    if (std::holds_alternative<StackSpec>(it->second.body)) stack.revisions.push_back({key->revision, &it->second});
+  }
+  std::vector<Stack> sorted;
+  for (auto& [name, stack] : stacks) {
+    std::ranges::sort(stack.revisions,
+                      [](const Revision& a, const Revision& b) { return a.document->stamp > b.document->stamp; });
+    sorted.push_back(std::move(stack));
+  }
+  return sorted;
+}
+
+std::uint32_t ReplicasOf(const Documents& documents, const ServiceSpec& spec) {
+  const auto it = documents.find(ScaleKey(spec.name));
+  if (it == documents.end()) return spec.replicas;
+  const auto* scale = std::get_if<ScaleOverride>(&it->second.body);
+  return scale == nullptr ? spec.replicas : scale->replicas;
+}
+
+std::string RouteName(const HttpRoute& route) { return (route.host.empty() ? "*" : route.host) + route.path; }
+
+// What may be claimed once in the cluster, with who claims it.
+class Claims {
+ public:
+  // The complaint, or empty.
+  std::string Add(const std::string& stack, const ServiceSpec& service) {
+    const std::string who = "service '" + service.name + "' of stack '" + stack + "'";
+    std::string complaints = Take("service/" + service.name, "the name is taken by", who);
+    for (const auto& port : service.ports) {
+      const std::string number = std::to_string(port.port);
+      complaints += Take("port/" + number, "port " + number + " is published by", who);
+    }
+    if (service.http) {
+      complaints += Take("route/" + RouteName(*service.http), "route " + RouteName(*service.http) + " belongs to", who);
+    }
+    return complaints;
+  }
+
+ private:
+  std::string Take(const std::string& what, const std::string& words, const std::string& who) {
+    const auto [it, fresh] = taken_.try_emplace(what, who);
+    return fresh ? "" : "\n" + who + ": " + words + " " + it->second;
+  }
+  std::map<std::string, std::string> taken_;
+};
+
+}  // namespace
+
+std::vector<DesiredService> DesiredServices(const Documents& documents) {
+  std::vector<Stack> stacks = StacksOf(documents);
+  std::ranges::sort(stacks, [](const Stack& a, const Stack& b) {
+    return std::tie(a.first, a.name) < std::tie(b.first, b.name);
+  });
+  std::map<std::string, DesiredService> by_name;
+  for (const Stack& stack : stacks) {
+    if (stack.revisions.empty()) continue;
+    const Revision& newest = stack.revisions.front();
+    for (const ServiceSpec& spec : newest.spec().services) {
+      const auto [entry, fresh] = by_name.try_emplace(spec.name);
+      if (!fresh) continue;
+      entry->second = {spec, HashOf(spec), stack.name, newest.document->stamp, ReplicasOf(documents, spec)};
+    }
+  }
+  std::vector<DesiredService> services;
+  for (auto& [name, service] : by_name) services.push_back(std::move(service));
+  return services;
+}
+
+const ServiceSpec* FindSpec(const Documents& documents, std::string_view service, SpecHash hash) {
+  for (const Stack& stack : StacksOf(documents)) {
+    for (const Revision& revision : stack.revisions) {
+      for (const ServiceSpec& spec : revision.spec().services) {
+        if (spec.name == service && HashOf(spec) == hash) return &spec;
+      }
+    }
+  }
+  return nullptr;
+}
+
+Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept) {
+  Writes writes;
+  std::uint64_t number = 1;
+  for (const Stack& known : StacksOf(documents)) {
+    if (known.name != stack.name) continue;
+    number = known.number_max + 1;
+    std::int64_t kept = 1;  // the new one
+    for (const Revision& revision : known.revisions) {
+      if (++kept > revisions_kept) writes.emplace_back(revision.document->key, std::monostate{});
+    }
+  }
+  writes.insert(writes.begin(), {StackKey(stack.name, number), stack});
+  return writes;
+}
+
+Writes RemoveStackWrites(const Documents& documents, std::string_view stack) {
+  Writes writes;
+  std::set<std::string> mine;
+  std::set<std::string> others;
+  for (const Stack& known : StacksOf(documents)) {
+    const bool target = known.name == stack;
+    for (const Revision& revision : known.revisions) {
+      if (target) writes.emplace_back(revision.document->key, std::monostate{});
+      for (const ServiceSpec& spec : revision.spec().services) (target ? mine : others).insert(spec.name);
+    }
+  }
+  for (const std::string& service : mine) {
+    const auto scale = documents.find(ScaleKey(service));
+    if (others.contains(service) || scale == documents.end() || scale->second.IsTombstone()) continue;
+    writes.emplace_back(scale->first, std::monostate{});
+  }
+  return writes;
+}
+
+Result<void> CheckDeploy(const Documents& documents, const StackSpec& stack) {
+  std::string complaints;
+  if (!IsValidName(stack.name)) complaints += "\nstack name '" + stack.name + "' is not valid";
+  if (stack.services.empty()) complaints += "\nstack '" + stack.name + "' has no services";
+  Claims claims;
+  for (const Stack& known : StacksOf(documents)) {
+    if (known.name == stack.name || known.revisions.empty()) continue;
+    // What is deployed is not on trial: its complaints about itself are dropped.
+    for (const ServiceSpec& spec : known.revisions.front().spec().services) (void)claims.Add(known.name, spec);
+  }
+  for (const ServiceSpec& spec : stack.services) {
+    if (!IsValidName(spec.name)) complaints += "\nservice name '" + spec.name + "' is not valid";
+    if (spec.command.empty()) complaints += "\nservice '" + spec.name + "' has no command";
+    complaints += claims.Add(stack.name, spec);
+  }
+  if (complaints.empty()) return {};
+  return BadInput(complaints.substr(1));
+}
+
+}  // namespace hs

@@ -1,0 +1,152 @@
+// What the cluster knows about itself: records, each owned and written by one node, copied to all.
+//
+// Like a notice board in every village: each household pins its own notices and replaces them; boys run between the
+// boards with copies; nobody writes on another's notice.
+//
+// Invariants:
+//  1. Per key the greatest version wins, in whatever order and however often records come.
+//  2. Only the owner makes versions. What others claim in our name from a life not later than this one is ignored.
+//  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of each
+//     owner, so that boards which dropped different old events still agree.
+//  4. Bodies are shared, never copied or changed.
+// Everything changed within one Step goes out in one message per link. Nothing here is durable: it is rebuilt from the
+// living.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <variant>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/tunables.h"
+#include "core/messages.h"
+#include "core/node/contract.h"
+
+namespace hs {
+
+// ------------------------------------------------------------------------------------------------------ inputs
+
+// Write an own record; the body's alternative must be that of the kind. An unchanged body is not published again.
+struct Publish {
+  RecordKind kind = RecordKind::kNodeReport;
+  std::uint64_t sub = 0;
+  std::shared_ptr<const RecordBody> body;
+};
+// Write an event of our own; its number is drawn here.
+struct PublishEvent {
+  Event event;
+};
+struct RecordsReceived {
+  NodeId from;
+  RecordPush push;
+};
+struct RecordOfferReceived {
+  NodeId from;
+  RecordOffer offer;
+};
+struct BoardPeers {
+  std::vector<std::pair<NodeId, Endpoint>> present;
+};
+// What a peer's gossip said its observation digest is; 0: not said.
+struct BoardDigestHeard {
+  NodeId peer;
+  std::uint64_t digest = 0;
+};
+// Dead or left: what it said of itself is void. Its events stay.
+struct OwnerGone {
+  NodeId node;
+  std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
+};
+
+using BoardInput = std::variant<Tick, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp, LinkDown,
+                                BoardPeers, BoardDigestHeard, OwnerGone>;
+
+// ------------------------------------------------------------------------------------------------------ outputs
+
+struct RecordChanged {
+  Record record;
+};
+using BoardOutput = std::variant<SendLink, RecordChanged>;
+using BoardOutputs = std::vector<BoardOutput>;
+
+class Board {
+ public:
+  // `boot`: this life's counter, greater than that of all earlier lives.
+  Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng, Time now);
+
+  BoardOutputs Step(Time now, const BoardInput& input);
+  Time NextDeadline() const;
+
+  // Null when unknown. Bodies hold the alternative of their kind.
+  std::shared_ptr<const RecordBody> Report(NodeId node) const;
+  std::map<NodeId, std::shared_ptr<const RecordBody>> Reports() const;
+  // Slices published by this controller, by the node they are for.
+  std::map<NodeId, std::shared_ptr<const RecordBody>> Slices(NodeId controller) const;
+  std::shared_ptr<const RecordBody> Region(NodeId controller, RegionId region) const;
+  std::vector<std::shared_ptr<const RecordBody>> Events() const;  // oldest first
+  const std::map<RecordKey, Record>& records() const { return records_; }
+  std::uint64_t digest() const { return digest_; }  // never 0
+  std::uint64_t refused() const { return refused_; }
+
+ private:
+  struct Peer {
+    Endpoint address;
+    bool present = false;
+    std::uint64_t digest = 0;
+    Time differs_since = kNever;
+    Time offer_at = kNever;
+    Time offer_allowed{};
+    Duration offer_pause{};
+  };
+  // Events of one owner in the order of their versions, for dropping the oldest and counting the newest.
+  using EventAge = std::pair<WallMs, RecordKey>;
+
+  void On(Time now, const Tick&);
+  void On(Time now, const Publish& publish);
+  void On(Time now, const PublishEvent& publish);
+  void On(Time now, const RecordsReceived& received);
+  void On(Time now, const RecordOfferReceived& received);
+  void On(Time now, const LinkUp& link);
+  void On(Time now, const LinkDown& link);
+  void On(Time now, const BoardPeers& peers);
+  void On(Time now, const BoardDigestHeard& heard);
+  void On(Time now, const OwnerGone& gone);
+
+  bool Accept(const Record& record) const;
+  bool Put(const Record& record);
+  void Erase(std::map<RecordKey, Record>::iterator it);
+  void DropOldEvents();
+  // What of our own a later message contradicts: raises our numbers above it.
+  void Outbid(const Record& record);
+  std::uint64_t CountedHash(const Record& record) const;
+  void Send(NodeId to, std::vector<Record> records, bool flood);
+  void SendOffer(NodeId to, bool reply_wanted);
+  void Flush();
+  void CompareNotes(Time now);
+  Endpoint AddressOf(NodeId peer) const;
+
+  const Tunables tunables_;
+  const NodeId self_;
+  const std::uint32_t boot_;
+  Prng prng_;
+  BoardOutputs out_;
+  std::vector<Record> changed_;  // in this Step, to be flooded
+  NodeId changed_from_;
+
+  std::map<RecordKey, Record> records_;
+  std::set<EventAge> event_ages_;
+  std::map<NodeId, RecordKey> newest_event_;  // per owner, by version
+  std::map<NodeId, std::uint32_t> gone_;      // last boot known to be over
+  std::uint64_t digest_;
+  Time digest_changed_{};
+  std::uint64_t sequence_ = 0;
+  std::uint64_t event_number_ = 0;
+  std::uint64_t refused_ = 0;
+  std::map<NodeId, Peer> peers_;
+  std::set<NodeId> links_;
+};
+
+}  // namespace hs
