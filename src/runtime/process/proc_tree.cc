@@ -1,0 +1,90 @@
+#include "runtime/process/proc_tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+namespace hs {
+namespace {
+
+struct Stat {
+  pid_t parent = 0;
+  std::uint64_t start = 0;
+  char state = '?';
+};
+
+bool ReadStat(pid_t pid, Stat& stat) {
+  const std::string path = "/proc/" + std::to_string(pid) + "/stat";
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  char text[1024];
+  const ssize_t got = read(fd, text, sizeof text - 1);
+  close(fd);
+  if (got <= 0) return false;
+  text[got] = '\0';
+  const char* at = std::strrchr(text, ')');  // the name before it may hold anything
+  if (at == nullptr || std::strlen(at) < 5) return false;
+  stat.state = at[2];
+  stat.parent = static_cast<pid_t>(std::strtol(at + 4, nullptr, 10));
+  for (int field = 2; at != nullptr && field < 22; ++field) at = std::strchr(at + 1, ' ');
+  if (at == nullptr) return false;
+  stat.start = std::strtoull(at + 1, nullptr, 10);
+  return true;
+}
+
+}  // namespace
+
+std::uint64_t StartTimeOf(pid_t pid) {
+  Stat stat;
+  return ReadStat(pid, stat) ? stat.start : 0;
+}
+
+bool IsAlive(const ProcessName& process) {
+  Stat stat;
+  return process.pid > 0 && ReadStat(process.pid, stat) && stat.start == process.start && stat.state != 'Z';
+}
+
+std::vector<pid_t> DescendantsOf(pid_t root) {
+  std::multimap<pid_t, pid_t> children;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  if (!proc) return {};
+  while (const dirent* entry = readdir(proc.get())) {
+    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+    Stat stat;
+    if (pid > 0 && ReadStat(pid, stat) && stat.state != 'Z') children.emplace(stat.parent, pid);
+  }
+  std::vector<pid_t> found;
+  std::vector<pid_t> open_ends{root};
+  while (!open_ends.empty()) {
+    const pid_t parent = open_ends.back();
+    open_ends.pop_back();
+    for (auto [it, end] = children.equal_range(parent); it != end; ++it) {
+      found.push_back(it->second);
+      open_ends.push_back(it->second);
+    }
+  }
+  return found;
+}
+
+void KillDescendants(pid_t root, pid_t group, int rounds) {
+  if (group > 1) kill(-group, SIGKILL);
+  std::set<pid_t> killed;
+  for (int round = 0; round < rounds; ++round) {
+    bool any_new = false;
+    for (const pid_t pid : DescendantsOf(root)) {
+      kill(pid, SIGKILL);
+      any_new |= killed.insert(pid).second;
+    }
+    if (!any_new) return;
+  }
+}
+
+}  // namespace hs

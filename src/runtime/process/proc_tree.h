@@ -1,0 +1,33 @@
+// What /proc says about processes: who they are and what descends from them.
+//
+// A pid alone is a number that may be used again; a pid with its start time names one process. Nothing here
+// waits.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace hs {
+
+struct ProcessName {
+  pid_t pid = 0;
+  std::uint64_t start = 0;  // clock ticks since boot: field 22 of /proc/PID/stat; 0: there is no such process
+
+  explicit operator bool() const { return pid > 0; }
+  friend bool operator==(const ProcessName&, const ProcessName&) = default;
+};
+
+// The start time of a process that has not been reaped; 0 when there is none.
+std::uint64_t StartTimeOf(pid_t pid);
+bool IsAlive(const ProcessName& process);
+
+// Every process below `root`, without `root` itself, in no particular order.
+std::vector<pid_t> DescendantsOf(pid_t root);
+
+// SIGKILL to all descendants of `root` and to the process group `group` (0: none), again until a walk finds
+// nothing new or `rounds` are over. `root` itself is spared: it is the shim, which has an end to write down.
+void KillDescendants(pid_t root, pid_t group, int rounds = 16);
+
+}  // namespace hs
