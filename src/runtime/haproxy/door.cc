@@ -1,0 +1,424 @@
+#include "runtime/haproxy/door.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <signal.h>
+#include <sys/pidfd.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <optional>
+
+#include "runtime/haproxy/commands.h"
+#include "runtime/haproxy/control.h"
+#include "runtime/haproxy/files.h"
+#include "runtime/haproxy/processes.h"
+
+namespace hs {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using asio::use_awaitable;
+using boost::system::error_code;
+using WallTimer = std::chrono::steady_clock;
+
+namespace {
+
+constexpr Duration kAskTimeout = 2s;
+constexpr Duration kProgramTimeout = 20s;
+constexpr Duration kReloadTimeout = 10s;
+constexpr Duration kPoll = 10ms;
+constexpr Duration kRetry = 1s;         // something HAProxy could not do now, such as deleting a busy server
+constexpr Duration kRetryRefused = 5s;  // a refused configuration or a port in use
+constexpr Duration kBackoffFirst = 200ms;
+constexpr Duration kBackoffMax = 10s;
+
+}  // namespace
+
+struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
+  Impl(asio::io_context& io_context, DoorConfig door_config, OnStatus callback)
+      : io(io_context), config(std::move(door_config)), on_status(std::move(callback)), wake(io_context) {
+    config.connections_max = ConnectionsWithinLimit(config.connections_max);
+  }
+
+  // One round's outcome.
+  struct Round {
+    std::vector<std::string> errors;
+    std::optional<Duration> again;
+    void Retry(Duration after) { again = again ? std::min(*again, after) : after; }
+    void Failed(std::string error, Duration after) {
+      errors.push_back(std::move(error));
+      Retry(after);
+    }
+  };
+
+  awaitable<void> Run();
+  awaitable<void> Converge(Round& round);
+  awaitable<std::optional<HaproxyProcesses>> Processes();
+  awaitable<void> Start(const DoorTable& table, const std::string& wanted, Round& round);
+  awaitable<bool> Reload(const DoorTable& table, const std::string& wanted, const HaproxyProcesses& before,
+                         Round& round);
+  awaitable<Result<void>> CheckConfig(const std::string& path);
+  awaitable<Result<void>> AwaitReload(std::uint32_t reloads_before);
+  awaitable<void> AdjustServers(const DoorTable& table, const HaproxyProcesses& processes, Round& round);
+  awaitable<void> AdjustRoutes(const Routes& wanted, Round& round);
+  awaitable<Result<std::string>> AskWorker(const std::string& command);
+  awaitable<void> Watch(pid_t master);
+  awaitable<void> Sleep(Duration duration);
+  awaitable<void> End(std::function<void()> done);
+
+  std::set<Endpoint> TakenPorts(const DoorTable& table, bool running, Round& round) const;
+  void Report(const Round& round);
+  void Wake() { wake.expires_at(WallTimer::time_point::min()); }
+
+  asio::io_context& io;
+  DoorConfig config;
+  DoorPorts ports;
+  OnStatus on_status;
+  asio::steady_timer wake;
+
+  DoorTable want;
+  std::uint64_t generation = 0;
+  bool closed = false;   // the owner is gone
+  bool started = false;  // Run() runs
+
+  std::string loaded;            // the configuration HAProxy runs; empty: not known to run
+  std::optional<Routes> routes;  // as HAProxy has them; none: to be asked
+  std::string refused;           // shape of the configuration that was refused last
+  std::string refusal;           // in HAProxy's words
+  WallTimer::time_point refused_until{};
+  Duration backoff = kBackoffFirst;
+  WallTimer::time_point start_not_before{};
+  pid_t watched = 0;
+  std::optional<std::string> reported;
+};
+
+HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_status)
+    : impl_(std::make_shared<Impl>(io, std::move(config), std::move(on_status))) {}
+
+HaproxyDoor::~HaproxyDoor() {
+  impl_->closed = true;
+  impl_->on_status = nullptr;
+  impl_->Wake();
+}
+
+Result<DoorPorts> HaproxyDoor::Prepare() {
+  constexpr std::size_t kSocketPathMax = 92;  // HAProxy binds PATH.PID.tmp first, of 107 bytes at most
+  if (MasterSocketPath(impl_->config).size() > kSocketPathMax) {
+    return BadInput(
+        fmt::format("the path of the door's socket is longer than {} bytes: {}; use a shorter data directory",
+                    kSocketPathMax, MasterSocketPath(impl_->config)));
+  }
+  if (const Result<void> made = MakeFolder(impl_->config.dir); !made) return std::unexpected(made.error());
+  const Result<DoorPorts> ports = ChoosePorts(impl_->config);
+  if (ports) impl_->ports = *ports;
+  return ports;
+}
+
+void HaproxyDoor::Apply(DoorTable table) {
+  impl_->want = std::move(table);
+  ++impl_->generation;
+  if (!impl_->started) {
+    impl_->started = true;
+    asio::co_spawn(
+        impl_->io, [impl = impl_]() { return impl->Run(); }, asio::detached);
+  } else {
+    impl_->Wake();
+  }
+}
+
+void HaproxyDoor::Shutdown(std::function<void()> done) {
+  impl_->closed = true;
+  impl_->Wake();
+  asio::co_spawn(
+      impl_->io, [impl = impl_, call = std::move(done)]() mutable { return impl->End(std::move(call)); },
+      asio::detached);
+}
+
+awaitable<void> HaproxyDoor::Impl::Run() {
+  const auto self = shared_from_this();
+  while (!closed) {
+    const std::uint64_t seen = generation;
+    Round round;
+    wake.expires_at(WallTimer::time_point::max());
+    co_await Converge(round);
+    if (closed) co_return;
+    if (seen != generation) continue;
+    Report(round);
+    if (closed || seen != generation) continue;
+    // Woken during the round (HAProxy died, say): the timer was set to the past and is left alone.
+    if (wake.expiry() != WallTimer::time_point::min() && round.again) wake.expires_after(*round.again);
+    error_code error;
+    co_await wake.async_wait(asio::redirect_error(use_awaitable, error));
+  }
+}
+
+void HaproxyDoor::Impl::Report(const Round& round) {
+  const std::string error = fmt::format("{}", fmt::join(round.errors, "; "));
+  if (reported == error || !on_status) return;
+  reported = error;
+  on_status(error);
+}
+
+awaitable<void> HaproxyDoor::Impl::Sleep(Duration duration) {
+  asio::steady_timer timer(io, duration);
+  error_code error;
+  co_await timer.async_wait(asio::redirect_error(use_awaitable, error));
+}
+
+awaitable<Result<std::string>> HaproxyDoor::Impl::AskWorker(const std::string& command) {
+  co_return co_await AskHaproxy(MasterSocketPath(config), "@1 " + command, kAskTimeout);
+}
+
+awaitable<std::optional<HaproxyProcesses>> HaproxyDoor::Impl::Processes() {
+  const Result<std::string> answer = co_await AskHaproxy(MasterSocketPath(config), "show proc", kAskTimeout);
+  if (!answer) co_return std::nullopt;
+  co_return ParseProcesses(*answer);
+}
+
+// A dead master is noticed at once, not at the next change.
+awaitable<void> HaproxyDoor::Impl::Watch(pid_t master) {
+  const auto self = shared_from_this();
+  const int fd = pidfd_open(master, 0);
+  if (fd >= 0) {
+    asio::posix::stream_descriptor ended(io, fd);
+    error_code error;
+    co_await ended.async_wait(asio::posix::stream_descriptor::wait_read,
+                              asio::redirect_error(use_awaitable, error));
+  } else {
+    co_await Sleep(kRetry);
+  }
+  if (watched == master) watched = 0;
+  Wake();
+}
+
+std::set<Endpoint> HaproxyDoor::Impl::TakenPorts(const DoorTable& table, bool running, Round& round) const {
+  const std::set<Endpoint> ours = running ? BindsOf(loaded) : std::set<Endpoint>{};
+  std::set<Endpoint> taken;
+  for (const DoorBind& bind : DoorBinds(table, config)) {
+    if (ours.contains(bind.endpoint) || taken.contains(bind.endpoint)) continue;
+    const std::string reason = WhyNotBindable(bind.endpoint);
+    if (reason.empty()) continue;
+    taken.insert(bind.endpoint);
+    round.Failed(fmt::format("{} cannot listen on {}: {}", bind.owner, bind.endpoint.ToString(), reason),
+                 kRetryRefused);
+  }
+  return taken;
+}
+
+awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
+  const DoorTable table = want;
+  std::optional<HaproxyProcesses> processes = co_await Processes();
+  if (!processes && table.services.empty() && loaded.empty()) co_return;  // nothing to do yet
+  round.errors = Problems(table, config);
+  if (processes && loaded.empty()) loaded = ReadText(ConfigPath(config));  // taken over from an earlier agent
+  const std::set<Endpoint> taken = TakenPorts(table, processes.has_value(), round);
+  const std::string wanted = RenderConfig(table, config, ports, taken);
+  if (!processes) {
+    co_await Start(table, wanted, round);
+    co_return;
+  }
+  if (watched != processes->master) {
+    watched = processes->master;
+    asio::co_spawn(io, Watch(watched), asio::detached);
+  }
+  // Before a reload too: the worker that gives way must cut what hangs on dead servers.
+  co_await AdjustServers(table, *processes, round);
+  if (ShapeOf(wanted) == ShapeOf(loaded)) {
+    refused.clear();
+    co_await AdjustRoutes(RoutesOf(table), round);
+    co_return;
+  }
+  if (co_await Reload(table, wanted, *processes, round)) {
+    round.Retry(0ms);  // servers that changed meanwhile, and what the new worker says it has
+  }
+}
+
+awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::string& wanted, Round& round) {
+  const auto now = WallTimer::now();
+  if (now < start_not_before) {
+    round.Failed(refusal.empty() ? "HAProxy ended and is started again" : refusal, start_not_before - now);
+    co_return;
+  }
+  start_not_before = now + backoff;
+  const Duration wait = backoff;
+  backoff = std::min(backoff * 2, kBackoffMax);
+  const std::string binary = FindProgram(config.binary);
+  if (binary.empty()) {
+    refusal = "haproxy is not installed: apt-get install haproxy";
+    round.Failed(refusal, wait);
+    co_return;
+  }
+  const Routes wanted_routes = RoutesOf(table);
+  for (const auto& [path, text] :
+       {std::pair{RoutesPath(config), RenderRoutes(wanted_routes)},
+        std::pair{RefusalPath(config), RenderRefusal()}, std::pair{ConfigPath(config), wanted}}) {
+    if (const Result<void> written = WriteText(path, text); !written) {
+      round.Failed(written.error().message, wait);
+      co_return;
+    }
+  }
+  const std::vector<std::string> argv = {binary,
+                                         "-W",
+                                         "-D",
+                                         "-S",
+                                         MasterSocketPath(config) + ",mode,600,level,admin",
+                                         "-p",
+                                         PidPath(config),
+                                         "-f",
+                                         ConfigPath(config)};
+  const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
+  if (!end || end->exit_code != 0) {
+    refusal = end ? "HAProxy does not start: " + AlertsOf(end->output) : end.error().message;
+    round.Failed(refusal, wait);
+    co_return;
+  }
+  refusal.clear();
+  loaded = wanted;
+  routes = wanted_routes;
+  // A start that lasts resets the back-off: the next round finds it running.
+  for (Duration waited{}; waited < kAskTimeout; waited += kPoll) {
+    if (co_await Processes()) {
+      round.Retry(0ms);
+      co_return;
+    }
+    co_await Sleep(kPoll);
+  }
+  round.Failed("HAProxy started and does not answer", wait);
+}
+
+awaitable<Result<void>> HaproxyDoor::Impl::CheckConfig(const std::string& path) {
+  const std::string binary = FindProgram(config.binary);
+  if (binary.empty())
+    co_return Fail(Reaction::kRetryLater, "haproxy is not installed: apt-get install haproxy");
+  const std::vector<std::string> argv = {binary, "-c", "-q", "-f", path};
+  const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
+  if (!end) co_return std::unexpected(end.error());
+  if (end->exit_code != 0)
+    co_return BadInput("HAProxy refuses the new configuration: " + AlertsOf(end->output));
+  co_return Result<void>{};
+}
+
+awaitable<Result<void>> HaproxyDoor::Impl::AwaitReload(std::uint32_t reloads_before) {
+  const auto deadline = WallTimer::now() + kReloadTimeout;
+  while (WallTimer::now() < deadline) {
+    const std::optional<HaproxyProcesses> now = co_await Processes();
+    if (now && now->reloads != reloads_before) {
+      if (now->failed == 0) co_return Result<void>{};
+      co_return Fail(Reaction::kRetryLater,
+                     "HAProxy could not take the new configuration; it keeps the old one");
+    }
+    co_await Sleep(kPoll);
+  }
+  co_return Fail(Reaction::kRetryLater, "HAProxy did not finish its reload in time");
+}
+
+awaitable<bool> HaproxyDoor::Impl::Reload(const DoorTable& table, const std::string& wanted,
+                                          const HaproxyProcesses& before, Round& round) {
+  const std::string shape = ShapeOf(wanted);
+  if (shape == refused && WallTimer::now() < refused_until) {
+    round.Failed(refusal, kRetryRefused);
+    co_return false;
+  }
+  const std::string candidate = ConfigPath(config) + ".new";
+  const std::string previous = ReadText(ConfigPath(config));
+  const Routes wanted_routes = RoutesOf(table);
+  Result<void> result = WriteText(RoutesPath(config), RenderRoutes(wanted_routes));
+  if (result) result = WriteText(RefusalPath(config), RenderRefusal());
+  if (result) result = WriteText(candidate, wanted);
+  if (result) result = co_await CheckConfig(candidate);
+  if (result) {
+    result = WriteText(ConfigPath(config), wanted);
+    if (result) (void)co_await AskHaproxy(MasterSocketPath(config), "reload", kAskTimeout);
+    if (result) result = co_await AwaitReload(before.reloads);
+    if (!result) (void)WriteText(ConfigPath(config), previous);
+  }
+  if (!result) {
+    refused = shape;
+    refusal = result.error().message;
+    refused_until = WallTimer::now() + kRetryRefused;
+    round.Failed(refusal, kRetryRefused);
+    co_return false;
+  }
+  loaded = wanted;
+  routes = wanted_routes;
+  refused.clear();
+  co_return true;
+}
+
+awaitable<void> HaproxyDoor::Impl::AdjustServers(const DoorTable& table, const HaproxyProcesses& processes,
+                                                 Round& round) {
+  const Result<std::string> answer = co_await AskWorker("show servers state");
+  Result<Backends> have = answer ? ParseServersState(*answer) : std::unexpected(answer.error());
+  if (!have) {
+    round.Failed(have.error().message, kRetry);
+    co_return;
+  }
+  for (const std::string& name : BackendNamesOf(loaded)) (*have)[name];
+  backoff = kBackoffFirst;
+  for (const std::string& command : RuntimeCommands(*have, BackendsOf(table), config)) {
+    const Result<std::string> done = co_await AskWorker(command);
+    if (!done) {
+      round.Failed(done.error().message, kRetry);
+      co_return;
+    }
+    if (command.starts_with("shutdown sessions")) {
+      for (const pid_t old : processes.old_workers) {
+        (void)co_await AskHaproxy(MasterSocketPath(config), fmt::format("@!{} {}", old, command),
+                                  kAskTimeout);
+      }
+    }
+    if (IsAccepted(command, *done)) continue;
+    if (command.starts_with("del server")) {
+      round.Retry(kRetry);  // its last requests are still running
+    } else {
+      round.Failed(fmt::format("HAProxy refuses '{}': {}", command, done->substr(0, 200)), kRetry);
+    }
+  }
+}
+
+awaitable<void> HaproxyDoor::Impl::AdjustRoutes(const Routes& wanted, Round& round) {
+  if (!routes) {
+    const Result<std::string> answer = co_await AskWorker("show map " + EscapeWord(RoutesPath(config)));
+    if (!answer) {
+      round.Failed(answer.error().message, kRetry);
+      co_return;
+    }
+    routes = ParseMap(*answer);
+  }
+  if (*routes == wanted) co_return;
+  const Routes have = *routes;
+  routes.reset();  // to be asked again should anything go wrong below
+  for (const std::string& command : RouteCommands(have, wanted, config)) {
+    const Result<std::string> done = co_await AskWorker(command);
+    if (!done || !IsAccepted(command, *done)) {
+      round.Failed(done ? fmt::format("HAProxy refuses '{}': {}", command, done->substr(0, 200))
+                        : done.error().message,
+                   kRetry);
+      co_return;
+    }
+  }
+  routes = wanted;
+  if (const Result<void> written = WriteText(RoutesPath(config), RenderRoutes(wanted)); !written) {
+    round.Failed(written.error().message, kRetry);
+  }
+}
+
+awaitable<void> HaproxyDoor::Impl::End(std::function<void()> done) {
+  const auto self = shared_from_this();
+  const std::optional<HaproxyProcesses> processes = co_await Processes();
+  if (processes) {
+    kill(processes->master, SIGTERM);
+    for (Duration waited{}; waited < 5s && kill(processes->master, 0) == 0; waited += kPoll)
+      co_await Sleep(kPoll);
+  }
+  if (done) done();
+}
+
+}  // namespace hs

@@ -1,0 +1,248 @@
+// A small world for tests of the door: two boxes on loopback addresses of this test process's own, a CA made
+// by the openssl program, replicas that are real processes, and blocking clients. Everything ends with the
+// fixture.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <future>
+#include <map>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "runtime/haproxy/door.h"
+
+extern char** environ;
+
+namespace hs {
+
+// Answers "NAME xff=..." and sleeps first when the path has "slow".
+inline constexpr const char* kReplicaProgram = R"(
+import http.server, sys, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+    def do_GET(self):
+        if 'slow' in self.path: time.sleep(1.0)
+        if 'hang' in self.path: time.sleep(60)
+        body = ('%s xff=%s' % (sys.argv[1], self.headers.get_all('X-Forwarded-For'))).encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    do_POST = do_GET
+    def log_message(self, *words): pass
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 256
+Server((sys.argv[2], int(sys.argv[3])), Handler).serve_forever()
+)";
+
+struct Answer {
+  int status = 0;  // 0: no answer
+  std::string text;
+};
+
+inline int Connect(const Endpoint& to) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(to.port);
+  std::memcpy(&address.sin_addr, to.ip.bytes.data() + 12, 4);
+  timeval limit{10, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+inline Answer Ask(const Endpoint& to, const std::string& path, const std::string& host = "any",
+                  const std::string& method = "GET") {
+  Answer answer;
+  const int fd = Connect(to);
+  if (fd < 0) return answer;
+  const std::string request =
+      method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n";
+  (void)!write(fd, request.data(), request.size());
+  char buffer[4096];
+  for (ssize_t size; (size = read(fd, buffer, sizeof buffer)) > 0;) answer.text.append(buffer, size);
+  close(fd);
+  if (answer.text.size() > 12) answer.status = std::atoi(answer.text.c_str() + 9);
+  return answer;
+}
+
+inline bool Eventually(const std::function<bool()>& holds,
+                       std::chrono::milliseconds limit = std::chrono::seconds(10)) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (holds()) return true;
+    usleep(5000);
+  }
+  return holds();
+}
+
+inline pid_t SpawnProgram(const std::vector<std::string>& argv) {
+  std::vector<char*> words;
+  for (const std::string& word : argv) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  pid_t pid = -1;
+  return posix_spawnp(&pid, words[0], nullptr, nullptr, words.data(), environ) == 0 ? pid : -1;
+}
+
+class DoorWorld : public ::testing::Test {
+ protected:
+  // One box: its addresses, its door object and what that last said.
+  struct Box {
+    DoorConfig config;
+    DoorPorts ports;
+    std::unique_ptr<HaproxyDoor> door;
+    std::string status = "not said";
+  };
+
+  void SetUp() override {
+    char name[] = "/tmp/hsdoorXXXXXX";
+    folder_ = mkdtemp(name);
+    ASSERT_EQ(std::system(("cd " + folder_ + R"( && (
+      openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=ca -days 9 &&
+      openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=node &&
+      openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out node.crt -days 9 &&
+      cat node.crt node.key > node.pem) 2>/dev/null)")
+                              .c_str()),
+              0);
+    std::ofstream(folder_ + "/replica.py") << kReplicaProgram;
+    thread_ = std::thread([this] { io_.run(); });
+  }
+
+  void TearDown() override {
+    for (auto& [name, box] : boxes_) {
+      std::ifstream file(PidPath(box.config));
+      pid_t pid = 0;
+      file >> pid;
+      OnLoop([&] { box.door.reset(); });
+      if (pid > 0 && kill(pid, SIGTERM) == 0) Eventually([pid] { return kill(pid, 0) != 0; });
+    }
+    for (const auto& [name, pid] : replicas_) End(pid);
+    work_.reset();
+    io_.stop();
+    thread_.join();
+    std::filesystem::remove_all(folder_);
+  }
+
+  static void End(pid_t pid) {
+    if (pid <= 0) return;
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+
+  void OnLoop(const std::function<void()>& call) {
+    std::promise<void> done;
+    boost::asio::post(io_, [&] {
+      call();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+
+  IpAddress Ip(int host) const {
+    return IpAddress::V4(127, 30 + getpid() % 200, 1 + getpid() / 200 % 250, static_cast<std::uint8_t>(host));
+  }
+
+  Box& MakeBox(int number) {
+    Box& box = boxes_[number];
+    box.config.dir = folder_ + "/door" + std::to_string(number);
+    box.config.door = {Ip(number), 8080};
+    box.config.inbound_ip = Ip(number);
+    box.config.inbound_first = 7701;
+    box.config.certificate_pem = folder_ + "/node.pem";
+    box.config.ca_pem = folder_ + "/ca.crt";
+    OpenDoor(box);
+    return box;
+  }
+
+  // Also what the agent of a box does after its restart.
+  void OpenDoor(Box& box) {
+    OnLoop([&] {
+      box.door = std::make_unique<HaproxyDoor>(io_, box.config, [this, &box](const std::string& error) {
+        const std::lock_guard lock(mutex_);
+        box.status = error;
+      });
+      const Result<DoorPorts> ports = box.door->Prepare();
+      ASSERT_TRUE(ports) << ports.error().message;
+      box.ports = *ports;
+    });
+  }
+
+  void Apply(Box& box, const DoorTable& table) {
+    OnLoop([&] { box.door->Apply(table); });
+  }
+
+  std::string StatusOf(const Box& box) {
+    const std::lock_guard lock(mutex_);
+    return box.status;
+  }
+
+  pid_t MasterOf(const Box& box) {
+    pid_t pid = 0;
+    std::ifstream(PidPath(box.config)) >> pid;
+    return pid;
+  }
+
+  // The worker that takes new connections: the youngest child of the master.
+  pid_t WorkerOf(const Box& box) {
+    const pid_t master = MasterOf(box);
+    std::ifstream file("/proc/" + std::to_string(master) + "/task/" + std::to_string(master) + "/children");
+    pid_t last = 0;
+    for (pid_t child; file >> child;) last = std::max(last, child);
+    return last;
+  }
+
+  DoorServer StartReplica(const std::string& name, int host, std::uint16_t port) {
+    const Endpoint at{Ip(host), port};
+    const std::string python = access("/usr/bin/python3", X_OK) == 0 ? "/usr/bin/python3" : "python3";
+    replicas_[name] =
+        SpawnProgram({python, folder_ + "/replica.py", name, at.ip.ToString(), std::to_string(port)});
+    EXPECT_TRUE(Eventually([&] {
+      const int fd = Connect(at);
+      if (fd >= 0) close(fd);
+      return fd >= 0;
+    })) << name;
+    return {.name = name, .address = at};
+  }
+
+  void KillReplica(const std::string& name) {
+    End(replicas_[name]);
+    replicas_.erase(name);
+  }
+
+  // How another box's door reaches this one.
+  static DoorServer Inbound(const Box& box, const std::string& name) {
+    return {.name = name,
+            .address = {box.config.inbound_ip, box.ports.http},
+            .tls = true,
+            .tcp_port = box.ports.tcp};
+  }
+
+  std::string folder_;
+  std::map<int, Box> boxes_;
+  std::map<std::string, pid_t> replicas_;
+  std::mutex mutex_;
+  boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io_.get_executor()};
+  std::thread thread_;
+};
+
+}  // namespace hs

@@ -1,0 +1,254 @@
+#include "runtime/haproxy/door.h"
+
+#include <gmock/gmock.h>
+
+#include "runtime/haproxy/door_fixture_test.h"
+
+namespace hs {
+namespace {
+
+using ::testing::HasSubstr;
+
+DoorTable Web(std::vector<DoorServer> servers, std::vector<DoorServer> local,
+              std::vector<PublishedPort> ports = {}) {
+  DoorService web{.name = "web", .http = HttpRoute{}, .ports = std::move(ports)};
+  web.servers = std::move(servers);
+  web.local = std::move(local);
+  return {{web}};
+}
+
+TEST_F(DoorWorld, ARequestTakesTwoHopsOverMutualTlsAndKeepsTheClientsAddress) {
+  Box& near = MakeBox(1);
+  Box& far = MakeBox(2);
+  const DoorServer replica = StartReplica("far-1", 2, 20001);
+  Apply(far, Web({replica}, {replica}, {{9000, false}, {9001, true}}));
+  Apply(near, Web({Inbound(far, "n2")}, {}, {{9000, false}, {9001, true}}));
+  EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/x").status == 200; }))
+      << StatusOf(near) << StatusOf(far);
+  EXPECT_THAT(Ask(near.config.door, "/x").text, HasSubstr("far-1 xff=['127.0.0.1']"));
+  EXPECT_THAT(Ask({Ip(1), 9000}, "/x").text, HasSubstr("far-1 xff=None"));  // bytes as they are
+  EXPECT_THAT(Ask({Ip(1), 9001}, "/x").text, HasSubstr("far-1 xff=['127.0.0.1']"));
+  EXPECT_EQ(Ask(near.config.door, "/x", "web.internal").status, 200);
+}
+
+TEST_F(DoorWorld, AStrangerWithoutACertificateIsRefusedAtTheInboundListener) {
+  Box& box = MakeBox(1);
+  const DoorServer replica = StartReplica("r1", 1, 20001);
+  Apply(box, Web({replica}, {replica}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  const auto speak = [&](const std::string& words) {
+    const std::string at = Ip(1).ToString() + ":" + std::to_string(box.ports.http);
+    const std::string out = folder_ + "/out";
+    const std::string command =
+        "cd " + folder_ +
+        " && printf 'GET / HTTP/1.0\\r\\n\\r\\n' | timeout 5 openssl s_client -quiet -alpn web " + words +
+        " -connect " + at + " > " + out + " 2>/dev/null";
+    (void)!std::system(command.c_str());
+    std::ifstream file(out);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  EXPECT_THAT(speak("-cert node.pem"), HasSubstr("r1 xff"));
+  EXPECT_EQ(speak(""), "");
+  ASSERT_EQ(
+      std::system(("cd " + folder_ +
+                   " && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout s.key "
+                   "-out s.crt -subj /CN=ca 2>/dev/null && cat s.crt s.key > stranger.pem")
+                      .c_str()),
+      0);
+  EXPECT_EQ(speak("-cert stranger.pem"), "");
+}
+
+TEST_F(DoorWorld, ServersComeAndGoWithoutAReload) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  const DoorServer two = StartReplica("r2", 1, 20002);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  const pid_t worker = WorkerOf(box);
+  ASSERT_GT(worker, 0);
+  Apply(box, Web({two}, {two}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").text.find("r2 xff") != std::string::npos; }));
+  Apply(box, Web({}, {}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 503; }));
+  EXPECT_THAT(Ask(box.config.door, "/").text,
+              HasSubstr("etry-"));  // HAProxy writes header names in lower case
+  Apply(box, Web({one, two}, {one, two}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; }));
+  EXPECT_EQ(WorkerOf(box), worker);
+  EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
+}
+
+TEST_F(DoorWorld, ADrainedServerFinishesItsRequestAndADownOneIsCut) {
+  Box& box = MakeBox(1);
+  DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  auto running = std::async(std::launch::async, [&] { return Ask(box.config.door, "/slow"); });
+  usleep(200'000);
+  one.state = ServerState::kDrain;
+  Apply(box, Web({one}, {one}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 503; }));
+  EXPECT_EQ(running.get().status, 200);
+
+  one.state = ServerState::kReady;
+  Apply(box, Web({one}, {one}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; }));
+  const auto start = std::chrono::steady_clock::now();
+  auto hanging = std::async(std::launch::async, [&] { return Ask(box.config.door, "/hang"); });
+  usleep(200'000);
+  one.state = ServerState::kDown;
+  Apply(box, Web({one}, {one}));
+  EXPECT_NE(hanging.get().status, 200);
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST_F(DoorWorld, RoutesPreferTheHostThenTheLongestPrefixAndMoveWithoutAReload) {
+  Box& box = MakeBox(1);
+  const DoorServer a = StartReplica("a1", 1, 20001);
+  const DoorServer b = StartReplica("b1", 1, 20002);
+  DoorTable table{{{.name = "a", .http = HttpRoute{"", "/"}, .servers = {a}},
+                   {.name = "b", .http = HttpRoute{"", "/api"}, .servers = {b}}}};
+  Apply(box, table);
+  const auto who = [&](const std::string& path, const std::string& host) {
+    const Answer answer = Ask(box.config.door, path, host);
+    return answer.status == 200 ? answer.text.substr(answer.text.find("\r\n\r\n") + 4, 2)
+                                : std::to_string(answer.status);
+  };
+  ASSERT_TRUE(Eventually([&] { return who("/", "any") == "a1"; })) << StatusOf(box);
+  EXPECT_EQ(who("/api", "any"), "b1");
+  EXPECT_EQ(who("/api/x?y=1", "any:8080"), "b1");
+  EXPECT_EQ(who("/apis", "any"), "a1");
+  EXPECT_EQ(who("/", "B.internal"), "b1");
+  const pid_t worker = WorkerOf(box);
+  table.services[0].http = HttpRoute{"shop.example", "/"};
+  Apply(box, table);
+  EXPECT_TRUE(Eventually([&] { return who("/", "any") == "404"; }));
+  EXPECT_EQ(who("/api", "shop.example"), "a1");
+  EXPECT_EQ(WorkerOf(box), worker);
+}
+
+TEST_F(DoorWorld, AReloadKeepsRunningRequestsAndServers) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  DoorTable table = Web({one}, {one});
+  Apply(box, table);
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  auto running = std::async(std::launch::async, [&] { return Ask(box.config.door, "/slow"); });
+  usleep(100'000);
+  const pid_t worker = WorkerOf(box);
+  table.services.push_back({.name = "zoo", .servers = {one}});
+  Apply(box, table);
+  int failed = 0;
+  EXPECT_TRUE(Eventually([&] {
+    failed += Ask(box.config.door, "/").status != 200;
+    return Ask(box.config.door, "/", "zoo.internal").status == 200;
+  }));
+  EXPECT_EQ(failed, 0);
+  EXPECT_NE(WorkerOf(box), worker);
+  EXPECT_EQ(running.get().status, 200);
+}
+
+TEST_F(DoorWorld, NoGetFailsWhenAReplicaIsKilledUnderLoad) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  const DoorServer two = StartReplica("r2", 1, 20002);
+  Apply(box, Web({one, two}, {one, two}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  std::atomic<int> failed = 0, done = 0;
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> clients;
+  for (int i = 0; i < 4; ++i) {
+    clients.emplace_back([&] {
+      for (; !stop; ++done) failed += Ask(box.config.door, "/").status != 200;
+    });
+  }
+  Eventually([&] { return done > 50; });
+  KillReplica("r1");
+  const int killed_at = done;
+  Eventually([&] { return done > killed_at + 100; });
+  stop = true;
+  for (std::thread& client : clients) client.join();
+  EXPECT_GT(done, killed_at + 100);
+  EXPECT_EQ(failed, 0) << "of " << done;
+}
+
+TEST_F(DoorWorld, ANodeWhoseReplicasDiedSendsIdempotentRequestsElsewhere) {
+  Box& near = MakeBox(1);
+  Box& empty = MakeBox(2);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(empty, Web({}, {}));
+  Apply(near, Web({one, Inbound(empty, "n2")}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; })) << StatusOf(near);
+  ASSERT_TRUE(Eventually([&] { return StatusOf(empty).empty(); })) << StatusOf(empty);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(Ask(near.config.door, "/").status, 200);
+  Apply(near, Web({Inbound(empty, "n2")}, {}));
+  EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 503; }));
+}
+
+TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  const DoorServer two = StartReplica("r2", 1, 20002);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  const pid_t worker = WorkerOf(box);
+  const DoorPorts ports = box.ports;
+  OnLoop([&] { box.door.reset(); });
+  EXPECT_EQ(Ask(box.config.door, "/").status, 200);
+  OpenDoor(box);
+  EXPECT_EQ(box.ports, ports);
+  Apply(box, Web({two}, {two}));
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").text.find("r2 xff") != std::string::npos; }));
+  EXPECT_EQ(WorkerOf(box), worker);
+}
+
+TEST_F(DoorWorld, HaproxyIsStartedAgainWhenItDies) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200 && StatusOf(box).empty(); }))
+      << StatusOf(box);
+  const pid_t master = MasterOf(box);
+  kill(master, SIGKILL);
+  EXPECT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200 && MasterOf(box) != master; }))
+      << StatusOf(box);
+}
+
+TEST_F(DoorWorld, ARefusedConfigurationAndAPortInUseLeaveTheOldOneServing) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  Apply(box, Web({one}, {one}, {{20001, true}}));  // the replica itself has this port
+  EXPECT_TRUE(Eventually([&] {
+    return StatusOf(box).find("service web cannot listen on") != std::string::npos;
+  })) << StatusOf(box);
+  EXPECT_EQ(Ask(box.config.door, "/").status, 200);
+
+  std::filesystem::rename(folder_ + "/node.pem", folder_ + "/away.pem");
+  DoorTable table = Web({one}, {one});
+  table.services.push_back({.name = "zoo"});
+  const pid_t worker = WorkerOf(box);
+  Apply(box, table);
+  EXPECT_TRUE(Eventually([&] {
+    return StatusOf(box).find("HAProxy refuses the new configuration") != std::string::npos;
+  })) << StatusOf(box);
+  EXPECT_EQ(Ask(box.config.door, "/").status, 200);
+  EXPECT_EQ(WorkerOf(box), worker);
+  std::filesystem::rename(folder_ + "/away.pem", folder_ + "/node.pem");
+  EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
+}
+
+TEST_F(DoorWorld, AMissingHaproxyIsSaidWithWhatToDo) {
+  Box& box = MakeBox(1);
+  OnLoop([&] { box.door.reset(); });
+  box.config.binary = "/nonexistent/haproxy";
+  OpenDoor(box);
+  Apply(box, Web({}, {}));
+  EXPECT_TRUE(Eventually([&] {
+    return StatusOf(box) == "haproxy is not installed: apt-get install haproxy";
+  })) << StatusOf(box);
+}
+
+}  // namespace
+}  // namespace hs
