@@ -1,0 +1,298 @@
+#include "core/membership/membership.h"
+
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+namespace hs {
+namespace {
+
+constexpr Duration kForgetAfter = 72h;
+// Twice the time a datagram takes on a slow link: the second round of goodbyes reaches who missed the first.
+constexpr Duration kLeaveAgain = 80ms;
+constexpr Duration kLeaveWait = 200ms;
+
+template <typename... Cases>
+struct Overloaded : Cases... {
+  using Cases::operator()...;
+};
+
+// What a member contributes to the digest: nothing unless present, so that forgetting the gone changes
+// nothing.
+std::uint64_t DigestOf(const Member& member) {
+  if (!IsPresent(member.state)) return 0;
+  const std::uint64_t life = std::uint64_t{member.incarnation.boot} << 32 | member.incarnation.counter;
+  return Mix64(member.id.Prefix64() ^ Mix64(life));
+}
+
+}  // namespace
+
+Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start)
+    : tunables_(tunables),
+      self_(self.id),
+      boot_id_(self.boot_id),
+      prng_(prng),
+      now_{start, 0},
+      present_(prng_.Fork()),
+      urgent_refilled_(start),
+      grace_until_(start) {
+  HS_CHECK(self.id);
+  Member me;
+  me.id = self.id;
+  me.boot_id = self.boot_id;
+  me.incarnation = {self.boot_counter, 0};
+  me.meta = std::move(self.meta);
+  me.state_since = me.alive_since = start;
+  me.seen_this_run = true;
+  digest_ = DigestOf(me);
+  ring_.Insert(self_);
+  queue_.Put(UpdateOf(me));
+  members_.emplace(self_, std::move(me));
+  // Nodes started together should not probe together.
+  Arm(start + prng_.Between(0ms, tunables_.probe_interval), TimerKind::kProbeTick);
+  Arm(start + prng_.Between(0ms, tunables_.push_pull_interval), TimerKind::kPushPull);
+}
+
+std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
+  // The clock of a leaving or frozen box may stand still, but never runs back.
+  const Time due = NextDeadline();
+  now_ = now;
+  if (due != kNever && now.mono > due + tunables_.late_wake) OnLateWake(now.mono - due);
+
+  std::visit(Overloaded{[](const Tick&) {}, [&](const DatagramReceived& in) { OnDatagram(in); },
+                        [&](const PushPullReceived& in) { OnPushPull(in); },
+                        [&](const LinkUp& in) { refusals_.Withdraw(in.peer, self_); },
+                        [&](const LinkDown& in) { OnLinkDown(in); },
+                        [&](const ConnectOutcome& in) { OnConnect(in); },
+                        [&](const SetMeta& in) { OnMeta(in.meta); }, [&](const Seeds& in) { OnSeeds(in); },
+                        [&](const SetDigests& in) {
+                          intent_digest_ = in.intent;
+                          observation_digest_ = in.observation;
+                        },
+                        [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Leave&) { OnLeave(); }},
+             input);
+
+  while (!timers_.empty() && timers_.begin()->first <= now_.mono) {
+    const Timer timer = timers_.begin()->second;
+    timers_.erase(timers_.begin());
+    Fire(timer);
+  }
+  if (ring_changed_) HoldRing();
+  FlushUrgent();
+  return std::exchange(out_, {});
+}
+
+Time Membership::NextDeadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }
+
+std::vector<NodeId> Membership::PresentIds() const {
+  std::vector<NodeId> ids;
+  for (const auto& [id, member] : members_) {
+    if (IsPresent(member.state)) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::uint32_t Membership::MembersDigest() const {
+  const auto folded = static_cast<std::uint32_t>(digest_ ^ digest_ >> 32);
+  return folded == 0 ? 1 : folded;  // 0 means "not said"
+}
+
+void Membership::Arm(Time at, TimerKind kind, NodeId id, std::uint64_t number) {
+  timers_.emplace(at, Timer{kind, id, number});
+}
+
+void Membership::Fire(const Timer& timer) {
+  const auto sequence = static_cast<std::uint32_t>(timer.number);
+  switch (timer.kind) {
+    case TimerKind::kProbeTick:
+      ProbeNext();
+      return Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeTick);
+    case TimerKind::kProbeTimeout:
+      return OnProbeTimeout(sequence);
+    case TimerKind::kProbeEnd:
+      return OnProbeEnd(sequence);
+    case TimerKind::kRelay:
+      return OnRelayEnd(sequence);
+    case TimerKind::kSuspicion:
+      return OnSuspicionEnd(timer.id);
+    case TimerKind::kClaimWiden:
+      return SendClaims(timer.id);
+    case TimerKind::kConnectAgain:
+      return Connect(timer.id, true, static_cast<int>(timer.number));
+    case TimerKind::kRetry:
+      return RetryOne();
+    case TimerKind::kPushPull:
+      return PushPullOne();
+    case TimerKind::kDeadAfter:
+    case TimerKind::kForget: {
+      const Member* member = Find(timer.id);
+      // The number is when the state began: a member that came back meanwhile is another story.
+      if (member == nullptr ||
+          static_cast<std::uint64_t>(member->state_since.time_since_epoch().count()) != timer.number)
+        return;
+      if (timer.kind == TimerKind::kForget) {
+        retries_.erase({PeerOf(timer.id).next_retry, timer.id});
+        peers_.erase(timer.id);
+        queue_.Erase(timer.id);
+        members_.erase(timer.id);
+        return;
+      }
+      Member after = *member;
+      after.state = MemberState::kDead;
+      return Replace(std::move(after), "silent for longer than dead_after");
+    }
+    case TimerKind::kLeaveAgain:
+      return Spread(UpdateOf(self()), true);
+    case TimerKind::kLeaveDone:
+      timers_.clear();
+      out_.emplace_back(LeaveDone{});
+      return;
+  }
+}
+
+// This node was stopped, swapped out or starved: whoever seems not to have answered may have answered long
+// ago, with the answer still in a socket buffer or thrown away. So it blames nobody for that time.
+void Membership::OnLateWake(Duration late) {
+  probes_.clear();
+  relays_.clear();
+  AddHealth(late > tunables_.probe_interval ? 2 : 1);
+  grace_until_ = now_.mono + Scaled(tunables_.probe_interval);
+  for (auto& [id, peer] : peers_) {
+    peer.failed_at = {};
+    peer.differs_since = {};
+    if (!peer.suspicion) continue;
+    peer.suspicion->Restart(now_.mono);
+    peer.suspicion->RemoveWitness(self_);
+    if (peer.suspicion->witnesses().empty()) {
+      WithdrawSuspicion(id, self_, "withdrawn: this node itself had slept");
+    } else {
+      ArmSuspicion(id);
+    }
+  }
+  // Much may have happened meanwhile.
+  if (late > 2 * tunables_.probe_interval) Arm(now_.mono, TimerKind::kPushPull, self_);
+}
+
+void Membership::OnMeta(const MemberMeta& meta) {
+  if (leaving_ || self().meta == meta) return;
+  Member after = self();
+  after.meta = meta;
+  ++after.incarnation.counter;
+  Replace(after, "changed its metadata");
+  Spread(UpdateOf(after), true);
+}
+
+void Membership::OnLeave() {
+  if (leaving_) return;
+  leaving_ = true;
+  Member after = self();
+  after.state = MemberState::kLeft;
+  ++after.incarnation.counter;
+  Replace(after, "leaves on request");
+  timers_.clear();
+  if (present_.size() == 0) return Arm(now_.mono, TimerKind::kLeaveDone);
+  Spread(UpdateOf(after), true);
+  Arm(now_.mono + kLeaveAgain, TimerKind::kLeaveAgain);
+  Arm(now_.mono + kLeaveWait, TimerKind::kLeaveDone);
+}
+
+void Membership::OnMarkDead(const MarkDead& order) {
+  const Member* member = Find(order.id);
+  if (member == nullptr || order.id == self_) return;
+  if (member->state != MemberState::kAgentDown && member->state != MemberState::kUnreachable) return;
+  Member after = *member;
+  after.state = MemberState::kDead;
+  Replace(after, order.cause);
+  Spread(UpdateOf(after), true);
+}
+
+MemberUpdate Membership::UpdateOf(const Member& member) const {
+  MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, std::nullopt, {}};
+  if (member.state == MemberState::kAlive) update.meta = member.meta;
+  const auto peer = peers_.find(member.id);
+  if (peer == peers_.end()) return update;
+  if (member.state == MemberState::kSuspect && peer->second.suspicion) {
+    update.witnesses = peer->second.suspicion->witnesses();
+  } else if (!IsPresent(member.state) && member.state != MemberState::kLeft) {
+    update.witnesses = peer->second.gone_witnesses;
+  }
+  return update;
+}
+
+// The one place where a member's record changes: keeps the indices in step and tells.
+void Membership::Replace(Member after, std::string cause) {
+  const auto it = members_.find(after.id);
+  std::optional<Member> before;
+  if (it != members_.end()) before = it->second;
+  const bool was_present = before && IsPresent(before->state);
+  const bool is_present = IsPresent(after.state);
+  if (before) digest_ ^= DigestOf(*before);
+  digest_ ^= DigestOf(after);
+  if (!before || before->state != after.state) after.state_since = now_.mono;
+  if (is_present) after.seen_this_run = true;
+
+  if (after.id != self_) {
+    Peer& peer = PeerOf(after.id);
+    if (is_present && !was_present) {
+      after.alive_since = now_.mono;
+      if (before && before->state != MemberState::kLeft) {
+        after.quarantined_until =
+            peer.quarantine.OnReturn(now_.mono, tunables_.quarantine_base, tunables_.quarantine_max);
+      }
+      present_.Insert(after.id);
+      ring_.Insert(after.id);
+      retries_.erase({peer.next_retry, after.id});
+      peer.retry_wait = {};
+    } else if (!is_present && was_present) {
+      present_.Erase(after.id);
+      ring_.Erase(after.id);
+    }
+    if (after.state != MemberState::kSuspect) peer.suspicion.reset();
+    if (is_present) peer.gone_witnesses.clear();
+    if (!is_present && (was_present || !before) && after.state != MemberState::kLeft)
+      ScheduleRetry(after.id, 0ms);
+    const auto since = static_cast<std::uint64_t>(after.state_since.time_since_epoch().count());
+    const bool entered = !before || before->state != after.state;
+    if (entered && after.state == MemberState::kUnreachable) {
+      Arm(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, since);
+    }
+    if (entered && (after.state == MemberState::kDead || after.state == MemberState::kLeft)) {
+      Arm(now_.mono + kForgetAfter, TimerKind::kForget, after.id, since);
+    }
+  } else if (!is_present) {
+    ring_.Erase(after.id);
+  }
+  const bool moved = !before || before->meta.address != after.meta.address;
+  if (was_present != is_present || (is_present && moved)) ring_changed_ = true;
+  members_[after.id] = after;
+  out_.emplace_back(MemberChanged{std::move(before), std::move(after), std::move(cause)});
+}
+
+void Membership::HoldRing() {
+  ring_changed_ = false;
+  HoldLinks hold;
+  if (!leaving_) {
+    for (const NodeId& id : ring_.Holds(self_, static_cast<std::size_t>(tunables_.ring_neighbours))) {
+      hold.peers.emplace_back(id, members_.at(id).meta.address);
+    }
+  }
+  if (hold.peers == held_) return;
+  held_ = hold.peers;
+  out_.emplace_back(std::move(hold));
+}
+
+const Member* Membership::Find(NodeId id) const {
+  const auto it = members_.find(id);
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+bool Membership::Present(NodeId id) const {
+  const Member* member = Find(id);
+  return member != nullptr && IsPresent(member->state);
+}
+
+void Membership::AddHealth(int delta) {
+  health_ = std::clamp(health_ + delta, 0, static_cast<int>(tunables_.health_multiplier_max) - 1);
+}
+
+}  // namespace hs

@@ -1,0 +1,320 @@
+// Who is here: SWIM with Lifeguard, made faster by positive evidence.
+//
+// Intuition: a village without a mayor. Everyone greets one neighbour after the other; who does not answer is
+// greeted by three others too, before anyone says aloud that he may be gone, and he may object. Slamming a
+// door in front of two witnesses needs no such patience: that he is out is a fact, though his house may still
+// stand.
+//
+// What is known about a member is one value ordered by (incarnation, rank of state); the greater wins, and
+// only the member itself raises its incarnation:  alive < suspect < unreachable < agent-down < dead < left.
+//
+// How silence is found in about a second for little traffic:
+//   0 ms   ping          (one member per probe_interval, so the cluster pings each about once per interval)
+//   200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
+//   400 ms suspicion, with the relays that said Nack as witnesses: they tried for themselves, so the
+//   suspicion starts
+//          confirmed and lasts its shortest time. The suspect is told first, and so is everyone else.
+//   +300 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
+// A prober that is itself deaf gets no Nacks, so it has no second witness: its suspicion lasts longest, its
+// own health multiplier grows, and nobody takes 'unreachable' from one witness alone for more than a
+// suspicion.
+//
+// Invariants:
+//  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
+//  2. A present member becomes unreachable, agent-down or dead on two witnesses, or on this node's own
+//  evidence after
+//     the longest wait, or where no other member could witness.
+//  3. A node that slept accuses nobody of what happened while it slept.
+//  4. Every datagram stays under kDatagramBytes; traffic per node does not depend on the size of the cluster.
+//  5. Same history in, same outputs out.
+// It does not decide what anyone does about a member's state, and it sends no bytes itself.
+//
+// Sources: Das, Gupta, Motivala, "SWIM", DSN 2002. Dadgar, Phillips, Currey, "Lifeguard", DSN 2018.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/prng.h"
+#include "base/tunables.h"
+#include "core/membership/gossip_queue.h"
+#include "core/membership/probe_order.h"
+#include "core/membership/quarantine.h"
+#include "core/membership/refusals.h"
+#include "core/membership/ring.h"
+#include "core/membership/suspicion.h"
+#include "core/messages.h"
+#include "core/node/contract.h"
+#include "core/types.h"
+
+namespace hs {
+
+struct MembershipSelf {
+  NodeId id;
+  BootId boot_id;
+  std::uint32_t boot_counter = 0;
+  MemberMeta meta;
+};
+
+class Membership {
+ public:
+  // ---- inputs beside those of contract.h
+  struct PushPullReceived {
+    NodeId from;
+    PushPull message;
+  };
+  // This node's own metadata changed.
+  struct SetMeta {
+    MemberMeta meta;
+  };
+  // Where others may be found. Zero id: whoever answers there.
+  struct Seeds {
+    std::vector<std::pair<NodeId, Endpoint>> peers;
+  };
+  // Stamped on every message from now on.
+  struct SetDigests {
+    std::uint64_t intent = 0;
+    std::uint64_t observation = 0;
+  };
+  // Proof from elsewhere that the work of a member whose agent is down is gone too. Ignored for present
+  // members.
+  struct MarkDead {
+    NodeId id;
+    std::string cause;
+  };
+  struct Leave {};
+  using Input = std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome,
+                             SetMeta, Seeds, SetDigests, MarkDead, Leave>;
+
+  // ---- outputs beside those of contract.h (SendDatagram, SendLink, HoldLinks, TryConnect)
+  struct MemberChanged {
+    std::optional<Member> before;  // nothing: new here
+    Member after;
+    std::string cause;  // one sentence
+  };
+  // The peer's calendar clock minus ours, corrected by half the round trip.
+  struct ClockSample {
+    NodeId peer;
+    std::int64_t offset_ms = 0;
+  };
+  struct PeerDigests {
+    NodeId peer;
+    std::uint64_t intent = 0;
+    std::uint64_t observation = 0;
+  };
+  // Someone alive speaks with our id from another boot that is not older: a copied data directory. Said once
+  // per boot.
+  struct IdentityConflict {
+    BootId boot_id;
+    Endpoint address;
+  };
+  struct LeaveDone {};
+  using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, MemberChanged, ClockSample,
+                              PeerDigests, IdentityConflict, LeaveDone>;
+
+  // Attempts of ours carry this bit; other outcomes are ignored.
+  static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 62;
+  // Of one datagram's content, before sealing.
+  static constexpr std::size_t kDatagramBytes = 1150;
+
+  Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
+
+  std::vector<Output> Step(Now now, const Input& input);
+  Time NextDeadline() const;
+
+  const std::map<NodeId, Member>& members() const { return members_; }  // others and self
+  const Member& self() const { return members_.at(self_); }
+  std::vector<NodeId> PresentIds() const;  // sorted; includes self unless it left
+  std::size_t PresentCount() const { return present_.size() + 1; }
+  int health_score() const { return health_; }  // 0: all well; Lifeguard's local health
+  // Equal on two nodes that see the same present members in the same incarnations.
+  std::uint32_t MembersDigest() const;
+
+ private:
+  enum class TimerKind : std::uint8_t {
+    kProbeTick,
+    kProbeTimeout,
+    kProbeEnd,
+    kRelay,
+    kSuspicion,
+    kClaimWiden,
+    kConnectAgain,
+    kRetry,
+    kPushPull,
+    kDeadAfter,
+    kForget,
+    kLeaveAgain,
+    kLeaveDone
+  };
+  struct Timer {
+    TimerKind kind;
+    NodeId id;
+    std::uint64_t number = 0;
+  };
+  enum class ProbeKind : std::uint8_t { kRegular, kConfirm, kRetry };
+  struct Probe {
+    NodeId target;  // zero: whoever is there
+    Endpoint address;
+    ProbeKind kind = ProbeKind::kRegular;
+    Time sent;
+    std::vector<NodeId> asked;
+    std::vector<NodeId> nacked;
+  };
+  struct Relay {
+    NodeId requester;
+    Endpoint requester_address;
+    std::uint32_t requester_sequence = 0;
+    NodeId target;
+  };
+  // What this node keeps about a member for itself.
+  struct Peer {
+    std::optional<Suspicion> suspicion;
+    Time failed_at{};  // our own attempt to reach it failed last, without a word from it since
+    Time heard_at{};
+    Time corrected_at{};
+    Time pushed_at{};
+    Time connect_at{};
+    Time differs_since{};      // its members digest is not ours
+    bool said_digest = false;  // it ever said one
+    Time next_retry{};
+    Duration retry_wait{};
+    int claim_rounds = 0;
+    std::vector<NodeId> gone_witnesses;  // on whose word it is no longer present
+    Quarantine quarantine;
+  };
+  struct Attempt {
+    NodeId target;
+    bool broke = false;  // a link broke just before: an accepted connection may be to a dying listener
+    int tries = 0;
+  };
+  struct Seed {
+    NodeId id;
+    Endpoint address;
+    Time next_try{};
+    Duration wait{};
+    bool answered = false;
+  };
+  enum class Source : std::uint8_t { kGossip, kExchange };
+
+  // membership.cc
+  void Arm(Time at, TimerKind kind, NodeId id = {}, std::uint64_t number = 0);
+  void Fire(const Timer& timer);
+  void OnLateWake(Duration late);
+  void OnMeta(const MemberMeta& meta);
+  void OnLeave();
+  void OnMarkDead(const MarkDead& order);
+  MemberUpdate UpdateOf(const Member& member) const;
+  void Replace(Member after, std::string cause);
+  void HoldRing();
+  std::size_t Limit() const;
+  Duration Scaled(Duration base) const { return base * (1 + health_); }
+  void AddHealth(int delta);
+  Peer& PeerOf(NodeId id) { return peers_[id]; }
+  const Member* Find(NodeId id) const;
+  bool Present(NodeId id) const;
+
+  // membership_send.cc
+  GossipMessage Message(GossipBody body, std::vector<MemberUpdate> first = {});
+  void Send(NodeId to, Endpoint address, GossipBody body, std::vector<MemberUpdate> first = {});
+  void SendTo(NodeId to, GossipBody body, std::vector<MemberUpdate> first = {});
+  void Spread(const MemberUpdate& update, bool origin, NodeId heard_from = {});
+  void FlushUrgent();
+  void SendPushPull(NodeId to, Endpoint address, bool reply_wanted);
+  std::vector<MemberUpdate> Table() const;
+
+  // membership_probe.cc
+  void ProbeNext();
+  void StartProbe(NodeId target, Endpoint address, ProbeKind kind);
+  void OnProbeTimeout(std::uint32_t sequence);
+  void OnProbeEnd(std::uint32_t sequence);
+  void OnRelayEnd(std::uint32_t sequence);
+  void OnDatagram(const DatagramReceived& datagram);
+  void OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known);
+  void OnPingRequest(const DatagramReceived& datagram, const PingRequest& request);
+  void OnAck(const DatagramReceived& datagram, std::uint32_t sequence);
+  void OnNack(NodeId from, std::uint32_t sequence);
+  void OnHeardFrom(NodeId from, Endpoint address);
+  void OnPeerDigest(NodeId from, std::uint32_t digest);
+  void Suspect(NodeId target, std::vector<NodeId> witnesses, Source source, NodeId heard_from);
+  void OnSuspicionEnd(NodeId target);
+  void WithdrawSuspicion(NodeId target, NodeId witness, std::string cause);
+  void ArmSuspicion(NodeId target);
+
+  // membership_updates.cc
+  void Apply(const MemberUpdate& update, NodeId from, Source source);
+  void ApplyNew(const MemberUpdate& update, NodeId from, MemberState state);
+  void ApplyAlive(const Member& member, const MemberUpdate& update, NodeId from);
+  void ApplySuspect(const Member& member, const MemberUpdate& update, NodeId from, Source source);
+  void ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source);
+  void OnNewsAboutSelf(const MemberUpdate& update, NodeId from);
+  void RaiseIncarnation(Incarnation above, std::string cause);
+  void Correct(NodeId from, const Member& member);
+  std::vector<NodeId> Credible(const std::vector<NodeId>& witnesses, NodeId accused) const;
+  void OnPushPull(const PushPullReceived& received);
+
+  // membership_evidence.cc
+  void OnLinkDown(const LinkDown& down);
+  void Connect(NodeId target, bool broke, int tries);
+  void OnConnect(const ConnectOutcome& outcome);
+  void OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim);
+  bool Decide(NodeId target);
+  void SendClaims(NodeId target);
+
+  // membership_retry.cc
+  void OnSeeds(const Seeds& seeds);
+  void RetryOne();
+  bool RetrySeed();
+  bool RetryGone();
+  void ScheduleRetry(NodeId id, Duration wait);
+  void PushPullOne();
+
+  Tunables tunables_;
+  NodeId self_;
+  BootId boot_id_;
+  Prng prng_;
+  Now now_;
+  std::vector<Output> out_;
+
+  std::map<NodeId, Member> members_;
+  std::map<NodeId, Peer> peers_;
+  ProbeOrder present_;  // others only
+  Ring ring_;           // with self
+  std::uint64_t digest_ = 0;
+  GossipQueue queue_;
+  RefusalBook refusals_;
+  std::multimap<Time, Timer> timers_;
+  std::map<std::uint32_t, Probe> probes_;
+  std::map<std::uint32_t, Relay> relays_;
+  std::map<std::uint64_t, Attempt> attempts_;
+  std::vector<Seed> seeds_;
+  std::set<std::pair<Time, NodeId>> retries_;  // members no longer present, by when to try them again
+  std::vector<std::pair<NodeId, Endpoint>> held_;
+
+  // News to be sent at the end of this step, by member; true: this node is where it started.
+  struct Urgent {
+    bool origin = false;
+    NodeId heard_from;
+  };
+  std::map<NodeId, Urgent> urgent_;
+  double urgent_tokens_ = 1024;
+  Time urgent_refilled_;
+
+  std::uint64_t intent_digest_ = 0;
+  std::uint64_t observation_digest_ = 0;
+  std::uint32_t next_sequence_ = 1;
+  std::uint64_t next_attempt_ = 1;
+  int health_ = 0;
+  int push_pulls_skipped_ = 0;
+  Time grace_until_;  // woke late: accuses nobody before
+  bool ring_changed_ = false;
+  bool leaving_ = false;
+  bool joined_ = false;  // had a whole table from someone
+  BootId conflict_reported_;
+};
+
+}  // namespace hs

@@ -1,0 +1,145 @@
+// How Membership finds that an agent is gone: broken links, fresh connections, refusals, two witnesses.
+//
+// A broken link alone proves nothing (the peer may have closed it), so the witness connects afresh. Only a
+// refusal counts: the machine answers, and nobody listens. Statements go to the two members next to the
+// target on the ring, so that two nodes decide and tell everyone, not all ten who noticed; if they do not,
+// the statements go wider.
+#include <algorithm>
+#include <utility>
+
+#include "core/membership/membership.h"
+
+namespace hs {
+namespace {
+
+constexpr Duration kConnectTimeout = 500ms;
+// Between two attempts at the same member.
+constexpr Duration kConnectPause = 300ms;
+// A dying process closes its sockets one after the other: its listener may accept for a moment after its
+// links broke.
+constexpr Duration kDyingPause = 15ms;
+constexpr int kDyingTries = 3;
+// The deciders answer within a round trip; later, they are gone too.
+constexpr Duration kWidenAfter = 60ms;
+constexpr int kClaimRounds = 3;
+// Up to this size a node checks whether it alone is left to witness.
+constexpr std::size_t kLoneWitness = 8;
+
+}  // namespace
+
+void Membership::OnLinkDown(const LinkDown& down) {
+  if (leaving_ || !Present(down.peer)) return;
+  if (down.end == LinkEnd::kTimeout || down.end == LinkEnd::kDenied) return;
+  Connect(down.peer, true, 0);
+}
+
+void Membership::Connect(NodeId target, bool broke, int tries) {
+  const Member* member = Find(target);
+  if (member == nullptr || !IsPresent(member->state) || target == self_ || !member->meta.address) return;
+  Peer& peer = PeerOf(target);
+  if (tries == 0) {
+    if (peer.connect_at != Time{} && now_.mono - peer.connect_at < kConnectPause) return;
+    if (refusals_.Has(target, self_, member->incarnation.boot, now_.mono)) return;
+  }
+  peer.connect_at = now_.mono;
+  const std::uint64_t attempt = kAttemptBit | next_attempt_++;
+  attempts_[attempt] = {target, broke, tries};
+  out_.emplace_back(TryConnect{attempt, member->meta.address, kConnectTimeout});
+}
+
+void Membership::OnConnect(const ConnectOutcome& outcome) {
+  const auto it = attempts_.find(outcome.attempt);
+  if (it == attempts_.end()) return;
+  const Attempt attempt = it->second;
+  attempts_.erase(it);
+  const Member* member = Find(attempt.target);
+  if (leaving_ || member == nullptr || !IsPresent(member->state)) return;
+  if (outcome.result == ConnectResult::kAccepted) {
+    refusals_.Withdraw(attempt.target, self_);
+    if (attempt.broke && attempt.tries < kDyingTries) {
+      const int tries = attempt.tries + 1;
+      Arm(now_.mono + kDyingPause * tries, TimerKind::kConnectAgain, attempt.target,
+          static_cast<std::uint64_t>(tries));
+    }
+  }
+  // No answer is no evidence: probes judge silence.
+  if (outcome.result != ConnectResult::kRefused) return;
+  refusals_.Add(attempt.target, self_, member->incarnation.boot, now_.mono);
+  if (Decide(attempt.target)) return;
+  PeerOf(attempt.target).claim_rounds = 0;
+  SendClaims(attempt.target);
+}
+
+void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim) {
+  const Member* member = Find(claim.target);
+  if (member == nullptr || claim.target == datagram.from || !Present(datagram.from)) return;
+  if (claim.target == self_) {
+    // Someone cannot connect to us though our datagrams flow: a matter of routes, not of life.
+    return;
+  }
+  if (claim.incarnation.boot != member->incarnation.boot || !IsPresent(member->state)) {
+    if (claim.incarnation < member->incarnation || !IsPresent(member->state)) Correct(datagram.from, *member);
+    return;
+  }
+  refusals_.Add(claim.target, datagram.from, claim.incarnation.boot, now_.mono);
+  if (!Decide(claim.target)) Connect(claim.target, false, 0);
+}
+
+// Two witnesses, or this one where nobody else is left to ask.
+bool Membership::Decide(NodeId target) {
+  const Member& member = members_.at(target);
+  std::vector<NodeId> witnesses = refusals_.Witnesses(target, member.incarnation.boot, now_.mono);
+  bool enough = witnesses.size() >= 2;
+  if (!enough && !witnesses.empty() && witnesses.front() == self_ && present_.size() <= kLoneWitness) {
+    enough = std::all_of(present_.all().begin(), present_.all().end(), [&](const NodeId& id) {
+      return refusals_.Has(id, self_, members_.at(id).incarnation.boot, now_.mono);
+    });
+  }
+  if (!enough) return false;
+  if (witnesses.size() > Suspicion::kWitnessesMax) witnesses.resize(Suspicion::kWitnessesMax);
+  Member after = member;
+  after.state = MemberState::kAgentDown;
+  PeerOf(target).gone_witnesses = witnesses;
+  const std::string cause = std::to_string(witnesses.size()) +
+                            (witnesses.size() == 1 ? " member was" : " members were") +
+                            " refused a connection to " + member.meta.address.ToString();
+  refusals_.Forget(target);
+  Replace(after, cause);
+  Spread(UpdateOf(after), true);
+  // Where several died, the last one decided may leave this node as the only witness against the others.
+  for (const NodeId id : std::vector<NodeId>(present_.all())) {
+    if (present_.size() > kLoneWitness || !Present(id)) continue;
+    if (refusals_.Has(id, self_, members_.at(id).incarnation.boot, now_.mono)) Decide(id);
+  }
+  return true;
+}
+
+void Membership::SendClaims(NodeId target) {
+  const Member* member = Find(target);
+  if (member == nullptr || !IsPresent(member->state)) return;
+  if (!refusals_.Has(target, self_, member->incarnation.boot, now_.mono)) return;
+  if (Decide(target)) return;
+  Peer& peer = PeerOf(target);
+  const auto neighbours = static_cast<std::size_t>(tunables_.ring_neighbours);
+  std::vector<NodeId> to;
+  if (peer.claim_rounds == 0) {
+    for (const bool forward : {true, false}) {
+      for (const NodeId& id : ring_.Nearest(target, 1, forward)) to.push_back(id);
+    }
+  } else {
+    to = ring_.Watchers(target, neighbours);
+  }
+  std::vector<NodeId> except = to;
+  except.push_back(target);
+  for (const NodeId& id : present_.Draw(peer.claim_rounds == 0 ? 1 : 3, except)) to.push_back(id);
+  std::sort(to.begin(), to.end());
+  to.erase(std::unique(to.begin(), to.end()), to.end());
+  for (const NodeId& id : to) {
+    if (id != self_) SendTo(id, RefusalClaim{target, member->incarnation});
+  }
+  if (++peer.claim_rounds < kClaimRounds) {
+    Arm(now_.mono + kWidenAfter * peer.claim_rounds, TimerKind::kClaimWiden, target);
+  }
+}
+
+}  // namespace hs

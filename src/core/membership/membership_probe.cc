@@ -1,0 +1,273 @@
+// How Membership finds silence: probes, relays, suspicion.
+#include <algorithm>
+#include <utility>
+
+#include "core/membership/membership.h"
+
+namespace hs {
+namespace {
+
+// A failure of our own counts as testimony for this long, unless the member is heard meanwhile.
+constexpr Duration kFailureLife = 2s;
+// A lasting difference of tables, not news on its way.
+constexpr Duration kDifferenceLasts = 2s;
+
+}  // namespace
+
+void Membership::ProbeNext() {
+  if (const auto target = present_.Next())
+    StartProbe(*target, members_.at(*target).meta.address, ProbeKind::kRegular);
+}
+
+void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
+  const std::uint32_t sequence = next_sequence_++;
+  probes_[sequence] = {target, address, kind, now_.mono, {}, {}};
+  // Buddy system: a suspect learns of its suspicion from the very ping, before anything else.
+  std::vector<MemberUpdate> first;
+  const Member* member = Find(target);
+  if (member != nullptr && member->state != MemberState::kAlive) first.push_back(UpdateOf(*member));
+  // Whoever may not know us, or not think us alive, learns of us.
+  if (member == nullptr || !IsPresent(member->state)) first.push_back(UpdateOf(self()));
+  Send(target, address, Ping{sequence, target}, std::move(first));
+  if (kind != ProbeKind::kRetry)
+    Arm(now_.mono + Scaled(tunables_.probe_timeout), TimerKind::kProbeTimeout, target, sequence);
+  Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeEnd, target, sequence);
+}
+
+void Membership::OnProbeTimeout(std::uint32_t sequence) {
+  const auto it = probes_.find(sequence);
+  if (it == probes_.end()) return;
+  Probe& probe = it->second;
+  if (!Present(probe.target)) return;
+  PeerOf(probe.target).failed_at = now_.mono;
+  if (probe.kind == ProbeKind::kConfirm) {
+    const NodeId target = probe.target;
+    probes_.erase(it);
+    if (now_.mono < grace_until_ || members_.at(target).state != MemberState::kSuspect) return;
+    return Suspect(target, {self_}, Source::kGossip, {});
+  }
+  // Relays that are suspect themselves would cost a witness.
+  std::vector<NodeId> except{probe.target};
+  for (const NodeId& id : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
+    if (probe.asked.size() >= static_cast<std::size_t>(tunables_.indirect_probes)) break;
+    if (members_.at(id).state == MemberState::kAlive) probe.asked.push_back(id);
+  }
+  const PingRequest request{sequence, probe.target, probe.address};
+  for (const NodeId& id : probe.asked) SendTo(id, request);
+  // A refusal tells more, sooner, than silence does.
+  Connect(probe.target, false, 0);
+}
+
+void Membership::OnProbeEnd(std::uint32_t sequence) {
+  const auto it = probes_.find(sequence);
+  if (it == probes_.end()) return;
+  const Probe probe = std::move(it->second);
+  probes_.erase(it);
+  if (probe.kind != ProbeKind::kRegular || !Present(probe.target)) return;
+  // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here.
+  const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
+  AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
+  if (now_.mono < grace_until_) return;
+  std::vector<NodeId> witnesses = probe.nacked;
+  witnesses.push_back(self_);
+  Suspect(probe.target, std::move(witnesses), Source::kGossip, {});
+}
+
+void Membership::OnRelayEnd(std::uint32_t sequence) {
+  const auto it = relays_.find(sequence);
+  if (it == relays_.end()) return;
+  const Relay relay = it->second;
+  relays_.erase(it);
+  if (now_.mono >= grace_until_ && Present(relay.target)) PeerOf(relay.target).failed_at = now_.mono;
+  Send(relay.requester, relay.requester_address, Nack{relay.requester_sequence});
+}
+
+void Membership::OnDatagram(const DatagramReceived& datagram) {
+  const GossipMessage& message = datagram.message;
+  if (leaving_) return;
+  const bool was_known = Find(datagram.from) != nullptr;
+  for (const MemberUpdate& update : message.updates) Apply(update, datagram.from, Source::kGossip);
+  if (datagram.from == self_) return;
+  if (message.intent_digest != 0 || message.observation_digest != 0) {
+    out_.emplace_back(PeerDigests{datagram.from, message.intent_digest, message.observation_digest});
+  }
+  OnHeardFrom(datagram.from, datagram.address);
+  OnPeerDigest(datagram.from, message.members_digest);
+  if (const auto* ping = std::get_if<Ping>(&message.body)) return OnPing(datagram, *ping, was_known);
+  if (const auto* request = std::get_if<PingRequest>(&message.body)) return OnPingRequest(datagram, *request);
+  if (const auto* ack = std::get_if<Ack>(&message.body)) return OnAck(datagram, ack->sequence);
+  if (const auto* nack = std::get_if<Nack>(&message.body)) return OnNack(datagram.from, nack->sequence);
+  if (const auto* claim = std::get_if<RefusalClaim>(&message.body)) return OnClaim(datagram, *claim);
+}
+
+// A sealed datagram proves that its sender runs, whatever it says.
+void Membership::OnHeardFrom(NodeId from, Endpoint address) {
+  const Member* member = Find(from);
+  if (member == nullptr) {
+    // It knows us, we do not know it: get its table, and with it its own word.
+    Peer& peer = PeerOf(from);
+    if (peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 1s) SendPushPull(from, address, true);
+    return;
+  }
+  Peer& peer = PeerOf(from);
+  peer.heard_at = now_.mono;
+  peer.failed_at = {};
+  if (IsPresent(member->state) || member->state == MemberState::kLeft) return;
+  // We think it gone and it is not. Only its own word brings it back, so tell it what is said of it.
+  if (peer.corrected_at != Time{} && now_.mono - peer.corrected_at < 200ms) return;
+  peer.corrected_at = now_.mono;
+  Send(from, address, News{}, {UpdateOf(*member)});
+}
+
+void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
+  if (digest == 0 || !Present(from)) return;
+  Peer& peer = PeerOf(from);
+  peer.said_digest = true;
+  if (digest == MembersDigest()) {
+    peer.differs_since = {};
+    return;
+  }
+  if (peer.differs_since == Time{}) peer.differs_since = now_.mono;
+  if (now_.mono - peer.differs_since < kDifferenceLasts || now_.mono - peer.pushed_at < kDifferenceLasts)
+    return;
+  SendPushPull(from, members_.at(from).meta.address, true);
+}
+
+void Membership::OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known) {
+  if (ping.target && ping.target != self_) return;
+  std::vector<MemberUpdate> first;
+  if (!was_known || !ping.target) first.push_back(UpdateOf(self()));
+  Send(datagram.from, datagram.address, Ack{ping.sequence}, std::move(first));
+}
+
+void Membership::OnPingRequest(const DatagramReceived& datagram, const PingRequest& request) {
+  if (request.target == self_ || !request.target) {
+    return Send(datagram.from, datagram.address, Ack{request.sequence});
+  }
+  const Member* member = Find(request.target);
+  const Endpoint address = member != nullptr ? member->meta.address : request.address;
+  const std::uint32_t sequence = next_sequence_++;
+  relays_[sequence] = {datagram.from, datagram.address, request.sequence, request.target};
+  Send(request.target, address, Ping{sequence, request.target});
+  // The requester waits from its timeout to its interval's end; answer in good time before.
+  const Duration wait =
+      std::min(tunables_.probe_timeout, tunables_.probe_interval - tunables_.probe_timeout) * 3 / 4;
+  Arm(now_.mono + wait, TimerKind::kRelay, request.target, sequence);
+}
+
+void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence) {
+  if (const auto relay = relays_.find(sequence);
+      relay != relays_.end() && relay->second.target == datagram.from) {
+    Send(relay->second.requester, relay->second.requester_address, Ack{relay->second.requester_sequence});
+    relays_.erase(relay);
+    return;
+  }
+  const auto it = probes_.find(sequence);
+  if (it == probes_.end()) return;
+  Probe& probe = it->second;
+  const bool relayed = std::find(probe.asked.begin(), probe.asked.end(), datagram.from) != probe.asked.end();
+  if (probe.target && datagram.from != probe.target && !relayed) return;
+  const NodeId reached = probe.target ? probe.target : datagram.from;
+  const Duration round_trip = now_.mono - probe.sent;
+  const ProbeKind kind = probe.kind;
+  probes_.erase(it);
+  if (!relayed) {
+    if (kind == ProbeKind::kRegular) AddHealth(-1);
+    if (datagram.message.wall_ms != 0) {
+      out_.emplace_back(ClockSample{reached, datagram.message.wall_ms + ToMs(round_trip) / 2 - now_.wall_ms});
+    }
+  }
+  PeerOf(reached).failed_at = {};
+  WithdrawSuspicion(reached, self_, "answered");
+  for (Seed& seed : seeds_) {
+    if (seed.address == datagram.address || seed.id == reached) seed.answered = true;
+  }
+  if (kind == ProbeKind::kRetry && (!joined_ || !Present(reached))) {
+    Peer& peer = PeerOf(reached);
+    if (peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 500ms)
+      SendPushPull(reached, datagram.address, true);
+  }
+}
+
+void Membership::OnNack(NodeId from, std::uint32_t sequence) {
+  const auto it = probes_.find(sequence);
+  if (it == probes_.end()) return;
+  Probe& probe = it->second;
+  if (std::find(probe.asked.begin(), probe.asked.end(), from) == probe.asked.end()) return;
+  if (std::find(probe.nacked.begin(), probe.nacked.end(), from) == probe.nacked.end())
+    probe.nacked.push_back(from);
+}
+
+// Raises a suspicion or adds witnesses to it. Spread while further witnesses shorten it.
+void Membership::Suspect(NodeId target, std::vector<NodeId> witnesses, Source source, NodeId heard_from) {
+  const Member* member = Find(target);
+  if (member == nullptr || !IsPresent(member->state) || target == self_) return;
+  Peer& peer = PeerOf(target);
+  const bool fresh = !peer.suspicion;
+  if (fresh) {
+    peer.suspicion.emplace(
+        now_.mono, BoundsFor(PresentCount(), tunables_.suspicion_min, tunables_.suspicion_max_factor));
+  }
+  const bool was_full = !fresh && peer.suspicion->Full();
+  bool more = false;
+  for (const NodeId& witness : witnesses) more = peer.suspicion->AddWitness(witness) || more;
+  // What this node saw for itself counts too.
+  const bool failed = peer.failed_at != Time{} && now_.mono - peer.failed_at < kFailureLife;
+  bool own = heard_from == NodeId{};
+  if (failed && now_.mono >= grace_until_ && peer.suspicion->AddWitness(self_)) more = own = true;
+  if (fresh) {
+    Member after = *member;
+    after.state = MemberState::kSuspect;
+    Replace(after, "did not answer " + std::to_string(peer.suspicion->witnesses().size()) + " members");
+  }
+  ArmSuspicion(target);
+  if (source == Source::kExchange || !more || was_full) return;
+  Spread(UpdateOf(members_.at(target)), own && fresh, heard_from);
+  // Those who watch it on the ring try for themselves, so that a suspicion with few witnesses is confirmed or
+  // dropped.
+  if (!fresh || own || peer.suspicion->Full()) return;
+  const auto watchers = ring_.Watchers(target, static_cast<std::size_t>(tunables_.ring_neighbours));
+  if (std::binary_search(watchers.begin(), watchers.end(), self_)) {
+    StartProbe(target, members_.at(target).meta.address, ProbeKind::kConfirm);
+  }
+}
+
+void Membership::ArmSuspicion(NodeId target) {
+  const Suspicion& suspicion = *PeerOf(target).suspicion;
+  Arm(suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline(), TimerKind::kSuspicion,
+      target);
+}
+
+void Membership::OnSuspicionEnd(NodeId target) {
+  const Member* member = Find(target);
+  if (member == nullptr || member->state != MemberState::kSuspect) return;
+  Peer& peer = PeerOf(target);
+  const Suspicion& suspicion = *peer.suspicion;
+  // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
+  const Time deadline = suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline();
+  if (now_.mono < deadline) return;
+  if (now_.mono < grace_until_) return Arm(grace_until_, TimerKind::kSuspicion, target);
+  Member after = *member;
+  after.state = MemberState::kUnreachable;
+  peer.gone_witnesses = suspicion.witnesses();
+  const std::string cause = "silent for " + std::to_string(ToMs(now_.mono - suspicion.start())) +
+                            " ms after the suspicion of " + std::to_string(peer.gone_witnesses.size()) +
+                            " members";
+  Replace(after, cause);
+  Spread(UpdateOf(after), true);
+}
+
+// This node (or `witness`) reached it after all. Others may still suspect it; then only its own word helps.
+void Membership::WithdrawSuspicion(NodeId target, NodeId witness, std::string cause) {
+  const Member* member = Find(target);
+  if (member == nullptr || member->state != MemberState::kSuspect) return;
+  Suspicion& suspicion = *PeerOf(target).suspicion;
+  suspicion.RemoveWitness(witness);
+  if (!suspicion.witnesses().empty()) return ArmSuspicion(target);
+  Member after = *member;
+  after.state = MemberState::kAlive;
+  Replace(after, std::move(cause));
+  queue_.Erase(target);
+}
+
+}  // namespace hs

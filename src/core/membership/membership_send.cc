@@ -1,0 +1,128 @@
+// What Membership says: stamping, piggy-backing, and telling urgent news at once.
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "core/membership/membership.h"
+
+namespace hs {
+namespace {
+
+// Up to this many members the node where news starts tells everyone itself: one hop, one packet each. Above,
+// each first hearer tells `eager_fanout` more.
+constexpr std::size_t kTellAll = 64;
+// Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster told
+// directly, several times over, and a rate that a storm of news cannot exceed.
+constexpr double kUrgentBurst = 1024;
+constexpr double kUrgentPerSecond = 512;
+// Body, stamps and digests around the updates.
+constexpr std::size_t kHeaderBytes = 90;
+
+std::size_t Bytes(const std::vector<MemberUpdate>& updates) {
+  std::size_t bytes = 0;
+  for (const auto& update : updates) bytes += EncodedBytes(update);
+  return bytes;
+}
+
+}  // namespace
+
+GossipMessage Membership::Message(GossipBody body, std::vector<MemberUpdate> first) {
+  GossipMessage message;
+  message.body = std::move(body);
+  message.intent_digest = intent_digest_;
+  message.observation_digest = observation_digest_;
+  message.members_digest = MembersDigest();
+  message.wall_ms = now_.wall_ms;
+  message.updates = std::move(first);
+  const std::size_t used = kHeaderBytes + Bytes(message.updates);
+  if (used < kDatagramBytes) {
+    // Source: SWIM, 4.1: lambda * log(n) repeats reach everyone with high probability.
+    const double spread = std::ceil(std::log10(static_cast<double>(PresentCount() + 1)));
+    const int limit = static_cast<int>(tunables_.gossip_retransmit * std::max(1.0, spread));
+    queue_.Take(kDatagramBytes - used, limit, message.updates);
+  }
+  return message;
+}
+
+void Membership::Send(NodeId to, Endpoint address, GossipBody body, std::vector<MemberUpdate> first) {
+  if (!address) return;
+  out_.emplace_back(SendDatagram{to, address, Message(std::move(body), std::move(first))});
+}
+
+void Membership::SendTo(NodeId to, GossipBody body, std::vector<MemberUpdate> first) {
+  if (const Member* member = Find(to)) Send(to, member->meta.address, std::move(body), std::move(first));
+}
+
+void Membership::Spread(const MemberUpdate& update, bool origin, NodeId heard_from) {
+  queue_.Put(update);
+  Urgent& urgent = urgent_[update.id];
+  urgent.origin = urgent.origin || origin;
+  urgent.heard_from = heard_from;
+}
+
+// All urgent news of one step goes out together: a datagram to each of those to be told.
+void Membership::FlushUrgent() {
+  if (urgent_.empty()) return;
+  const auto urgent = std::exchange(urgent_, {});
+  const double elapsed = ToSeconds(now_.mono - urgent_refilled_);
+  urgent_refilled_ = now_.mono;
+  urgent_tokens_ = std::min(kUrgentBurst, urgent_tokens_ + elapsed * kUrgentPerSecond);
+
+  bool origin = false;
+  std::vector<MemberUpdate> news;
+  std::vector<NodeId> except;
+  std::vector<NodeId> suspects;
+  std::size_t bytes = kHeaderBytes;
+  for (const auto& [id, how] : urgent) {
+    MemberUpdate update = UpdateOf(members_.at(id));
+    const std::size_t size = EncodedBytes(update);
+    if (bytes + size > kDatagramBytes) continue;  // the rest is piggy-backed
+    bytes += size;
+    origin = origin || how.origin;
+    if (how.heard_from && urgent.size() == 1) except.push_back(how.heard_from);
+    if (update.state == MemberState::kSuspect && how.origin) suspects.push_back(id);
+    if (update.state != MemberState::kSuspect && urgent.size() == 1) except.push_back(id);
+    news.push_back(std::move(update));
+  }
+
+  std::size_t fanout = static_cast<std::size_t>(tunables_.eager_fanout);
+  // Where the origin told all, one more packet per hearer covers losses.
+  if (PresentCount() <= kTellAll) fanout = origin ? PresentCount() : std::min<std::size_t>(fanout, 1);
+  fanout = std::min(fanout, static_cast<std::size_t>(urgent_tokens_));
+  std::vector<NodeId> told = suspects;
+  for (const NodeId& id : told) except.push_back(id);
+  for (const NodeId& id : present_.Draw(fanout, except)) told.push_back(id);
+  urgent_tokens_ = std::max(0.0, urgent_tokens_ - static_cast<double>(told.size()));
+  GossipMessage message;
+  message.body = News{};
+  message.intent_digest = intent_digest_;
+  message.observation_digest = observation_digest_;
+  message.members_digest = MembersDigest();
+  message.wall_ms = now_.wall_ms;
+  message.updates = std::move(news);
+  for (const NodeId& id : told) out_.emplace_back(SendDatagram{id, members_.at(id).meta.address, message});
+}
+
+// Every member; one that is gone as its last word first and then its end, so that a newcomer learns name and
+// address.
+std::vector<MemberUpdate> Membership::Table() const {
+  std::vector<MemberUpdate> table;
+  table.reserve(members_.size());
+  for (const auto& [id, member] : members_) {
+    if (member.state != MemberState::kAlive) {
+      Member last_word = member;
+      last_word.state = MemberState::kAlive;
+      table.push_back(UpdateOf(last_word));
+    }
+    table.push_back(UpdateOf(member));
+  }
+  return table;
+}
+
+void Membership::SendPushPull(NodeId to, Endpoint address, bool reply_wanted) {
+  if (!address || to == self_ || !to) return;
+  PeerOf(to).pushed_at = now_.mono;
+  out_.emplace_back(SendLink{to, address, PushPull{reply_wanted, Table()}});
+}
+
+}  // namespace hs

@@ -1,0 +1,257 @@
+// What Membership believes: which news replaces what is known.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "core/membership/membership.h"
+
+namespace hs {
+namespace {
+
+// Among equal incarnations the greater rank wins. Agent-down is exact where unreachable is a guess.
+int Rank(MemberState state) {
+  switch (state) {
+    case MemberState::kAlive:
+      return 0;
+    case MemberState::kSuspect:
+      return 1;
+    case MemberState::kUnreachable:
+      return 2;
+    case MemberState::kAgentDown:
+      return 3;
+    case MemberState::kDead:
+      return 4;
+    case MemberState::kLeft:
+      return 5;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void Membership::Apply(const MemberUpdate& update, NodeId from, Source source) {
+  if (!update.id || (update.state == MemberState::kAlive && !update.meta)) return;
+  if (update.id == self_) return OnNewsAboutSelf(update, from);
+  const Member* member = Find(update.id);
+  if (member == nullptr) {
+    if (update.state == MemberState::kAlive) ApplyNew(update, from, MemberState::kAlive);
+    return;
+  }
+  if (update.incarnation < member->incarnation) return Correct(from, *member);
+  if (update.incarnation == member->incarnation) {
+    // The same life cannot come from two boots; keep the first heard.
+    if (update.boot_id != member->boot_id) return;
+    if (Rank(update.state) < Rank(member->state)) {
+      // The subject saying so itself is told what is said of it (OnHeardFrom); others catch up by the digest.
+      return;
+    }
+  }
+  if (update.state == MemberState::kAlive) {
+    if (update.incarnation > member->incarnation) ApplyAlive(*member, update, from);
+  } else if (update.state == MemberState::kSuspect) {
+    ApplySuspect(*member, update, from, source);
+  } else {
+    ApplyGone(*member, update, from, source);
+  }
+}
+
+void Membership::ApplyNew(const MemberUpdate& update, NodeId from, MemberState state) {
+  Member member;
+  member.id = update.id;
+  member.boot_id = update.boot_id;
+  member.incarnation = update.incarnation;
+  member.state = state;
+  member.meta = *update.meta;
+  PeerOf(update.id);
+  Replace(member,
+          state == MemberState::kAlive ? "joined" : std::string("known to others as ") + ToString(state));
+  if (state != MemberState::kAlive) return;
+  // Whoever a newcomer speaks to first tells everyone, since the newcomer knows nobody yet.
+  if (from == update.id) {
+    Spread(update, true, from);
+  } else {
+    queue_.Put(update);
+    urgent_.try_emplace(update.id, Urgent{false, from});
+  }
+}
+
+void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, NodeId from) {
+  const bool new_boot = update.incarnation.boot != member.incarnation.boot;
+  const bool was_gone = !IsPresent(member.state);
+  const bool was_silent = member.state == MemberState::kUnreachable || member.state == MemberState::kDead;
+  if (new_boot) {
+    refusals_.Forget(member.id);
+  } else {
+    // Alive after what the witnesses saw.
+    for (const NodeId& id : refusals_.Witnesses(member.id, member.incarnation.boot, now_.mono)) {
+      refusals_.Withdraw(member.id, id);
+    }
+  }
+  Member after = member;
+  after.boot_id = update.boot_id;
+  after.incarnation = update.incarnation;
+  after.state = MemberState::kAlive;
+  after.meta = *update.meta;
+  std::string cause = "said new things of itself";
+  if (new_boot) {
+    cause = "restarted";
+  } else if (was_gone) {
+    cause = "is back";
+  } else if (member.state == MemberState::kSuspect) {
+    cause = "refuted the suspicion";
+  }
+  PeerOf(member.id).suspicion.reset();
+  Replace(after, std::move(cause));
+  Spread(update, new_boot && from == update.id, from);
+  if (!was_silent) return;
+  // A cut may have healed: try the others behind it soon, spread over a second.
+  std::vector<NodeId> silent;
+  for (const auto& [at, id] : retries_) {
+    if (members_.at(id).state == MemberState::kUnreachable) silent.push_back(id);
+  }
+  for (const NodeId& id : silent) {
+    PeerOf(id).retry_wait = {};
+    ScheduleRetry(id, prng_.Between(0ms, 1s));
+  }
+}
+
+void Membership::ApplySuspect(const Member& member, const MemberUpdate& update, NodeId from, Source source) {
+  if (!IsPresent(member.state) && update.incarnation == member.incarnation) return;
+  const std::vector<NodeId> witnesses = Credible(update.witnesses, update.id);
+  if (witnesses.empty()) return;
+  if (update.incarnation > member.incarnation) {
+    // It spoke again without us hearing; what is said now is about that later word.
+    Member after = member;
+    after.incarnation = update.incarnation;
+    after.boot_id = update.boot_id;
+    after.state = MemberState::kAlive;
+    Replace(after, "spoke to others");
+  }
+  Suspect(update.id, witnesses, source, from);
+}
+
+void Membership::ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source) {
+  if (update.incarnation == member.incarnation && Rank(update.state) == Rank(member.state)) return;
+  Peer& peer = PeerOf(update.id);
+  const std::vector<NodeId> witnesses = Credible(update.witnesses, update.id);
+  const bool present = IsPresent(member.state);
+  const bool own_word = update.state == MemberState::kLeft;
+  if (present && !own_word) {
+    // A table exchanged after a cut is full of judgements that were right on the other side: they only
+    // suspect here. So does the word of one witness, however sure it is, unless there is nobody else who
+    // could tell.
+    const bool exchange = source == Source::kExchange && joined_;
+    if (exchange || (witnesses.size() < 2 && PresentCount() > 2)) {
+      if (witnesses.empty() && !exchange) return;
+      if (exchange) {
+        SendTo(update.id, News{}, {update});
+        Suspect(update.id, {from}, Source::kExchange, from);
+        return StartProbe(update.id, members_.at(update.id).meta.address, ProbeKind::kConfirm);
+      }
+      if (update.state == MemberState::kAgentDown) {
+        for (const NodeId& id : witnesses) refusals_.Add(update.id, id, update.incarnation.boot, now_.mono);
+        return Connect(update.id, false, 0);
+      }
+      return Suspect(update.id, witnesses, source, from);
+    }
+  }
+  Member after = member;
+  after.incarnation = update.incarnation;
+  after.boot_id = update.boot_id;
+  after.state = update.state;
+  peer.gone_witnesses = update.witnesses;
+  std::string cause;
+  switch (update.state) {
+    case MemberState::kLeft:
+      cause = "said goodbye";
+      break;
+    case MemberState::kAgentDown:
+      cause = std::to_string(update.witnesses.size()) + " members were refused a connection";
+      break;
+    default:
+      cause = "silent to " + std::to_string(update.witnesses.size()) + " members";
+  }
+  Replace(after, std::move(cause));
+  if (source == Source::kGossip) Spread(UpdateOf(after), own_word && from == update.id && present, from);
+}
+
+// Witnesses this node believes to be present. Who is cut off or asleep suspects everyone.
+std::vector<NodeId> Membership::Credible(const std::vector<NodeId>& witnesses, NodeId accused) const {
+  std::vector<NodeId> credible;
+  for (const NodeId& id : witnesses) {
+    if (id != accused && id != self_ && Present(id)) credible.push_back(id);
+  }
+  return credible;
+}
+
+void Membership::OnNewsAboutSelf(const MemberUpdate& update, NodeId from) {
+  if (leaving_) return;
+  const Member& me = self();
+  if (update.boot_id != boot_id_) {
+    // Of a former life, or of another living on a copy of our disk.
+    if (update.incarnation.boot < me.incarnation.boot) return Correct(from, me);
+    if (update.state == MemberState::kAlive) {
+      if (conflict_reported_ == update.boot_id) return;
+      conflict_reported_ = update.boot_id;
+      out_.emplace_back(IdentityConflict{update.boot_id, update.meta->address});
+      return;
+    }
+    // A former life with a higher counter: the disk was restored from an old copy. Go above it.
+    return RaiseIncarnation({update.incarnation.boot + 1, 0}, "went above a former life");
+  }
+  if (update.incarnation < me.incarnation) return Correct(from, me);
+  if (update.state == MemberState::kAlive) {
+    if (update.incarnation > me.incarnation) RaiseIncarnation(update.incarnation, "went above its own echo");
+    return;
+  }
+  // Lifeguard: being suspected hints that it is this node that is slow.
+  AddHealth(1);
+  RaiseIncarnation({update.incarnation.boot, update.incarnation.counter + 1},
+                   std::string("refuted being ") + ToString(update.state));
+}
+
+void Membership::RaiseIncarnation(Incarnation above, std::string cause) {
+  Member after = self();
+  after.incarnation = above;
+  Replace(after, std::move(cause));
+  Spread(UpdateOf(after), true);
+}
+
+// The sender passes on what is outdated.
+void Membership::Correct(NodeId from, const Member& member) {
+  if (from == self_ || !Find(from)) return;
+  Peer& peer = PeerOf(from);
+  if (peer.corrected_at != Time{} && now_.mono - peer.corrected_at < 100ms) return;
+  peer.corrected_at = now_.mono;
+  SendTo(from, News{}, {UpdateOf(member)});
+}
+
+void Membership::OnPushPull(const PushPullReceived& received) {
+  if (leaving_ || received.from == self_) return;
+  // Members that are new here and already gone there arrive as their last word and their end; taken together,
+  // so that nobody seems to join only to vanish.
+  std::map<NodeId, const MemberUpdate*> ends;
+  for (const MemberUpdate& update : received.message.members) {
+    if (update.state != MemberState::kAlive && update.state != MemberState::kSuspect && !Find(update.id)) {
+      ends[update.id] = &update;
+    }
+  }
+  for (const MemberUpdate& update : received.message.members) {
+    const auto end = ends.find(update.id);
+    if (end != ends.end() && update.id != self_ && update.id) {
+      if (update.meta && !Find(update.id)) {
+        PeerOf(update.id).gone_witnesses = end->second->witnesses;
+        ApplyNew(update, received.from, end->second->state);
+      }
+      continue;
+    }
+    Apply(update, received.from, Source::kExchange);
+  }
+  joined_ = joined_ || !received.message.reply_wanted;
+  const Member* sender = Find(received.from);
+  if (sender == nullptr) return;
+  PeerOf(received.from).heard_at = now_.mono;
+  if (received.message.reply_wanted) SendPushPull(received.from, sender->meta.address, false);
+}
+
+}  // namespace hs

@@ -1,0 +1,38 @@
+#include "core/membership/suspicion.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace hs {
+
+SuspicionBounds BoundsFor(std::size_t members, Duration suspicion_min, std::int64_t max_factor) {
+  const double scale = std::max(1.0, std::log10(static_cast<double>(std::max<std::size_t>(members, 1))));
+  const Duration min(static_cast<std::int64_t>(static_cast<double>(suspicion_min.count()) * scale));
+  const int others = members > 2 ? static_cast<int>(std::min<std::size_t>(members - 2, 3)) : 0;
+  return {min, min * max_factor, others};
+}
+
+bool Suspicion::AddWitness(NodeId witness) {
+  const auto at = std::lower_bound(witnesses_.begin(), witnesses_.end(), witness);
+  if ((at != witnesses_.end() && *at == witness) || witnesses_.size() >= kWitnessesMax) return false;
+  witnesses_.insert(at, witness);
+  return true;
+}
+
+bool Suspicion::RemoveWitness(NodeId witness) { return std::erase(witnesses_, witness) > 0; }
+
+bool Suspicion::HasWitness(NodeId witness) const {
+  return std::binary_search(witnesses_.begin(), witnesses_.end(), witness);
+}
+
+Time Suspicion::Deadline() const {
+  if (bounds_.confirmations == 0) return start_ + bounds_.min;
+  const double confirmed = std::min<double>(
+      bounds_.confirmations, witnesses_.empty() ? 0.0 : static_cast<double>(witnesses_.size() - 1));
+  const double share = std::log(confirmed + 1) / std::log(bounds_.confirmations + 1.0);
+  const Duration gain(
+      static_cast<std::int64_t>(static_cast<double>((bounds_.max - bounds_.min).count()) * share));
+  return start_ + std::max(bounds_.min, bounds_.max - gain);
+}
+
+}  // namespace hs
