@@ -27,6 +27,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/difference_watch.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/intent/clock.h"
@@ -127,20 +128,20 @@ class IntentStore {
     std::vector<Document> documents;
     std::map<NodeId, std::set<Stamp>> acked;
     bool durable = false;  // here
+    bool waited = false;   // write_wait is over
     Time started;
     Time resend_at = kNever;
   };
-  struct Peer {
+  struct Peer {  // present members
     Endpoint address;
-    bool present = false;
-    std::uint64_t digest = 0;    // as last heard
-    Time differs_since = kNever;  // kNever: it agreed when last heard
-    Time offer_at = kNever;       // when to compare notes, unless the difference goes away
-    Time offer_allowed{};
-    Duration offer_pause{};
     std::optional<Stamp> floor;  // as last offered
   };
-  enum class Verdict { kNew, kKnown, kLost, kHeld, kRefused, kForgotten };
+  enum class Verdict {
+    kNew,
+    kKnown,      // we have it, or it lost: safe to acknowledge once what we have is durable
+    kNewlyHeld,  // kept aside
+    kIgnored,
+  };
 
   void On(Now now, const Tick&);
   void On(Now now, const ClientWrite& write);
@@ -157,12 +158,13 @@ class IntentStore {
 
   // store.cc: documents
   Verdict Judge(Now now, NodeId from, const Document& document);
-  void Take(Now now, std::vector<Document> fresh, std::vector<std::pair<NodeId, Stamp>> acks);
-  void Apply(Document document);
+  void Save(Job job);
+  void Apply(Now now, const Document& document);
   void Forget(Now now, const std::string& key);
   void ReleaseHeld(Now now);
   void DropTombstones(Now now);
   void KeepConflict(const Document& loser, const Stamp& winner);
+  bool IsVisible(const Document& document) const;
   Stamp KnownStamp(const std::string& key) const;
   PersistId NextPersist() { return PersistId{++last_persist_}; }
 
@@ -172,6 +174,7 @@ class IntentStore {
   void SettleAll(Now now);
   void Resend(Now now, Write& write);
   std::size_t Copies(const Write& write) const;
+  bool HasAcked(const Write& write, NodeId peer) const;
 
   // store_sync.cc: between nodes
   void Flood(const std::vector<Document>& documents, NodeId except, NodeId ack_to);
@@ -180,18 +183,17 @@ class IntentStore {
   void SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood, NodeId ack_to);
   void CompareNotes(Now now);
   void YieldToFloor(Now now, const DocumentOffer& offer);
+  void RaiseFloor(const Stamp& floor);
   Endpoint AddressOf(NodeId peer) const;
 
   const Tunables tunables_;
   const NodeId self_;
   HybridClock clock_;
-  Prng prng_;
-  Time now_{};
+  DifferenceWatch differences_;
   IntentOutputs out_;
 
   Documents documents_;
   std::uint64_t digest_;
-  Time digest_changed_{};
   Stamp floor_;
   WallMs in_step_ms_ = 0;  // this node surely knew all of the cluster's documents then
   WallMs horizon_ms_ = 0;  // tombstones below are dropped

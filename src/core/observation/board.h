@@ -20,6 +20,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/difference_watch.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/messages.h"
@@ -75,7 +76,7 @@ using BoardOutputs = std::vector<BoardOutput>;
 class Board {
  public:
   // `boot`: this life's counter, greater than that of all earlier lives.
-  Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng, Time now);
+  Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng);
 
   BoardOutputs Step(Time now, const BoardInput& input);
   Time NextDeadline() const;
@@ -92,46 +93,39 @@ class Board {
   std::uint64_t refused() const { return refused_; }
 
  private:
-  struct Peer {
-    Endpoint address;
-    bool present = false;
-    std::uint64_t digest = 0;
-    Time differs_since = kNever;
-    Time offer_at = kNever;
-    Time offer_allowed{};
-    Duration offer_pause{};
-  };
-  // Events of one owner in the order of their versions, for dropping the oldest and counting the newest.
+  // Orders events of all owners for dropping the oldest.
   using EventAge = std::pair<WallMs, RecordKey>;
 
-  void On(Time now, const Tick&);
-  void On(Time now, const Publish& publish);
-  void On(Time now, const PublishEvent& publish);
-  void On(Time now, const RecordsReceived& received);
-  void On(Time now, const RecordOfferReceived& received);
-  void On(Time now, const LinkUp& link);
-  void On(Time now, const LinkDown& link);
-  void On(Time now, const BoardPeers& peers);
-  void On(Time now, const BoardDigestHeard& heard);
-  void On(Time now, const OwnerGone& gone);
+  void On(const Tick&);
+  void On(const Publish& publish);
+  void On(const PublishEvent& publish);
+  void On(const RecordsReceived& received);
+  void On(const RecordOfferReceived& received);
+  void On(const LinkUp& link);
+  void On(const LinkDown& link);
+  void On(const BoardPeers& peers);
+  void On(const BoardDigestHeard& heard);
+  void On(const OwnerGone& gone);
 
   bool Accept(const Record& record) const;
   bool Put(const Record& record);
   void Erase(std::map<RecordKey, Record>::iterator it);
   void DropOldEvents();
-  // What of our own a later message contradicts: raises our numbers above it.
-  void Outbid(const Record& record);
-  std::uint64_t CountedHash(const Record& record) const;
-  void Send(NodeId to, std::vector<Record> records, bool flood);
+  // Moves the owner's newest event to this one in the digest.
+  void CountEvent(const Record& record);
+  void DropEarlierLives(const Record& record);
+  void EraseStatements(NodeId owner, std::uint32_t boot);  // up to this life
+  void Send(NodeId to, const std::vector<Record>& records, bool flood);
   void SendOffer(NodeId to, bool reply_wanted);
   void Flush();
-  void CompareNotes(Time now);
+  std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
   const Tunables tunables_;
   const NodeId self_;
   const std::uint32_t boot_;
-  Prng prng_;
+  DifferenceWatch differences_;
+  Time now_{};  // of the present Step
   BoardOutputs out_;
   std::vector<Record> changed_;  // in this Step, to be flooded
   NodeId changed_from_;
@@ -139,13 +133,13 @@ class Board {
   std::map<RecordKey, Record> records_;
   std::set<EventAge> event_ages_;
   std::map<NodeId, RecordKey> newest_event_;  // per owner, by version
+  std::map<NodeId, std::uint32_t> lives_;     // latest boot heard of, per owner
   std::map<NodeId, std::uint32_t> gone_;      // last boot known to be over
   std::uint64_t digest_;
-  Time digest_changed_{};
   std::uint64_t sequence_ = 0;
   std::uint64_t event_number_ = 0;
   std::uint64_t refused_ = 0;
-  std::map<NodeId, Peer> peers_;
+  std::map<NodeId, Endpoint> peers_;  // present members
   std::set<NodeId> links_;
 };
 

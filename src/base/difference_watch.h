@@ -1,0 +1,54 @@
+// When replicas that should be equal say they are not: with whom to compare notes, and when.
+//
+// Like neighbours who hear different rumours: mostly the news is still on its way, so one waits a moment before
+// walking over; and one does not knock at the same door every minute.
+//
+// Invariants: a difference is acted on only after `patience`, and only when our own side was quiet that long, or when
+// it has lasted `pause_max` in spite of everything; the same peer is asked at growing intervals up to `pause_max`; no
+// two peers are asked within a quarter of `patience`.
+// Does not know what differs, and sends nothing.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/ids.h"
+#include "base/prng.h"
+#include "base/time.h"
+
+namespace hs {
+
+class DifferenceWatch {
+ public:
+  DifferenceWatch(Duration patience, Duration pause_max, Prng prng)
+      : patience_(patience), pause_max_(pause_max), prng_(prng) {}
+
+  // Our own digest changed.
+  void Changed(Time now) { changed_at_ = now; }
+  // A peer said its digest; 0: it said nothing.
+  void Heard(Time now, NodeId peer, std::uint64_t theirs, std::uint64_t ours);
+  void KeepOnly(const std::set<NodeId>& peers);
+  // The peer to compare notes with now, if any. Call until it has none.
+  std::optional<NodeId> Due(Time now, std::uint64_t ours);
+  Time NextDeadline() const;
+
+ private:
+  struct Peer {
+    std::uint64_t theirs = 0;
+    Time since{};           // of the unbroken difference
+    Time ask_at = kNever;   // unless the difference goes away
+    Time decided_at{};      // when ask_at was set
+    Time allowed_at{};
+    Duration pause{};
+  };
+  Duration patience_;
+  Duration pause_max_;
+  Prng prng_;
+  std::map<NodeId, Peer> peers_;  // those that differ
+  Time changed_at_{};
+  Time next_ask_{};
+};
+
+}  // namespace hs

@@ -1,0 +1,299 @@
+#include "core/intent/store.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/hash.h"
+
+namespace hs {
+namespace {
+
+// A digest of nothing must not be 0, which means "not said".
+constexpr std::uint64_t kEmptyDigest = 0x9d5c0fb1e3a7264bULL;
+constexpr std::size_t kConflictsMax = 100;
+constexpr std::size_t kHeldMax = 1000;
+constexpr std::int64_t kHourMs = 3'600'000;
+constexpr Duration kSweepInterval = 60s;
+constexpr Duration kPatience = 1s;
+// News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A newcomer
+// that fetched everything would only tell them what they know.
+constexpr std::size_t kPassOnMax = 32;
+// Where the floor is kept on disk: a tombstone under a key no client can write. Never sent.
+constexpr char kFloorKey[] = "floor";
+
+std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp) {
+  std::uint64_t hash = CombineHash(Hash64(key), static_cast<std::uint64_t>(stamp.wall_ms));
+  hash = CombineHash(hash, stamp.logical);
+  return CombineHash(hash, Hash64(stamp.node.Hex()));
+}
+
+}  // namespace
+
+IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng, Now now)
+    : tunables_(tunables),
+      self_(self),
+      clock_(self, tunables.clock_hold_back),
+      differences_(kPatience, tunables.sync_interval, prng),
+      digest_(kEmptyDigest) {
+  for (Document& document : loaded) {
+    if (document.key == kFloorKey) {
+      floor_ = std::max(floor_, document.stamp);
+      continue;
+    }
+    if (!KeyFits(document.key, document.body)) {
+      ++refused_;
+      continue;
+    }
+    if (document.stamp == Stamp{}) continue;  // taken back
+    in_step_ms_ = std::max(in_step_ms_, document.stamp.wall_ms);
+    Apply(now, document);
+  }
+  out_.clear();  // what was there before the start is no change
+  conflicts_.clear();
+  DropTombstones(now);
+}
+
+IntentOutputs IntentStore::Step(Now now, const IntentInput& input) {
+  std::visit([&](const auto& what) { On(now, what); }, input);
+  return std::exchange(out_, {});
+}
+
+Time IntentStore::NextDeadline() const {
+  Time next = std::min({sweep_at_, held_due_, differences_.NextDeadline()});
+  for (const auto& [request, write] : writes_) {
+    if (!write.durable) continue;
+    next = std::min({next, write.resend_at, write.started + tunables_.write_give_up});
+    const Time wait_over = write.started + tunables_.write_wait;
+    if (!write.waited) next = std::min(next, wait_over);
+  }
+  return next;
+}
+
+std::vector<Document> IntentStore::held_back() const {
+  std::vector<Document> held;
+  for (const auto& [key, document] : held_) held.push_back(document);
+  return held;
+}
+
+void IntentStore::On(Now now, const Tick&) {
+  SettleAll(now);
+  if (now.mono >= held_due_) ReleaseHeld(now);
+  if (now.mono >= sweep_at_) DropTombstones(now);
+  while (const auto peer = differences_.Due(now.mono, digest_)) {
+    if (peers_.contains(*peer)) SendOffer(*peer, true);
+  }
+}
+
+void IntentStore::On(Now now, const ClockSample& sample) {
+  if (!peers_.contains(sample.peer)) return;
+  clock_.Sample(sample.peer, sample.offset_ms);
+  if (!held_.empty()) ReleaseHeld(now);
+}
+
+void IntentStore::On(Now now, const Persisted& persisted) {
+  const auto it = jobs_.find(persisted.id);
+  if (it == jobs_.end()) return;
+  const Job job = std::move(it->second);
+  jobs_.erase(it);
+  for (const Document& document : job.documents) {
+    const auto waiting = persisting_.find(document.key);
+    if (waiting != persisting_.end() && waiting->second.second == persisted.id) persisting_.erase(waiting);
+    Apply(now, document);
+  }
+  for (const auto& [to, stamp] : job.acks) Acknowledge(to, stamp);
+  if (!job.write) return;
+  Write& write = writes_.at(*job.write);
+  write.durable = true;
+  write.resend_at = now.mono + tunables_.write_wait / 3;
+  Flood(write.documents, self_, self_);
+  Settle(now, *job.write);
+}
+
+void IntentStore::On(Now, const PersistFailed& failed) {
+  const auto it = jobs_.find(failed.id);
+  if (it == jobs_.end()) return;
+  const Job job = std::move(it->second);
+  jobs_.erase(it);
+  std::erase_if(persisting_, [&](const auto& entry) { return entry.second.second == failed.id; });
+  if (!job.write) return;  // nothing is acknowledged; comparing notes brings it again
+  writes_.erase(*job.write);
+  out_.push_back(Reply{*job.write, Fail(Reaction::kRetryLater, "nothing was written: this node cannot store it: " +
+                                                                   failed.reason)});
+}
+
+// ------------------------------------------------------------------------------------------------ documents
+
+Stamp IntentStore::KnownStamp(const std::string& key) const {
+  Stamp known;
+  if (const auto it = documents_.find(key); it != documents_.end()) known = it->second.stamp;
+  if (const auto it = persisting_.find(key); it != persisting_.end()) known = std::max(known, it->second.first);
+  return known;
+}
+
+IntentStore::Verdict IntentStore::Judge(Now now, NodeId from, const Document& document) {
+  if (!KeyFits(document.key, document.body) || !document.stamp.node) {
+    ++refused_;
+    return Verdict::kIgnored;
+  }
+  const Stamp known = KnownStamp(document.key);
+  if (document.stamp <= known) {
+    if (document.stamp < known) {
+      const auto current = documents_.find(document.key);
+      if (current != documents_.end() && current->second.seen < document.stamp &&
+          document.stamp < current->second.stamp && current->second.body != document.body) {
+        KeepConflict(document, current->second.stamp);
+      }
+    }
+    return Verdict::kKnown;
+  }
+  if (clock_.TooFarAhead(document.stamp.wall_ms, now.wall_ms) && document.stamp.wall_ms > known.wall_ms) {
+    if (held_.size() >= kHeldMax) return Verdict::kIgnored;
+    if (!held_.try_emplace({document.key, document.stamp}, document).second) return Verdict::kIgnored;
+    held_due_ = std::min(held_due_, now.mono + clock_.UntilDue(document.stamp.wall_ms, now.wall_ms));
+    out_.push_back(DocumentHeldBack{document.key, document.stamp});
+    return Verdict::kNewlyHeld;
+  }
+  if (known == Stamp{} && document.stamp <= floor_) {
+    if (document.IsTombstone()) return Verdict::kIgnored;
+    const auto peer = peers_.find(from);
+    if (peer != peers_.end() && peer->second.floor && *peer->second.floor < floor_) {
+      KeepConflict(document, Stamp{});
+      return Verdict::kIgnored;
+    }
+  }
+  return Verdict::kNew;
+}
+
+void IntentStore::Save(Job job) {
+  const PersistId id = NextPersist();
+  for (const Document& document : job.documents) persisting_[document.key] = {document.stamp, id};
+  out_.push_back(Persist{id, job.documents});
+  jobs_.emplace(id, std::move(job));
+}
+
+void IntentStore::Apply(Now now, const Document& document) {
+  clock_.Saw(document.stamp, now.wall_ms);
+  const auto it = documents_.find(document.key);
+  if (it != documents_.end()) {
+    const Document& current = it->second;
+    if (document.stamp <= current.stamp) return;
+    if (document.seen < current.stamp && current.body != document.body) KeepConflict(current, document.stamp);
+    digest_ ^= HashOfVersion(current.key, current.stamp);
+  }
+  digest_ ^= HashOfVersion(document.key, document.stamp);
+  differences_.Changed(now.mono);
+  DocumentChanged change{document.key, std::nullopt, document};
+  if (it != documents_.end()) {
+    change.before = std::exchange(it->second, document);
+  } else {
+    documents_.emplace(document.key, document);
+  }
+  out_.push_back(std::move(change));
+}
+
+// Takes a document back that the cluster had deleted longer ago than it remembers.
+void IntentStore::Forget(Now now, const std::string& key) {
+  const auto it = documents_.find(key);
+  if (it == documents_.end()) return;
+  digest_ ^= HashOfVersion(key, it->second.stamp);
+  differences_.Changed(now.mono);
+  KeepConflict(it->second, Stamp{});
+  const Document erased{key, Stamp{}, std::monostate{}, Stamp{}};
+  out_.push_back(DocumentChanged{key, it->second, erased});
+  documents_.erase(it);
+  const PersistId id = NextPersist();
+  jobs_.emplace(id, Job{});
+  out_.push_back(Persist{id, {erased}});
+}
+
+void IntentStore::ReleaseHeld(Now now) {
+  std::vector<Document> due;
+  held_due_ = kNever;
+  for (auto it = held_.begin(); it != held_.end();) {
+    const Duration wait = clock_.UntilDue(it->second.stamp.wall_ms, now.wall_ms);
+    if (wait == Duration::zero()) {
+      due.push_back(std::move(it->second));
+      it = held_.erase(it);
+    } else {
+      held_due_ = std::min(held_due_, now.mono + wait);
+      ++it;
+    }
+  }
+  if (!due.empty()) On(now, DocumentsReceived{self_, {std::move(due), false, NodeId{}}});
+}
+
+// The horizon moves by whole hours, so that all nodes drop the same tombstones at nearly the same time.
+void IntentStore::DropTombstones(Now now) {
+  sweep_at_ = now.mono + kSweepInterval;
+  const WallMs horizon = (clock_.Median(now.wall_ms) - ToMs(tunables_.tombstone_keep)) / kHourMs * kHourMs;
+  if (horizon <= horizon_ms_) return;
+  horizon_ms_ = horizon;
+  Stamp floor = floor_;
+  for (auto it = documents_.begin(); it != documents_.end();) {
+    if (it->second.IsTombstone() && it->second.stamp.wall_ms < horizon) {
+      floor = std::max(floor, it->second.stamp);
+      digest_ ^= HashOfVersion(it->first, it->second.stamp);
+      differences_.Changed(now.mono);
+      it = documents_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  RaiseFloor(floor);
+}
+
+void IntentStore::RaiseFloor(const Stamp& floor) {
+  if (floor <= floor_) return;
+  floor_ = floor;
+  const PersistId id = NextPersist();
+  jobs_.emplace(id, Job{});
+  out_.push_back(Persist{id, {Document{kFloorKey, floor, std::monostate{}, Stamp{}}}});
+}
+
+void IntentStore::KeepConflict(const Document& loser, const Stamp& winner) {
+  const bool known = std::ranges::any_of(
+      conflicts_, [&](const Document& kept) { return kept.key == loser.key && kept.stamp == loser.stamp; });
+  if (known) return;
+  const auto place = std::ranges::find_if(conflicts_, [&](const Document& kept) { return kept.stamp < loser.stamp; });
+  conflicts_.insert(place, loser);
+  if (conflicts_.size() > kConflictsMax) conflicts_.pop_back();
+  out_.push_back(DocumentConflict{loser, winner});
+}
+
+void IntentStore::On(Now now, const DocumentsReceived& received) {
+  const DocumentPush& push = received.push;
+  Job job;
+  std::vector<Document> news;
+  for (const Document& document : push.documents) {
+    const Verdict verdict = Judge(now, received.from, document);
+    if (verdict == Verdict::kNew || verdict == Verdict::kNewlyHeld) news.push_back(document);
+    if (verdict == Verdict::kNew) {
+      // One message may hold a key twice; only the greatest is kept.
+      std::erase_if(job.documents, [&](const Document& other) {
+        return other.key == document.key && other.stamp < document.stamp;
+      });
+      const bool beaten = std::ranges::any_of(
+          job.documents, [&](const Document& other) { return other.key == document.key; });
+      if (!beaten) job.documents.push_back(document);
+    }
+    const bool waited_for = push.ack_to && push.ack_to != self_;
+    if (!waited_for || (verdict != Verdict::kNew && verdict != Verdict::kKnown)) continue;
+    const auto under_way = persisting_.find(document.key);
+    if (verdict == Verdict::kNew) {
+      job.acks.emplace_back(push.ack_to, document.stamp);
+    } else if (under_way == persisting_.end() || IsVisible(document)) {
+      Acknowledge(push.ack_to, document.stamp);
+    } else {
+      jobs_.at(under_way->second.second).acks.emplace_back(push.ack_to, document.stamp);
+    }
+  }
+  if (!job.documents.empty()) Save(std::move(job));
+  if (!news.empty() && (push.flood || news.size() <= kPassOnMax)) Flood(news, received.from, push.ack_to);
+}
+
+bool IntentStore::IsVisible(const Document& document) const {
+  const auto it = documents_.find(document.key);
+  return it != documents_.end() && document.stamp <= it->second.stamp;
+}
+
+}  // namespace hs

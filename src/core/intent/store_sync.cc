@@ -1,0 +1,105 @@
+// Between nodes: floods, acknowledgements, and comparing notes.
+#include <algorithm>
+
+#include "core/intent/store.h"
+
+namespace hs {
+namespace {
+
+// Documents per message: keeps a message below a megabyte with stacks of ordinary size.
+constexpr std::size_t kPushMax = 128;
+
+}  // namespace
+
+Endpoint IntentStore::AddressOf(NodeId peer) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() ? Endpoint{} : it->second.address;
+}
+
+void IntentStore::SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood, NodeId ack_to) {
+  for (std::size_t from = 0; from < documents.size(); from += kPushMax) {
+    const auto begin = documents.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = documents.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, documents.size()));
+    out_.push_back(SendLink{to, AddressOf(to), DocumentPush{{begin, end}, flood, ack_to}});
+  }
+}
+
+void IntentStore::Flood(const std::vector<Document>& documents, NodeId except, NodeId ack_to) {
+  for (const NodeId& peer : links_) {
+    if (peer != except && peer != ack_to) SendDocuments(peer, documents, true, ack_to);
+  }
+}
+
+void IntentStore::Acknowledge(NodeId to, const Stamp& stamp) { out_.push_back(AckDocument{to, AddressOf(to), stamp}); }
+
+void IntentStore::SendOffer(NodeId to, bool reply_wanted) {
+  DocumentOffer offer{reply_wanted, floor_, {}};
+  for (const auto& [key, document] : documents_) offer.held.emplace_back(key, document.stamp);
+  out_.push_back(SendLink{to, AddressOf(to), std::move(offer)});
+}
+
+void IntentStore::On(Now now, const IntentPeers& peers) {
+  std::map<NodeId, Peer> present;
+  std::set<NodeId> ids;
+  for (const auto& [id, address] : peers.present) {
+    if (id == self_) continue;
+    ids.insert(id);
+    Peer& peer = present[id];
+    if (const auto known = peers_.find(id); known != peers_.end()) peer = known->second;
+    peer.address = address;
+  }
+  peers_ = std::move(present);
+  clock_.KeepOnly(ids);
+  differences_.KeepOnly(ids);
+  SettleAll(now);
+}
+
+void IntentStore::On(Now, const LinkUp& link) {
+  if (link.peer != self_) links_.insert(link.peer);
+}
+void IntentStore::On(Now, const LinkDown& link) { links_.erase(link.peer); }
+
+void IntentStore::On(Now now, const IntentDigestHeard& heard) {
+  if (!peers_.contains(heard.peer)) return;
+  differences_.Heard(now.mono, heard.peer, heard.digest, digest_);
+  if (heard.digest == digest_) in_step_ms_ = std::max(in_step_ms_, clock_.Median(now.wall_ms));
+}
+
+void IntentStore::On(Now now, const DocumentOfferReceived& received) {
+  const DocumentOffer& offer = received.offer;
+  if (offer.floor > floor_) YieldToFloor(now, offer);
+  if (const auto peer = peers_.find(received.from); peer != peers_.end()) peer->second.floor = offer.floor;
+  std::map<std::string_view, Stamp> theirs;
+  bool lacking = offer.floor < floor_;  // they must learn of the floor
+  for (const auto& [key, stamp] : offer.held) {
+    theirs[key] = stamp;
+    const Stamp ours = KnownStamp(key);
+    const bool forgotten = ours == Stamp{} && stamp <= floor_ && offer.floor < floor_;
+    lacking = lacking || (stamp > ours && !forgotten && !held_.contains({key, stamp}));
+  }
+  std::vector<Document> newer;
+  for (const auto& [key, document] : documents_) {
+    const auto it = theirs.find(key);
+    if (it == theirs.end() || it->second < document.stamp) newer.push_back(document);
+  }
+  SendDocuments(received.from, newer, false, NodeId{});
+  if (lacking && offer.reply_wanted) SendOffer(received.from, false);
+}
+
+// The peer's side has forgotten deletions we may never have heard of. If we were last in step before them, what we
+// hold below its floor and it does not is taken for deleted, and stays visible as a conflict.
+void IntentStore::YieldToFloor(Now now, const DocumentOffer& offer) {
+  if (in_step_ms_ < offer.floor.wall_ms) {
+    std::map<std::string_view, Stamp> theirs(offer.held.begin(), offer.held.end());
+    std::vector<std::string> stale;
+    for (const auto& [key, document] : documents_) {
+      if (document.stamp > offer.floor) continue;
+      const auto it = theirs.find(key);
+      if (it == theirs.end() || it->second < document.stamp) stale.push_back(key);
+    }
+    for (const std::string& key : stale) Forget(now, key);
+  }
+  RaiseFloor(offer.floor);
+}
+
+}  // namespace hs

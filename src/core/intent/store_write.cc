@@ -1,0 +1,99 @@
+// Writes of clients: from the stamp to the answer.
+#include <algorithm>
+#include <string>
+
+#include "core/intent/store.h"
+
+namespace hs {
+
+Result<void> IntentStore::CheckWrite(const ClientWrite& write) const {
+  if (write.documents.empty()) return BadInput("the write names no document");
+  std::set<std::string_view> keys;
+  for (const auto& [key, body] : write.documents) {
+    if (!KeyFits(key, body)) return BadInput("'" + key + "' is no key of a document like this one");
+    if (!keys.insert(key).second) return BadInput("the write names '" + key + "' twice");
+  }
+  return {};
+}
+
+void IntentStore::On(Now now, const ClientWrite& request) {
+  if (const auto valid = CheckWrite(request); !valid) {
+    out_.push_back(Reply{request.request, std::unexpected(valid.error())});
+    return;
+  }
+  Write write;
+  write.started = now.mono;
+  for (const auto& [key, body] : request.documents) {
+    const Stamp above = KnownStamp(key);
+    write.documents.push_back({key, clock_.Next(above, now.wall_ms), body, above});
+  }
+  if (!writes_.emplace(request.request, write).second) {
+    out_.push_back(Reply{request.request, BadInput("a write with this request id is under way")});
+    return;
+  }
+  Save(Job{write.documents, {}, request.request});
+}
+
+void IntentStore::On(Now now, const DocumentAcked& acked) {
+  for (auto& [request, write] : writes_) {
+    const bool ours = std::ranges::any_of(
+        write.documents, [&](const Document& document) { return document.stamp == acked.stamp; });
+    if (!ours) continue;
+    write.acked[acked.from].insert(acked.stamp);
+    Settle(now, request);
+    return;
+  }
+}
+
+// Nodes, this one included, on which every document of the write is durable.
+std::size_t IntentStore::Copies(const Write& write) const {
+  const auto whole = [&](const auto& entry) { return entry.second.size() == write.documents.size(); };
+  return 1 + static_cast<std::size_t>(std::ranges::count_if(write.acked, whole));
+}
+
+bool IntentStore::HasAcked(const Write& write, NodeId peer) const {
+  const auto it = write.acked.find(peer);
+  return it != write.acked.end() && it->second.size() == write.documents.size();
+}
+
+void IntentStore::Settle(Now now, RequestId request) {
+  Write& write = writes_.at(request);
+  if (!write.durable) return;
+  const Duration waited = now.mono - write.started;
+  const std::size_t copies = Copies(write);
+  const bool all = std::ranges::all_of(peers_, [&](const auto& peer) { return HasAcked(write, peer.first); });
+  const std::size_t needed = std::min(static_cast<std::size_t>(tunables_.write_copies), peers_.size() + 1);
+  write.waited = waited >= tunables_.write_wait;
+  if (all || (write.waited && copies >= needed)) {
+    Stamp greatest;
+    for (const Document& document : write.documents) greatest = std::max(greatest, document.stamp);
+    out_.push_back(Reply{request, greatest});
+    writes_.erase(request);
+    return;
+  }
+  if (waited >= tunables_.write_give_up) {
+    out_.push_back(Reply{request, Fail(Reaction::kRetryLater,
+                                       "stored on " + std::to_string(copies) + " of the " + std::to_string(needed) +
+                                           " nodes needed within " + std::to_string(ToMs(waited)) +
+                                           " ms; it takes effect where it is stored and spreads as nodes answer")});
+    writes_.erase(request);
+    return;
+  }
+  if (now.mono >= write.resend_at) Resend(now, write);
+}
+
+void IntentStore::SettleAll(Now now) {
+  std::vector<RequestId> open;
+  for (const auto& [request, write] : writes_) open.push_back(request);
+  for (const RequestId request : open) Settle(now, request);
+}
+
+// A flood goes once over each link; whoever did not answer by now is told directly.
+void IntentStore::Resend(Now now, Write& write) {
+  write.resend_at = now.mono + tunables_.write_wait;
+  for (const auto& [peer, unused] : peers_) {
+    if (!HasAcked(write, peer)) SendDocuments(peer, write.documents, true, self_);
+  }
+}
+
+}  // namespace hs

@@ -1,0 +1,290 @@
+#include "core/observation/board.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/hash.h"
+
+namespace hs {
+namespace {
+
+// A digest of nothing must not be 0, which means "not said".
+constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
+constexpr Duration kPatience = 1s;
+// Records per message, so that one message stays well below a megabyte.
+constexpr std::size_t kPushMax = 256;
+// What was learned by comparing notes is passed on when it is little (as documents are).
+constexpr std::size_t kPassOnMax = 32;
+
+std::uint64_t HashOfVersion(const Record& record) {
+  std::uint64_t hash = CombineHash(static_cast<std::uint64_t>(record.key.kind), Hash64(record.key.owner.Hex()));
+  hash = CombineHash(hash, record.key.sub);
+  hash = CombineHash(hash, record.version.boot);
+  return CombineHash(hash, record.version.sequence);
+}
+
+bool IsEvent(const Record& record) { return record.key.kind == RecordKind::kEvent; }
+
+WallMs AgeOf(const Record& record) { return std::get<Event>(*record.body).at_ms; }
+
+}  // namespace
+
+Board::Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng)
+    : tunables_(tunables),
+      self_(self),
+      boot_(boot),
+      differences_(kPatience, tunables.sync_interval, prng),
+      digest_(kEmptyDigest) {}
+
+BoardOutputs Board::Step(Time now, const BoardInput& input) {
+  now_ = now;
+  std::visit([&](const auto& what) { On(what); }, input);
+  DropOldEvents();
+  Flush();
+  return std::exchange(out_, {});
+}
+
+Time Board::NextDeadline() const { return differences_.NextDeadline(); }
+
+// ------------------------------------------------------------------------------------------------ own records
+
+void Board::On(const Publish& publish) {
+  HS_CHECK(publish.body != nullptr && publish.kind != RecordKind::kEvent);
+  HS_CHECK(publish.body->index() == static_cast<std::size_t>(publish.kind));
+  const RecordKey key{publish.kind, self_, publish.sub};
+  const auto it = records_.find(key);
+  if (it != records_.end() && *it->second.body == *publish.body) return;
+  Put({key, {boot_, ++sequence_}, publish.body});
+}
+
+void Board::On(const PublishEvent& publish) {
+  // The boot counter keeps numbers of different lives apart.
+  const std::uint64_t number = std::uint64_t{boot_} << 32 | ++event_number_;
+  Put({{RecordKind::kEvent, self_, number}, {boot_, ++sequence_}, std::make_shared<RecordBody>(publish.event)});
+}
+
+// ------------------------------------------------------------------------------------------------ keeping
+
+bool Board::Accept(const Record& record) const {
+  if (record.body == nullptr || record.body->index() != static_cast<std::size_t>(record.key.kind)) return false;
+  if (!record.key.owner) return false;
+  // Our own word is ours: of us only events of former lives are taken from others.
+  if (record.key.owner == self_) return IsEvent(record) && record.version.boot < boot_;
+  return true;
+}
+
+bool Board::Put(const Record& record) {
+  const RecordKey& key = record.key;
+  if (!IsEvent(record)) {
+    if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second) return false;
+    const auto life = lives_.find(key.owner);
+    if (life != lives_.end() && record.version.boot < life->second) return false;
+  }
+  const auto it = records_.find(key);
+  if (it != records_.end()) {
+    if (record.version <= it->second.version) return false;
+    Erase(it);
+  }
+  records_.emplace(key, record);
+  differences_.Changed(now_);
+  if (IsEvent(record)) {
+    event_ages_.emplace(AgeOf(record), key);
+    CountEvent(record);
+  } else {
+    digest_ ^= HashOfVersion(record);
+    DropEarlierLives(record);
+  }
+  changed_.push_back(record);
+  out_.push_back(RecordChanged{record});
+  return true;
+}
+
+void Board::CountEvent(const Record& record) {
+  const auto [it, fresh] = newest_event_.try_emplace(record.key.owner, record.key);
+  if (!fresh) {
+    const Record& newest = records_.at(it->second);
+    if (record.version <= newest.version) return;
+    digest_ ^= HashOfVersion(newest);
+    it->second = record.key;
+  }
+  digest_ ^= HashOfVersion(record);
+}
+
+// Not for the newest event of an owner: it stays.
+void Board::Erase(std::map<RecordKey, Record>::iterator it) {
+  if (IsEvent(it->second)) {
+    event_ages_.erase({AgeOf(it->second), it->first});
+    const auto newest = newest_event_.find(it->first.owner);
+    if (newest != newest_event_.end() && newest->second == it->first) {
+      digest_ ^= HashOfVersion(it->second);
+      newest_event_.erase(newest);
+    }
+  } else {
+    digest_ ^= HashOfVersion(it->second);
+  }
+  records_.erase(it);
+}
+
+// What a node said in a former life, and has not said again, is void.
+void Board::DropEarlierLives(const Record& record) {
+  std::uint32_t& life = lives_[record.key.owner];
+  if (record.version.boot <= life) return;
+  life = record.version.boot;
+  EraseStatements(record.key.owner, life - 1);
+}
+
+void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
+  for (auto kind : {RecordKind::kNodeReport, RecordKind::kPlanSlice, RecordKind::kRegionReport}) {
+    auto it = records_.lower_bound({kind, owner, 0});
+    while (it != records_.end() && it->first.kind == kind && it->first.owner == owner) {
+      const auto next = std::next(it);
+      if (it->second.version.boot <= boot) {
+        Erase(it);
+        differences_.Changed(now_);
+      }
+      it = next;
+    }
+  }
+}
+
+void Board::DropOldEvents() {
+  // The newest of each owner stays in any case: boards compare by it.
+  auto it = event_ages_.begin();
+  while (event_ages_.size() > static_cast<std::size_t>(tunables_.events_kept) && it != event_ages_.end()) {
+    const RecordKey key = it->second;
+    ++it;
+    if (newest_event_.at(key.owner) != key) Erase(records_.find(key));
+  }
+}
+
+void Board::On(const OwnerGone& gone) {
+  if (gone.node == self_) return;
+  std::uint32_t& last = gone_[gone.node];
+  last = std::max(last, gone.boot);
+  if (const auto life = lives_.find(gone.node); gone.boot == 0 && life != lives_.end()) last = life->second;
+  EraseStatements(gone.node, last);
+}
+
+// ------------------------------------------------------------------------------------------------ between nodes
+
+void Board::On(const Tick&) {
+  while (const auto peer = differences_.Due(now_, digest_)) {
+    if (peers_.contains(*peer)) SendOffer(*peer, true);
+  }
+}
+
+void Board::On(const RecordsReceived& received) {
+  std::size_t fresh = 0;
+  for (const Record& record : received.push.records) {
+    if (!Accept(record)) {
+      ++refused_;
+      continue;
+    }
+    if (Put(record)) ++fresh;
+  }
+  changed_from_ = received.from;
+  if (!received.push.flood && fresh > kPassOnMax) changed_.clear();
+}
+
+void Board::On(const RecordOfferReceived& received) {
+  std::map<RecordKey, RecordVersion> theirs(received.offer.held.begin(), received.offer.held.end());
+  std::vector<Record> newer;
+  for (const auto& [key, record] : records_) {
+    const auto it = theirs.find(key);
+    if (it == theirs.end() || it->second < record.version) newer.push_back(record);
+  }
+  Send(received.from, newer, false);
+  if (!received.offer.reply_wanted) return;
+  const bool lacking = std::ranges::any_of(theirs, [&](const auto& entry) {
+    const auto it = records_.find(entry.first);
+    return it == records_.end() || it->second.version < entry.second;
+  });
+  if (lacking) SendOffer(received.from, false);
+}
+
+void Board::On(const LinkUp& link) {
+  if (link.peer != self_) links_.insert(link.peer);
+}
+void Board::On(const LinkDown& link) { links_.erase(link.peer); }
+
+void Board::On(const BoardPeers& peers) {
+  peers_.clear();
+  std::set<NodeId> ids;
+  for (const auto& [id, address] : peers.present) {
+    if (id == self_) continue;
+    peers_[id] = address;
+    ids.insert(id);
+    gone_.erase(id);  // it lives after all
+  }
+  differences_.KeepOnly(ids);
+}
+
+void Board::On(const BoardDigestHeard& heard) {
+  if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest_);
+}
+
+void Board::Send(NodeId to, const std::vector<Record>& records, bool flood) {
+  for (std::size_t from = 0; from < records.size(); from += kPushMax) {
+    const auto begin = records.begin() + static_cast<std::ptrdiff_t>(from);
+    const auto end = records.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, records.size()));
+    out_.push_back(SendLink{to, AddressOf(to), RecordPush{{begin, end}, flood}});
+  }
+}
+
+void Board::SendOffer(NodeId to, bool reply_wanted) {
+  RecordOffer offer{reply_wanted, {}};
+  for (const auto& [key, record] : records_) offer.held.emplace_back(key, record.version);
+  out_.push_back(SendLink{to, AddressOf(to), std::move(offer)});
+}
+
+void Board::Flush() {
+  const NodeId from = std::exchange(changed_from_, NodeId{});
+  const std::vector<Record> changed = std::exchange(changed_, {});
+  if (changed.empty()) return;
+  for (const NodeId& peer : links_) {
+    if (peer != from) Send(peer, changed, true);
+  }
+}
+
+Endpoint Board::AddressOf(NodeId peer) const {
+  const auto it = peers_.find(peer);
+  return it == peers_.end() ? Endpoint{} : it->second;
+}
+
+// ------------------------------------------------------------------------------------------------ reading
+
+std::shared_ptr<const RecordBody> Board::Find(const RecordKey& key) const {
+  const auto it = records_.find(key);
+  return it == records_.end() ? nullptr : it->second.body;
+}
+
+std::shared_ptr<const RecordBody> Board::Report(NodeId node) const { return Find({RecordKind::kNodeReport, node, 0}); }
+
+std::shared_ptr<const RecordBody> Board::Region(NodeId controller, RegionId region) const {
+  return Find({RecordKind::kRegionReport, controller, region});
+}
+
+std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Reports() const {
+  std::map<NodeId, std::shared_ptr<const RecordBody>> reports;
+  for (auto it = records_.begin(); it != records_.end() && it->first.kind == RecordKind::kNodeReport; ++it) {
+    if (it->first.sub == 0) reports.emplace(it->first.owner, it->second.body);
+  }
+  return reports;
+}
+
+std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Slices(NodeId controller) const {
+  std::map<NodeId, std::shared_ptr<const RecordBody>> slices;
+  auto it = records_.lower_bound({RecordKind::kPlanSlice, controller, 0});
+  for (; it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == controller; ++it) {
+    slices.emplace(std::get<PlanSlice>(*it->second.body).node, it->second.body);
+  }
+  return slices;
+}
+
+std::vector<std::shared_ptr<const RecordBody>> Board::Events() const {
+  std::vector<std::shared_ptr<const RecordBody>> events;
+  for (const auto& [age, key] : event_ages_) events.push_back(records_.at(key).body);
+  return events;
+}
+
+}  // namespace hs
