@@ -133,6 +133,10 @@ bool Fleet::Matches(const Member& member, const ServiceSpec& spec) {
 
 BoxIndex Fleet::Place(const ServiceSpec& spec, const Spread& spread) const {
   const std::uint64_t key = Hash64(spec.name);
+  const auto cost = [&](const Member* member) {
+    const std::uint32_t cpu = member->meta.capacity.cpu_millicores;
+    return RendezvousCost(key, member->id, cpu > 0 ? cpu : 1000);
+  };
   BoxIndex best = kNoBox;
   std::array<std::uint64_t, 6> best_crowding{};
   for (BoxIndex i = 0; i < boxes_.size(); ++i) {
@@ -140,11 +144,9 @@ BoxIndex Fleet::Place(const ServiceSpec& spec, const Spread& spread) const {
     const auto crowding = Crowding(spread, i);
     if (best != kNoBox && crowding > best_crowding) continue;
     if (!spec.constraints.empty() && !Matches(*boxes_[i].member, spec)) continue;
-    // The draw decides among equals only, so it is not made for the rest.
-    if (best != kNoBox && crowding == best_crowding &&
-        RendezvousDraw(key, boxes_[i].member->id) <= RendezvousDraw(key, boxes_[best].member->id)) {
+    // The draw decides among equals only, so it is not made for the rest. A larger box wins more often.
+    if (best != kNoBox && crowding == best_crowding && cost(boxes_[i].member) >= cost(boxes_[best].member))
       continue;
-    }
     best = i;
     best_crowding = crowding;
   }

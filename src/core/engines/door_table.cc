@@ -1,0 +1,100 @@
+#include "core/engines/door_table.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace hs {
+namespace {
+
+constexpr std::uint32_t kWeightMax = 256;  // HAProxy's
+
+std::string ServerName(ReplicaId id) {
+  std::string hex(16, '0');
+  for (int i = 0; i < 16; ++i) hex[i] = "0123456789abcdef"[id.value >> (60 - 4 * i) & 15];
+  return hex;
+}
+
+bool Serving(MemberState state) { return IsPresent(state) || state == MemberState::kAgentDown; }
+
+// Replicas that a restarted agent has just adopted count: they served a moment ago.
+bool Ready(const ReplicaStatus& status, bool panic) {
+  return status.state == ReplicaState::kRunning && (panic || status.health != Health::kUnhealthy) &&
+         status.address;
+}
+
+struct Found {
+  NodeId node;
+  const ReplicaStatus* status;
+};
+
+DoorServer Local(const ReplicaStatus& status, ServerState state) {
+  DoorServer server;
+  server.name = ServerName(status.id);
+  server.address = status.address;
+  server.state = state;
+  return server;
+}
+
+DoorServer Remote(const Member& member, std::uint32_t ready) {
+  DoorServer server;
+  server.name = member.id.Hex();
+  server.address = {member.meta.address.ip, member.meta.inbound_http};
+  server.tls = true;
+  server.tcp_port = member.meta.inbound_tcp;
+  server.weight = std::clamp<std::uint32_t>(ready, 1, kWeightMax);
+  server.state = ready > 0 ? ServerState::kReady : ServerState::kDrain;
+  return server;
+}
+
+void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorService& service) {
+  const bool panic =
+      std::none_of(found.begin(), found.end(), [](const Found& f) { return Ready(*f.status, false); });
+  std::map<NodeId, std::uint32_t> elsewhere;  // ready replicas; 0: only draining ones
+  for (const Found& f : found) {
+    const bool ready = Ready(*f.status, panic);
+    const bool draining = f.status->state == ReplicaState::kDraining && f.status->address;
+    if (!ready && !draining) continue;
+    if (f.node == input.self) {
+      service.local.push_back(Local(*f.status, ready ? ServerState::kReady : ServerState::kDrain));
+    } else {
+      elsewhere[f.node] += ready;
+    }
+  }
+  const auto by_name = [](const DoorServer& a, const DoorServer& b) { return a.name < b.name; };
+  std::sort(service.local.begin(), service.local.end(), by_name);
+  service.servers = service.local;
+  for (const auto& [node, ready] : elsewhere) {
+    const Member& member = input.members.at(node);
+    if (member.meta.inbound_http == 0 && member.meta.inbound_tcp == 0) continue;
+    service.servers.push_back(Remote(member, ready));
+  }
+}
+
+}  // namespace
+
+DoorTable BuildDoorTable(const DoorInput& input) {
+  std::map<std::string_view, std::vector<Found>> by_service;
+  for (const auto& [node, report] : input.reports) {
+    const auto member = input.members.find(node);
+    const bool serving =
+        node == input.self || (member != input.members.end() && Serving(member->second.state));
+    if (!serving) continue;
+    for (const ReplicaStatus& status : report->replicas)
+      by_service[status.service].push_back({node, &status});
+  }
+  DoorTable table;
+  for (const DesiredService& desired : input.services) {
+    DoorService service;
+    service.name = desired.spec.name;
+    service.http = desired.spec.http;
+    service.ports = desired.spec.ports;
+    if (const auto it = by_service.find(service.name); it != by_service.end())
+      AddServers(input, it->second, service);
+    table.services.push_back(std::move(service));
+  }
+  std::sort(table.services.begin(), table.services.end(),
+            [](const DoorService& a, const DoorService& b) { return a.name < b.name; });
+  return table;
+}
+
+}  // namespace hs

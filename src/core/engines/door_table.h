@@ -1,0 +1,33 @@
+// Where this node's door may send a request, and what its inbound listener offers to the other doors.
+//
+// Intuition: each box is a shop with a counter of its own. The door sends customers to its own assistants
+// directly and otherwise to the counter of another shop, as often as there are assistants behind it; who of
+// them serves is decided there.
+//
+// Invariants:
+//  1. A pure function of what is observed; sorted, so that an unchanged world gives an equal table.
+//  2. A box stays in while it is suspect or only its agent is down: its replicas may well serve, and the door
+//  tries
+//     another one if not. It goes when unreachable, dead or left.
+//  3. While a service has any replica that is not unhealthy, unhealthy ones get nothing; when it has none,
+//  all that
+//     run are used (panic): a failing health check must not turn a slow service into an absent one.
+#pragma once
+
+#include <map>
+#include <vector>
+
+#include "core/types.h"
+
+namespace hs {
+
+struct DoorInput {
+  NodeId self;
+  const std::map<NodeId, Member>& members;
+  const std::vector<DesiredService>& services;  // routes; replicas of any version serve their service's
+  const std::map<NodeId, const NodeReport*>& reports;  // never null; with this node's own, as of now
+};
+
+DoorTable BuildDoorTable(const DoorInput& input);
+
+}  // namespace hs

@@ -1,0 +1,104 @@
+#include "core/placement/evidence.h"
+
+#include <algorithm>
+
+#include "core/placement/inventory.h"
+
+namespace hs {
+
+std::vector<EvidenceOutput> WorkEvidence::Step(Time now, const EvidenceInput& input) {
+  std::vector<EvidenceOutput> outputs;
+  if (const auto* watch = std::get_if<EvidenceWatch>(&input)) {
+    Watch(now, *watch, outputs);
+  } else {
+    Outcome(std::get<ConnectOutcome>(input), outputs);
+  }
+  return outputs;
+}
+
+Time WorkEvidence::NextDeadline() const {
+  Time next = kNever;
+  for (const auto& [node, box] : boxes_) next = std::min(next, box.proven ? kNever : box.next_round);
+  return next;
+}
+
+std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, const NodeReport* report) {
+  std::vector<Target> targets;
+  const MemberMeta& meta = member.meta;
+  if (meta.inbound_http != 0) targets.push_back({ReplicaId{}, {meta.address.ip, meta.inbound_http}});
+  if (report == nullptr) return targets;
+  for (const ReplicaStatus& status : report->replicas) {
+    // One that was not running need not have had its port open yet: its silence says nothing.
+    if (status.state != ReplicaState::kRunning || !status.address || status.address.ip != meta.address.ip)
+      continue;
+    targets.push_back({status.id, status.address});
+  }
+  return targets;
+}
+
+void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs) {
+  const auto wanted = [&](NodeId node, Time since) {
+    if (!watch.enabled) return false;
+    const auto member = watch.members->find(node);
+    return member != watch.members->end() && member->second.state == MemberState::kAgentDown &&
+           member->second.state_since == since;
+  };
+  for (auto it = boxes_.begin(); it != boxes_.end();) {
+    if (wanted(it->first, it->second.since)) {
+      ++it;
+      continue;
+    }
+    for (const Target& target : it->second.targets) verdicts_.erase(target.replica);
+    it = boxes_.erase(it);
+  }
+  if (!watch.enabled) return;
+  for (const auto& [node, member] : *watch.members) {
+    if (member.state != MemberState::kAgentDown) continue;
+    const auto [it, fresh] = boxes_.try_emplace(node);
+    Box& box = it->second;
+    if (fresh) {
+      const auto seen = watch.reports->find(node);
+      box.since = member.state_since;
+      box.next_round = now;
+      box.name = BoxName(member);
+      box.targets = TargetsOf(member, seen == watch.reports->end() ? nullptr : seen->second.report);
+    }
+    if (!box.proven && now >= box.next_round) Round(now, box, outputs);
+  }
+}
+
+void WorkEvidence::Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs) {
+  box.next_round = now + kInterval;
+  for (Target& target : box.targets) {
+    target.attempt = kAttemptBit | ++attempts_;
+    outputs.push_back(TryConnect{target.attempt, target.address, kInterval});
+  }
+}
+
+void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs) {
+  for (auto& [node, box] : boxes_) {
+    const auto target = std::find_if(box.targets.begin(), box.targets.end(),
+                                     [&](const Target& t) { return t.attempt == outcome.attempt; });
+    if (target == box.targets.end()) continue;
+    const WorkVerdict before = target->verdict;
+    target->verdict = outcome.result == ConnectResult::kRefused    ? WorkVerdict::kRefused
+                      : outcome.result == ConnectResult::kAccepted ? WorkVerdict::kAnswering
+                                                                   : WorkVerdict::kUnknown;
+    if (target->replica) {
+      verdicts_[target->replica] = target->verdict;
+      if (before != target->verdict) outputs.push_back(VerdictChanged{});
+    }
+    const bool all_refused = std::all_of(box.targets.begin(), box.targets.end(),
+                                         [](const Target& t) { return t.verdict == WorkVerdict::kRefused; });
+    const bool inbound_asked = !box.targets.front().replica;
+    if (all_refused && inbound_asked && !box.proven) {
+      box.proven = true;
+      outputs.push_back(NodeProvenDead{node, box.name + ": agent gone, inbound port refused and all " +
+                                                 std::to_string(box.targets.size() - 1) +
+                                                 " replica ports asked refused"});
+    }
+    return;
+  }
+}
+
+}  // namespace hs

@@ -1,0 +1,78 @@
+// Is the work of a box without an agent still there? Asked of its ports, again and again, while the agent is
+// down.
+//
+// Intuition: the doorman is gone. Ring at every flat: who answers lives; a bell that is cut off means that
+// the flat is empty; when the house door and all the flats are cut off, the house is.
+//
+// Invariants:
+//  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown.
+//  2. A box is proven dead only by its inbound port refusing and every replica port that can be asked
+//  refusing too.
+//  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
+//  from
+//     here, unless that is the box's very address.
+//
+// It decides nothing about replicas: Reconcile reads verdicts().
+#pragma once
+
+#include <map>
+#include <variant>
+#include <vector>
+
+#include "core/node/contract.h"
+#include "core/placement/reconcile.h"
+
+namespace hs {
+
+// The state of the world; hand it in whenever members or reports changed, and at the deadline.
+struct EvidenceWatch {
+  bool enabled = false;  // controller or stand-by
+  const std::map<NodeId, Member>* members = nullptr;
+  const std::map<NodeId, ObservedReport>* reports = nullptr;
+};
+using EvidenceInput = std::variant<EvidenceWatch, ConnectOutcome>;
+
+struct NodeProvenDead {
+  NodeId node;
+  std::string cause;
+};
+// Some verdict is another than before: plan again.
+struct VerdictChanged {};
+using EvidenceOutput = std::variant<TryConnect, NodeProvenDead, VerdictChanged>;
+
+class WorkEvidence {
+ public:
+  // Attempts of this part carry this bit, so that the node can tell whose outcome comes in.
+  static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 61;
+  static constexpr Duration kInterval = 200ms;
+
+  std::vector<EvidenceOutput> Step(Time now, const EvidenceInput& input);
+  Time NextDeadline() const;
+  const std::map<ReplicaId, WorkVerdict>& verdicts() const { return verdicts_; }
+
+ private:
+  struct Target {
+    ReplicaId replica;  // zero: the inbound port
+    Endpoint address;
+    std::uint64_t attempt = 0;  // the latest
+    WorkVerdict verdict = WorkVerdict::kUnknown;
+  };
+  struct Box {
+    Time since;  // of agent-down: another time is another case
+    Time next_round;
+    std::vector<Target> targets;
+    std::string name;
+    bool proven = false;
+  };
+
+  void Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs);
+  void Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs);
+  void Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs);
+  static std::vector<Target> TargetsOf(const Member& member, const NodeReport* report);
+
+  std::map<NodeId, Box> boxes_;
+  std::map<ReplicaId, WorkVerdict> verdicts_;
+  std::uint64_t attempts_ = 0;
+};
+
+}  // namespace hs

@@ -1,0 +1,115 @@
+#include "core/placement/inventory.h"
+
+#include <algorithm>
+
+namespace hs {
+namespace {
+
+// What to believe about a whole box.
+enum class Belief { kPresent, kByEvidence, kNotHeardOfYet, kLost };
+
+Belief BeliefOf(const ReconcileInput& input, const Member& member) {
+  if (IsPresent(member.state)) return Belief::kPresent;
+  if (member.state == MemberState::kAgentDown) {
+    return input.now < member.state_since + input.tunables.agent_patience ? Belief::kByEvidence
+                                                                          : Belief::kLost;
+  }
+  const bool just_started = input.now < input.started_at + input.tunables.start_patience;
+  return just_started && !member.seen_this_run && member.state != MemberState::kLeft ? Belief::kNotHeardOfYet
+                                                                                     : Belief::kLost;
+}
+
+bool Refused(const ReconcileInput& input, ReplicaId id) {
+  const auto it = input.evidence.find(id);
+  return it != input.evidence.end() && it->second == WorkVerdict::kRefused;
+}
+
+// One box's report and earlier slice, joined by replica. Neither has to be sorted: they come from others.
+struct Entry {
+  ReplicaId id;
+  const ReplicaStatus* status = nullptr;
+  const Assignment* prior = nullptr;
+};
+
+std::vector<Entry> Join(const NodeReport* report, const PlanSlice* slice) {
+  std::vector<Entry> entries;
+  if (report != nullptr) {
+    for (const ReplicaStatus& status : report->replicas) entries.push_back({status.id, &status, nullptr});
+  }
+  if (slice != nullptr) {
+    for (const Assignment& prior : slice->assignments) entries.push_back({prior.replica, nullptr, &prior});
+  }
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const Entry& a, const Entry& b) { return a.id < b.id; });
+  std::vector<Entry> joined;
+  for (const Entry& entry : entries) {
+    if (!entry.id) continue;
+    if (joined.empty() || joined.back().id != entry.id) {
+      joined.push_back(entry);
+    } else if (joined.back().prior == nullptr) {
+      joined.back().prior = entry.prior;
+    }
+  }
+  return joined;
+}
+
+const std::string& ServiceOf(const Entry& entry) {
+  return entry.status != nullptr ? entry.status->service : entry.prior->service;
+}
+SpecHash SpecOf(const Entry& entry) {
+  return entry.status != nullptr ? entry.status->spec : entry.prior->spec;
+}
+
+}  // namespace
+
+std::string BoxName(const Member& member) {
+  return member.meta.name.empty() ? member.id.Short() : member.meta.name;
+}
+
+Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
+  Inventory inventory;
+  inventory.box_lost.resize(fleet.size());
+  for (BoxIndex box = 0; box < fleet.size(); ++box) {
+    const Member& member = fleet.MemberOf(box);
+    const Belief belief = BeliefOf(input, member);
+    inventory.box_lost[box] = belief == Belief::kLost;
+
+    const auto seen = input.reports.find(member.id);
+    const NodeReport* report = seen == input.reports.end() ? nullptr : seen->second.report;
+    // A report of an earlier life says nothing about what survived the restart; what was assigned stands
+    // meanwhile.
+    if (belief == Belief::kPresent && report != nullptr && seen->second.boot < member.incarnation.boot)
+      report = nullptr;
+    if (belief == Belief::kPresent && report == nullptr) inventory.unreported.push_back(BoxName(member));
+    const auto planned = input.previous.find(member.id);
+    const PlanSlice* slice = planned == input.previous.end() ? nullptr : planned->second;
+
+    std::size_t waited_for = 0;
+    for (const Entry& entry : Join(report, slice)) {
+      ServicePieces& service = inventory.services[ServiceOf(entry)];
+      const bool stop = entry.prior != nullptr && entry.prior->stop_keeper;
+      const bool refused = belief == Belief::kByEvidence && Refused(input, entry.id);
+      if (belief == Belief::kLost || refused) {
+        ++service.lost[SpecOf(entry)];
+        if (entry.prior == nullptr || stop) continue;
+        inventory.decisions.push_back({"plan.lost", ReplicaName(ServiceOf(entry), entry.id),
+                                       BoxName(member) + " is " + ToString(member.state) +
+                                           (refused ? " and the replica's port refuses" : "")});
+        continue;
+      }
+      // Acknowledged and no longer there: it has stopped.
+      if (stop && entry.status == nullptr && report != nullptr && report->plan == slice->stamp) continue;
+      Piece piece{entry.id, box, SpecOf(entry), entry.status, entry.prior};
+      piece.leaving = stop || piece.Signalled();
+      service.pieces.push_back(std::move(piece));
+      if (belief != Belief::kPresent) ++waited_for;
+    }
+    if (waited_for > 0) {
+      inventory.pending.push_back(BoxName(member) + " is " + ToString(member.state) + ": " +
+                                  std::to_string(waited_for) + " replicas there are left alone for a while");
+    }
+  }
+  return inventory;
+}
+
+}  // namespace hs

@@ -1,0 +1,62 @@
+// What runs where, as far as the controller can tell: reports and earlier slices joined, lost boxes taken
+// out.
+//
+// A replica counts as being there when its box says so, or when it was assigned and nothing speaks against
+// it. On a present box that is settled; on a box whose agent is down its own port decides, and it is left
+// alone for `agent_patience`; on one that is unreachable, dead or left it is lost, unless we have only just
+// started and may simply not have heard of that box yet.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/placement/fleet.h"
+#include "core/placement/reconcile.h"
+
+namespace hs {
+
+struct Piece {
+  ReplicaId id;
+  BoxIndex box = kNoBox;
+  SpecHash spec;
+  const ReplicaStatus* status = nullptr;  // null: assigned, not reported yet
+  const Assignment* prior = nullptr;      // null: not in the box's earlier slice
+  bool leaving = false;                   // told to stop, or stopping
+  // Decided by the service's plan:
+  ReplicaId keeper;  // set when leaving
+  std::string cause;
+
+  bool Healthy() const {
+    return status != nullptr && status->state == ReplicaState::kRunning && status->health == Health::kHealthy;
+  }
+  // Definitely not well. A replica just adopted by a restarted agent is neither healthy nor ailing.
+  bool Ailing() const {
+    return status != nullptr &&
+           (status->state == ReplicaState::kPreparing || status->state == ReplicaState::kStarting ||
+            status->state == ReplicaState::kBackoff ||
+            (status->state == ReplicaState::kRunning && status->health == Health::kUnhealthy));
+  }
+  bool Signalled() const { return status != nullptr && status->state == ReplicaState::kStopping; }
+};
+
+struct ServicePieces {
+  std::vector<Piece> pieces;               // in order of box, then id
+  std::map<SpecHash, std::uint32_t> lost;  // replicas on boxes that are lost
+};
+
+struct Inventory {
+  std::map<std::string_view, ServicePieces> services;
+  std::vector<bool> box_lost;           // by BoxIndex
+  std::vector<Decision> decisions;      // what was assigned and is lost
+  std::vector<std::string> pending;     // boxes we wait for
+  std::vector<std::string> unreported;  // present boxes without a report of their present life
+};
+
+// Views into `input` and `fleet` stay valid as long as those do.
+Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet);
+
+std::string BoxName(const Member& member);
+
+}  // namespace hs

@@ -1,0 +1,62 @@
+#include "core/placement/reconcile.h"
+
+#include <algorithm>
+
+#include "core/placement/service_plan.h"
+
+namespace hs {
+namespace {
+
+// What the replica holds of its box: by its own version's spec, which may not be the wanted one.
+Resources ReserveOf(const ReconcileInput& input, const DesiredService* wanted, SpecHash hash) {
+  if (wanted != nullptr && wanted->hash == hash) return wanted->spec.reserve;
+  const auto spec = input.specs.find(hash);
+  return spec == input.specs.end() ? Resources{} : spec->second.reserve;
+}
+
+// Just after our own start the reports may not have come yet: starting then would double what runs.
+std::string WhyHoldStarts(const ReconcileInput& input, const Inventory& inventory) {
+  if (inventory.unreported.empty() || input.now >= input.started_at + input.tunables.start_patience)
+    return {};
+  return "just started and " + inventory.unreported.front() +
+         (inventory.unreported.size() > 1
+              ? " and " + std::to_string(inventory.unreported.size() - 1) + " more have"
+              : " has") +
+         " not reported yet";
+}
+
+}  // namespace
+
+PlanDraft Reconcile(const ReconcileInput& input, Prng& prng) {
+  PlanDraft draft;
+  Fleet fleet(input.now, input.members, input.drained);
+  Inventory inventory = TakeInventory(input, fleet);
+  draft.decisions = std::move(inventory.decisions);
+  draft.pending = std::move(inventory.pending);
+
+  std::map<std::string_view, const DesiredService*> wanted;
+  for (const DesiredService& service : input.services) wanted.emplace(service.spec.name, &service);
+  for (const auto& [name, found] : inventory.services) {
+    const auto it = wanted.find(name);
+    const DesiredService* service = it == wanted.end() ? nullptr : it->second;
+    for (const Piece& piece : found.pieces) fleet.Reserve(piece.box, ReserveOf(input, service, piece.spec));
+  }
+  for (BoxIndex box = 0; box < fleet.size(); ++box) {
+    if (!inventory.box_lost[box]) draft.nodes[fleet.MemberOf(box).id];
+  }
+
+  const std::string hold = WhyHoldStarts(input, inventory);
+  ServicePlan plan(input, fleet, prng, hold, draft);
+  for (auto& [name, found] : inventory.services) {
+    if (!wanted.contains(name)) plan.Remove(name, found.pieces);
+  }
+  for (const auto& [name, service] : wanted) plan.Decide(*service, inventory.services[name]);
+
+  for (auto& [node, assignments] : draft.nodes) {
+    std::sort(assignments.begin(), assignments.end(),
+              [](const Assignment& a, const Assignment& b) { return a.replica < b.replica; });
+  }
+  return draft;
+}
+
+}  // namespace hs

@@ -1,0 +1,68 @@
+// One service: which of its replicas stay, which go with which keeper, and how many new ones start.
+//
+// Words used here: a replica *stays* unless it is leaving. It is *good* when it stays, is of the wanted
+// version and not on a drained box; all others that stay are *passing*: they serve until a good one can take
+// over.
+#pragma once
+
+#include "core/placement/inventory.h"
+
+namespace hs {
+
+class ServicePlan {
+ public:
+  // `hold_starts`: why nothing may start yet; empty when it may.
+  ServicePlan(const ReconcileInput& input, Fleet& fleet, Prng& prng, const std::string& hold_starts,
+              PlanDraft& draft)
+      : input_(input), fleet_(fleet), prng_(prng), hold_starts_(hold_starts), draft_(draft) {}
+
+  // No longer asked for: everything stops, nothing has to take over.
+  void Remove(std::string_view name, std::vector<Piece>& pieces);
+  void Decide(const DesiredService& service, ServicePieces& found);
+
+ private:
+  struct Counts {
+    std::uint32_t stay = 0, healthy = 0;
+    std::uint32_t good = 0, good_healthy = 0, good_stuck = 0, good_settling = 0;
+    std::uint32_t passing = 0;  // stay and are not good
+    std::uint32_t old = 0;      // stay and are of another version
+    std::uint32_t leaving = 0;
+  };
+  struct Wanted {
+    std::uint32_t of_new = 0;
+    std::uint32_t of_old = 0;
+  };
+
+  bool Good(const Piece& piece) const { return piece.spec == service_->hash && !fleet_.Drained(piece.box); }
+  bool Failed(const Piece& piece) const;
+  Counts Count() const;
+  void Stay(Piece& piece, std::string cause);
+  void Leave(Piece& piece, std::string cause);
+
+  void TakeBackStops();
+  void FindFailedRollout();
+  Wanted HowManyToStart() const;
+  const ServiceSpec* ProvenOldSpec() const;
+  void Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t count, const char* what);
+  void ChooseStops();
+  Piece* NextVictim(const Counts& counts);
+  ReplicaId KeeperFor(const Piece& victim) const;
+  void Emit(const std::string& name, const std::vector<Piece>& pieces);
+  void SayPending();
+
+  const ReconcileInput& input_;
+  Fleet& fleet_;
+  Prng& prng_;
+  const std::string& hold_starts_;
+  PlanDraft& draft_;
+
+  // Of the service in hand:
+  const DesiredService* service_ = nullptr;
+  ServicePieces* found_ = nullptr;
+  Spread spread_;
+  const Piece* failed_ = nullptr;  // what stopped the redeploy
+  std::string failed_cause_;
+  std::uint32_t started_ = 0;
+};
+
+}  // namespace hs
