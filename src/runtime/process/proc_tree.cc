@@ -40,6 +40,16 @@ bool ReadStat(pid_t pid, Stat& stat) {
   return true;
 }
 
+std::vector<pid_t> AllProcesses() {
+  std::vector<pid_t> all;
+  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
+  while (const dirent* entry = proc ? readdir(proc.get()) : nullptr) {
+    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+    if (pid > 0) all.push_back(pid);
+  }
+  return all;
+}
+
 }  // namespace
 
 std::uint64_t StartTimeOf(pid_t pid) {
@@ -54,12 +64,9 @@ bool IsAlive(const ProcessName& process) {
 
 std::vector<pid_t> DescendantsOf(pid_t root) {
   std::multimap<pid_t, pid_t> children;
-  const std::unique_ptr<DIR, int (*)(DIR*)> proc(opendir("/proc"), closedir);
-  if (!proc) return {};
-  while (const dirent* entry = readdir(proc.get())) {
-    const pid_t pid = static_cast<pid_t>(std::strtol(entry->d_name, nullptr, 10));
+  for (const pid_t pid : AllProcesses()) {
     Stat stat;
-    if (pid > 0 && ReadStat(pid, stat) && stat.state != 'Z') children.emplace(stat.parent, pid);
+    if (ReadStat(pid, stat) && stat.state != 'Z') children.emplace(stat.parent, pid);
   }
   std::vector<pid_t> found;
   std::vector<pid_t> open_ends{root};
@@ -85,6 +92,30 @@ void KillDescendants(pid_t root, pid_t group, int rounds) {
     }
     if (!any_new) return;
   }
+}
+
+void KillSession(pid_t session) {
+  if (session <= 1) return;
+  for (const pid_t pid : AllProcesses()) {
+    if (pid != session && getsid(pid) == session) kill(pid, SIGKILL);
+  }
+}
+
+pid_t FindByArgument(const std::string& argument) {
+  for (const pid_t pid : AllProcesses()) {
+    const int fd = open(("/proc/" + std::to_string(pid) + "/cmdline").c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) continue;
+    char text[4096];
+    const ssize_t got = read(fd, text, sizeof text);
+    close(fd);
+    const std::string words(text, got > 0 ? static_cast<std::size_t>(got) : 0);
+    const std::size_t first = words.find('\0');
+    if (first != std::string::npos &&
+        words.compare(first + 1, argument.size() + 1, argument.c_str(), argument.size() + 1) == 0) {
+      return pid;
+    }
+  }
+  return 0;
 }
 
 }  // namespace hs

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace hs {
@@ -29,5 +30,12 @@ std::vector<pid_t> DescendantsOf(pid_t root);
 // SIGKILL to all descendants of `root` and to the process group `group` (0: none), again until a walk finds
 // nothing new or `rounds` are over. `root` itself is spared: it is the shim, which has an end to write down.
 void KillDescendants(pid_t root, pid_t group, int rounds = 16);
+
+// SIGKILL to every process of a session, for when the shim that led it is gone. Those that left it are
+// missed.
+void KillSession(pid_t session);
+
+// The process whose first argument is `argument`, e.g. the shim of a directory; 0 when there is none.
+pid_t FindByArgument(const std::string& argument);
 
 }  // namespace hs
