@@ -1,0 +1,142 @@
+#include "base/prng.h"
+#include "runtime/crypto/primitives.h"
+#include "runtime/net/join.h"
+#include "runtime/net/join_exchange.h"
+#include "runtime/net/link_connection.h"
+#include "runtime/net/tls.h"
+
+namespace hs {
+namespace {
+
+using ErrorCode = boost::system::error_code;
+
+constexpr auto kTryDeadline = 4s;
+constexpr Duration kPauseFirst = 200ms;
+constexpr Duration kPauseMax = 5s;
+constexpr std::size_t kAnswerMax = 1 << 20;
+
+}  // namespace
+
+class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
+ public:
+  Impl(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, JoinRequest request,
+       std::function<void(const std::string&)> progress, std::function<void(Result<JoinOutcome>)> done)
+      : loop_(loop),
+        timer_(loop),
+        tls_(MakeJoinerContext()),
+        ca_(token.ca),
+        addresses_(std::move(hints)),
+        request_(EncodeJoinRequest(request)),
+        progress_(std::move(progress)),
+        done_(std::move(done)),
+        jitter_(RandomU64()) {
+    // What a person named by hand beats what the token remembers.
+    addresses_.insert(addresses_.end(), token.addresses.begin(), token.addresses.end());
+  }
+
+  void Start() {
+    if (addresses_.empty()) {
+      boost::asio::post(loop_, [self = shared_from_this()] {
+        self->Finish(BadInput("the token names no address, and no address was given to join at"));
+      });
+      return;
+    }
+    Try();
+  }
+
+  void Close() {
+    done_ = nullptr;
+    timer_.cancel();
+    if (current_) current_->Close();
+  }
+
+ private:
+  void Try() {
+    const Endpoint address = addresses_[next_];
+    const auto exchange = std::make_shared<JoinExchange>(TlsStream(loop_, *tls_));
+    current_ = exchange;
+    exchange->Deadline(kTryDeadline);
+    exchange->stream().next_layer().async_connect(
+        ToAsio(address), [self = shared_from_this(), exchange, address](ErrorCode failure) {
+          if (failure) return self->Failed(address, failure);
+          OfferAlpn(exchange->stream(), kAlpnJoin);
+          exchange->stream().async_handshake(TlsStream::client, [self, exchange, address](ErrorCode tls_failure) {
+            if (tls_failure) return self->Failed(address, tls_failure);
+            self->Ask(exchange, address);
+          });
+        });
+  }
+
+  void Ask(const std::shared_ptr<JoinExchange>& exchange, const Endpoint& address) {
+    if (!ServerMatches(exchange->stream(), ca_)) {
+      // Not final: the address may have passed to a box of another cluster, while others in the token are right.
+      return Retry(address, "belongs to another cluster than the token");
+    }
+    exchange->Send(request_, [self = shared_from_this(), exchange, address](ErrorCode failure) {
+      if (failure) return self->Failed(address, failure);
+      exchange->Receive(kAnswerMax, [self, exchange, address](ErrorCode read_failure, std::string_view bytes) {
+        if (read_failure) return self->Failed(address, read_failure);
+        self->Take(address, DecodeJoinAnswer(bytes));
+      });
+    });
+  }
+
+  void Take(const Endpoint& address, Result<JoinAnswer> answer) {
+    if (!answer) return Retry(address, answer.error().message);
+    if (answer->refusal.empty()) return Finish(JoinOutcome{std::move(answer->admission), std::move(answer->peers)});
+    if (!answer->final) return Retry(address, answer->refusal);
+    Finish(Fail(Reaction::kRefuse, "refused by " + address.ToString() + ": " + answer->refusal));
+  }
+
+  void Failed(const Endpoint& address, const ErrorCode& failure) {
+    const bool late = failure == boost::asio::error::operation_aborted || failure == boost::asio::error::bad_descriptor;
+    Retry(address, late ? "no answer" : failure.message());
+  }
+
+  void Retry(const Endpoint& address, const std::string& why) {
+    if (!done_) return;
+    if (current_) std::exchange(current_, nullptr)->Close();
+    next_ = (next_ + 1) % addresses_.size();
+    Duration pause = 0ms;
+    if (next_ == 0) {
+      pause = jitter_.Between(pause_ / 2, pause_);
+      pause_ = std::min<Duration>(kPauseMax, pause_ * 2);
+    }
+    if (progress_) progress_("cannot join at " + address.ToString() + ": " + why + "; still trying");
+    timer_.expires_after(pause);
+    timer_.async_wait([self = shared_from_this()](ErrorCode stopped) {
+      if (!stopped && self->done_) self->Try();
+    });
+  }
+
+  void Finish(Result<JoinOutcome> outcome) {
+    if (current_) std::exchange(current_, nullptr)->Close();
+    if (auto done = std::exchange(done_, nullptr)) done(std::move(outcome));
+  }
+
+  boost::asio::io_context& loop_;
+  boost::asio::steady_timer timer_;
+  std::shared_ptr<TlsContext> tls_;
+  CaFingerprint ca_;
+  std::vector<Endpoint> addresses_;
+  std::string request_;
+  std::function<void(const std::string&)> progress_;
+  std::function<void(Result<JoinOutcome>)> done_;
+  Prng jitter_;
+  std::shared_ptr<JoinExchange> current_;
+  std::size_t next_ = 0;
+  Duration pause_ = kPauseFirst;
+};
+
+JoinClient::JoinClient(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, NewNode self,
+                       std::string name, std::uint64_t tunables_fingerprint, ClusterId former_cluster,
+                       std::function<void(const std::string&)> progress, std::function<void(Result<JoinOutcome>)> done)
+    : impl_(std::make_shared<Impl>(loop, token, std::move(hints),
+                                   JoinRequest{token.id, token.secret, self.node, std::move(name), self.public_key_pem,
+                                               tunables_fingerprint, former_cluster},
+                                   std::move(progress), std::move(done))) {
+  impl_->Start();
+}
+JoinClient::~JoinClient() { impl_->Close(); }
+
+}  // namespace hs

@@ -1,0 +1,453 @@
+#include "runtime/net/link_host.h"
+
+#include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <map>
+#include <set>
+
+#include "base/prng.h"
+#include "runtime/crypto/primitives.h"
+#include "runtime/net/link_connection.h"
+#include "runtime/net/sockets.h"
+
+namespace hs {
+namespace {
+
+using boost::asio::ip::tcp;
+using ErrorCode = boost::system::error_code;
+using Connection = std::shared_ptr<LinkConnection>;
+using Clock = std::chrono::steady_clock;
+
+constexpr Duration kAcceptPause = 100ms;  // out of file descriptors: others must finish first
+constexpr Duration kLeavePatience = 2s;
+
+}  // namespace
+
+class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_this<LinkHost::Impl> {
+ public:
+  Impl(boost::asio::io_context& loop, const Identity& identity, LinkHostConfig config, LinkHostHandlers handlers,
+       std::shared_ptr<TlsContext> tls)
+      : loop_(loop),
+        acceptor_(loop),
+        accept_timer_(loop),
+        sweep_timer_(loop),
+        leave_timer_(loop),
+        tls_(std::move(tls)),
+        cluster_(identity.cluster),
+        self_(identity.node),
+        boot_(identity.boot_id),
+        config_(config),
+        handlers_(std::move(handlers)),
+        jitter_(RandomU64()) {
+    limits_.handshake_timeout = config.handshake_timeout;
+    limits_.queue_bytes_max = config.queue_bytes_max;
+  }
+
+  Result<void> Open() {
+    ErrorCode failure;
+    acceptor_.assign(config_.listen.ip.IsV4() ? tcp::v4() : tcp::v6(), config_.tcp_fd, failure);
+    if (failure) return BadInput("cannot accept connections on " + config_.listen.ToString() + ": " + failure.message());
+    Accept();
+    Sweep();
+    return {};
+  }
+
+  void Close() {
+    closed_ = true;
+    handlers_ = {};
+    ErrorCode ignored;
+    acceptor_.close(ignored);
+    accept_timer_.cancel();
+    sweep_timer_.cancel();
+    leave_timer_.cancel();
+    for (const auto& connection : All()) connection->End(LinkEnd::kClosed, true);
+    for (auto& [id, peer] : peers_) {
+      if (peer.redial) peer.redial->cancel();
+    }
+    peers_.clear();
+    anonymous_.clear();
+    newcomers_.clear();
+  }
+
+  void Send(NodeId to, const Endpoint& address, std::string_view message) {
+    if (leaving_ || closed_ || to == self_) return;
+    if (!to) {
+      Connection& dial = anonymous_[address];
+      if (!dial) dial = Dial({}, address);
+      const Connection kept = dial;
+      return kept->Send(message);
+    }
+    Peer& peer = peers_[to];
+    if (address) peer.address = address;
+    Connection connection = peer.Usable();
+    if (!connection) connection = peer.Dialing();
+    if (!connection) connection = peer.connections.emplace_back(Dial(to, peer.address));
+    connection->Send(message);
+  }
+
+  void Hold(const std::vector<std::pair<NodeId, Endpoint>>& wanted) {
+    if (leaving_ || closed_) return;
+    std::map<NodeId, Endpoint> held(wanted.begin(), wanted.end());
+    std::vector<NodeId> known;
+    for (const auto& [id, peer] : peers_) known.push_back(id);
+    for (const NodeId& id : known) {
+      if (Peer& peer = peers_[id]; peer.held && !held.contains(id)) SetHeld(id, peer, false);
+    }
+    for (const auto& [id, address] : held) {
+      if (!id || id == self_) continue;
+      Peer& peer = peers_[id];
+      if (address != peer.address) peer.failures = 0;  // it moved: worth trying at once
+      peer.address = address;
+      if (!peer.held) SetHeld(id, peer, true);
+    }
+  }
+
+  void Recheck() {
+    if (!handlers_.allowed) return;
+    for (const auto& connection : All()) {
+      if (connection->ready() && !handlers_.allowed(connection->peer(), connection->peer_key())) {
+        ++counts_.denied;
+        connection->End(LinkEnd::kDenied);
+      }
+    }
+  }
+
+  void Leave(std::function<void()> done) {
+    leaving_ = true;
+    left_ = std::move(done);
+    ErrorCode ignored;
+    acceptor_.close(ignored);
+    for (const auto& connection : All()) {
+      if (connection->ready()) {
+        connection->SendBye();
+      } else {
+        connection->End(LinkEnd::kClosed, true);
+      }
+    }
+    leave_timer_.expires_after(kLeavePatience);
+    leave_timer_.async_wait([self = shared_from_this()](ErrorCode failure) {
+      if (!failure) self->FinishLeaving();
+    });
+    boost::asio::post(loop_, [self = shared_from_this()] { self->CheckLeft(); });
+  }
+
+  LinkCounts counts() const {
+    LinkCounts counts = counts_;
+    for (const auto& [id, peer] : peers_) counts.links += peer.up;
+    return counts;
+  }
+
+  // ---------------------------------------------------------------------------------------- of the connections
+
+  bool OnProven(LinkConnection&, const NodeCertificate& peer) override {
+    const bool good =
+        !closed_ && peer.node != self_ && (!handlers_.allowed || handlers_.allowed(peer.node, peer.public_key));
+    if (!good) ++counts_.denied;
+    return good;
+  }
+
+  void OnReady(LinkConnection& ready) override {
+    if (leaving_) return ready.SendBye();
+    const Connection connection = ready.shared_from_this();
+    const NodeId id = connection->peer();
+    newcomers_.erase(connection);
+    if (const auto dial = anonymous_.find(connection->address());
+        dial != anonymous_.end() && dial->second == connection) {
+      anonymous_.erase(dial);
+    }
+    EndFormerLife(id, connection->peer_boot());
+    Peer& peer = peers_[id];
+    peer.failures = 0;
+    const Connection other = peer.Usable(connection.get());
+    if (std::find(peer.connections.begin(), peer.connections.end(), connection) == peer.connections.end()) {
+      peer.connections.push_back(connection);
+    }
+    if (connection->dialed() || !peer.address) peer.address = connection->address();
+    if (peer.held) connection->SendHold(true);
+    const bool first = !peer.up;
+    peer.up = true;
+    if (other) (Keeps(id, *connection, *other) ? other : connection)->SendBye();
+    if (first && handlers_.up) handlers_.up(id);
+  }
+
+  void OnMessage(LinkConnection& connection, std::string_view message) override {
+    if (handlers_.received) handlers_.received(connection.peer(), message);
+  }
+
+  void OnEnd(LinkConnection& ended, LinkEnd end) override {
+    const Connection connection = ended.shared_from_this();
+    newcomers_.erase(connection);
+    if (end == LinkEnd::kDenied && !connection->ready()) ++counts_.handshakes_failed;
+    for (auto dial = anonymous_.begin(); dial != anonymous_.end(); ++dial) {
+      if (dial->second != connection) continue;
+      anonymous_.erase(dial);
+      if (handlers_.down) handlers_.down({}, end);
+      break;
+    }
+    const NodeId id = connection->ready() ? connection->peer() : connection->expected();
+    if (const auto found = peers_.find(id); found != peers_.end()) {
+      const auto removed = std::erase(found->second.connections, connection);
+      if (removed > 0) OnPeerLost(id, *connection, end);
+    }
+    CheckLeft();
+  }
+
+ private:
+  struct Peer {
+    std::vector<Connection> connections;
+    Endpoint address;
+    bool up = false;    // the core was told LinkUp
+    bool held = false;  // by us
+    int failures = 0;   // dials in a row
+    std::unique_ptr<boost::asio::steady_timer> redial;
+
+    // Newest last: of two usable ones the later was found better or the earlier is about to be replaced.
+    Connection Usable(const LinkConnection* but = nullptr) const {
+      for (auto it = connections.rbegin(); it != connections.rend(); ++it) {
+        if ((*it)->usable() && it->get() != but) return *it;
+      }
+      return nullptr;
+    }
+    Connection Dialing() const {
+      for (const Connection& connection : connections) {
+        if (connection->dialed() && !connection->ready()) return connection;
+      }
+      return nullptr;
+    }
+    bool AnyReady() const {
+      return std::any_of(connections.begin(), connections.end(), [](const auto& each) { return each->ready(); });
+    }
+  };
+
+  // Both sides come to the same answer: of two dialed by different sides the one dialed by the smaller id stays; of
+  // two dialed by the same side the newer, since its dialer has given up on the older.
+  bool Keeps(NodeId peer, const LinkConnection& newer, const LinkConnection& older) const {
+    if (newer.dialed() == older.dialed()) return true;
+    return newer.dialed() == (self_ < peer);
+  }
+
+  void EndFormerLife(NodeId id, BootId boot) {
+    Peer& peer = peers_[id];
+    const auto ended = std::erase_if(peer.connections, [boot](const Connection& connection) {
+      if (!connection->ready() || connection->peer_boot() == boot) return false;
+      connection->End(LinkEnd::kReset, true);
+      return true;
+    });
+    if (ended > 0 && std::exchange(peer.up, false) && handlers_.down) handlers_.down(id, LinkEnd::kReset);
+  }
+
+  void OnPeerLost(NodeId id, LinkConnection& connection, LinkEnd end) {
+    Peer& peer = peers_[id];
+    if (const Connection usable = peer.Usable()) {
+      // Reached us while our dial failed (it may only be able to dial out), or this was the surplus one of two.
+      for (const std::string& message : connection.TakeUnsent()) usable->Send(message);
+      return;
+    }
+    const bool was_ready = connection.ready();
+    if (!was_ready) ++peer.failures;
+    if (peer.AnyReady()) return;  // one that is saying goodbye: its own end will be told
+    const bool tell = peer.up || !was_ready;
+    peer.up = false;
+    if (peer.held && !peer.Dialing()) {
+      Redial(id, peer);
+    } else if (!peer.held && peer.connections.empty()) {
+      peers_.erase(id);
+    }
+    if (tell && handlers_.down) handlers_.down(id, end);
+  }
+
+  Connection Dial(NodeId expected, const Endpoint& address) {
+    auto connection =
+        std::make_shared<LinkConnection>(*this, TlsStream(loop_, *tls_), limits_, cluster_, boot_);
+    // From the loop, so that even a dial that fails at once fails after the caller knows of it.
+    connection->Expect(expected, address);
+    boost::asio::post(loop_, [connection, source = config_.listen] {
+      if (!connection->ended()) connection->Dial(source);
+    });
+    return connection;
+  }
+
+  void SetHeld(NodeId id, Peer& peer, bool held) {
+    peer.held = held;
+    if (const Connection usable = peer.Usable()) usable->SendHold(held);
+    if (!held) {
+      if (peer.redial) peer.redial->cancel();
+      if (peer.connections.empty()) peers_.erase(id);
+    } else if (!peer.Usable() && !peer.Dialing()) {
+      peer.failures = 0;
+      peer.connections.push_back(Dial(id, peer.address));
+    }
+  }
+
+  // At once after a link broke, since a refusal then is news; later with growing, jittered pauses.
+  void Redial(NodeId id, Peer& peer) {
+    Duration wait = 0ms;
+    if (peer.failures > 0) {
+      wait = std::min<Duration>(config_.backoff_max, Duration(config_.backoff_first * (1ll << std::min(peer.failures - 1, 16))));
+      wait = jitter_.Between(wait / 2, wait);
+    }
+    if (!peer.redial) peer.redial = std::make_unique<boost::asio::steady_timer>(loop_);
+    peer.redial->expires_after(wait);
+    peer.redial->async_wait([self = shared_from_this(), id](ErrorCode failure) {
+      if (failure || self->closed_ || self->leaving_) return;
+      const auto found = self->peers_.find(id);
+      if (found == self->peers_.end()) return;
+      Peer& lost = found->second;
+      if (lost.held && !lost.Usable() && !lost.Dialing()) lost.connections.push_back(self->Dial(id, lost.address));
+    });
+  }
+
+  std::vector<Connection> All() const {
+    std::vector<Connection> all(newcomers_.begin(), newcomers_.end());
+    for (const auto& [address, connection] : anonymous_) all.push_back(connection);
+    for (const auto& [id, peer] : peers_) all.insert(all.end(), peer.connections.begin(), peer.connections.end());
+    return all;
+  }
+
+  void Sweep() {
+    sweep_timer_.expires_after(config_.idle_close / 4);
+    sweep_timer_.async_wait([self = shared_from_this()](ErrorCode failure) {
+      if (failure || self->closed_) return;
+      const auto idle_since = Clock::now() - self->config_.idle_close;
+      for (const auto& [id, peer] : self->peers_) {
+        if (peer.held) continue;
+        for (const Connection& connection : peer.connections) {
+          if (connection->usable() && !connection->held_by_peer() && connection->last_used() < idle_since) {
+            connection->SendBye();
+          }
+        }
+      }
+      self->Sweep();
+    });
+  }
+
+  void CheckLeft() {
+    if (leaving_ && All().empty()) FinishLeaving();
+  }
+  void FinishLeaving() {
+    leave_timer_.cancel();
+    if (auto done = std::exchange(left_, nullptr)) done();
+  }
+
+  // ------------------------------------------------------------------------------------------------ accepting
+
+  // A connection whose handshake is in progress; counts against the limits as long as it lives.
+  struct Handshake {
+    Handshake(Impl& host, TlsStream tls, IpAddress from)
+        : owner(host.shared_from_this()), stream(std::move(tls)), timer(host.loop_), ip(from) {
+      ++owner->handshakes_;
+      ++owner->handshakes_by_ip_[ip];
+    }
+    ~Handshake() {
+      --owner->handshakes_;
+      if (--owner->handshakes_by_ip_[ip] == 0) owner->handshakes_by_ip_.erase(ip);
+    }
+    std::shared_ptr<Impl> owner;
+    TlsStream stream;
+    boost::asio::steady_timer timer;
+    IpAddress ip;
+  };
+
+  void Accept() {
+    acceptor_.async_accept([self = shared_from_this()](ErrorCode failure, tcp::socket socket) {
+      if (self->closed_ || self->leaving_) return;
+      if (failure) {
+        self->accept_timer_.expires_after(kAcceptPause);
+        self->accept_timer_.async_wait([self](ErrorCode stopped) {
+          if (!stopped && !self->closed_ && !self->leaving_) self->Accept();
+        });
+        return;
+      }
+      self->StartHandshake(std::move(socket));
+      self->Accept();
+    });
+  }
+
+  void StartHandshake(tcp::socket socket) {
+    ++counts_.accepted;
+    ErrorCode failure;
+    const auto remote = socket.remote_endpoint(failure);
+    if (failure) return;
+    const IpAddress ip = ToEndpoint(remote.data()).ip;
+    const auto from_there = handshakes_by_ip_.find(ip);
+    if (handshakes_ >= config_.handshakes_max ||
+        (from_there != handshakes_by_ip_.end() && from_there->second >= config_.handshakes_per_ip_max)) {
+      ++counts_.refused_busy;
+      return;
+    }
+    socket.non_blocking(true, failure);
+    auto handshake = std::make_shared<Handshake>(*this, TlsStream(std::move(socket), *tls_), ip);
+    handshake->timer.expires_after(config_.handshake_timeout);
+    handshake->timer.async_wait([weak = std::weak_ptr(handshake)](ErrorCode stopped) {
+      ErrorCode ignored;
+      if (const auto slow = stopped ? nullptr : weak.lock()) slow->stream.next_layer().close(ignored);
+    });
+    handshake->stream.async_handshake(TlsStream::server, [handshake](ErrorCode failed) {
+      handshake->timer.cancel();
+      Impl& host = *handshake->owner;
+      if (host.closed_) return;
+      if (failed) {
+        ++host.counts_.handshakes_failed;
+        return;
+      }
+      host.Dispatch(std::move(handshake->stream));
+    });
+  }
+
+  void Dispatch(TlsStream stream) {
+    const std::string_view protocol = AgreedAlpn(stream);
+    if (protocol == kAlpnLink) {
+      const auto connection = std::make_shared<LinkConnection>(*this, std::move(stream), limits_, cluster_, boot_);
+      newcomers_.insert(connection);
+      connection->StartAccepted();
+    } else if (protocol == kAlpnJoin) {
+      if (handlers_.join && !leaving_) handlers_.join(std::move(stream));
+    } else if (handlers_.http && !leaving_) {
+      const auto peer = PeerOf(stream, cluster_);
+      const bool allowed = peer && (!handlers_.allowed || handlers_.allowed(peer->node, peer->public_key));
+      handlers_.http(std::move(stream), allowed ? std::optional(peer->node) : std::nullopt);
+    }
+  }
+
+  boost::asio::io_context& loop_;
+  tcp::acceptor acceptor_;
+  boost::asio::steady_timer accept_timer_;
+  boost::asio::steady_timer sweep_timer_;
+  boost::asio::steady_timer leave_timer_;
+  std::shared_ptr<TlsContext> tls_;
+  ClusterId cluster_;
+  NodeId self_;
+  BootId boot_;
+  LinkHostConfig config_;
+  LinkConnection::Limits limits_;
+  LinkHostHandlers handlers_;
+  Prng jitter_;
+  std::map<NodeId, Peer> peers_;
+  std::map<Endpoint, Connection> anonymous_;  // dialed without knowing who lives there
+  std::set<Connection> newcomers_;            // accepted, not ready yet
+  std::map<IpAddress, std::size_t> handshakes_by_ip_;
+  std::size_t handshakes_ = 0;
+  LinkCounts counts_;
+  bool closed_ = false;
+  bool leaving_ = false;
+  std::function<void()> left_;
+};
+
+Result<std::unique_ptr<LinkHost>> LinkHost::Start(boost::asio::io_context& loop, const Identity& identity,
+                                                  LinkHostConfig config, LinkHostHandlers handlers) {
+  auto tls = MakeTlsContext(identity);
+  if (!tls) return std::unexpected(tls.error());
+  auto impl = std::make_shared<Impl>(loop, identity, config, std::move(handlers), std::move(*tls));
+  if (auto opened = impl->Open(); !opened) return std::unexpected(opened.error());
+  return std::unique_ptr<LinkHost>(new LinkHost(std::move(impl)));
+}
+
+LinkHost::~LinkHost() { impl_->Close(); }
+void LinkHost::Send(NodeId to, const Endpoint& address, std::string_view message) { impl_->Send(to, address, message); }
+void LinkHost::Hold(const std::vector<std::pair<NodeId, Endpoint>>& peers) { impl_->Hold(peers); }
+void LinkHost::Recheck() { impl_->Recheck(); }
+void LinkHost::Leave(std::function<void()> done) { impl_->Leave(std::move(done)); }
+LinkCounts LinkHost::counts() const { return impl_->counts(); }
+
+}  // namespace hs
