@@ -9,12 +9,12 @@
 // only the member itself raises its incarnation:  alive < suspect < unreachable < agent-down < dead < left.
 //
 // How silence is found in about a second for little traffic:
-//   0 ms   ping          (one member per probe_interval, so the cluster pings each about once per interval)
-//   200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
+//   0 ms   ping          (one member per probe_interval; every other turn the ring neighbour, for a bounded
+//   wait) 200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
 //   400 ms suspicion, with the relays that said Nack as witnesses: they tried for themselves, so the
 //   suspicion starts
 //          confirmed and lasts its shortest time. The suspect is told first, and so is everyone else.
-//   +300 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
+//   +350 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
 // A prober that is itself deaf gets no Nacks, so it has no second witness: its suspicion lasts longest, its
 // own health multiplier grows, and nobody takes 'unreachable' from one witness alone for more than a
 // suspicion.
@@ -310,7 +310,8 @@ class Membership {
   std::uint64_t next_attempt_ = 1;
   int health_ = 0;
   int push_pulls_skipped_ = 0;
-  Time grace_until_;  // woke late: accuses nobody before
+  Time grace_until_;              // woke late: accuses nobody before
+  bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
   bool ring_changed_ = false;
   bool leaving_ = false;
   bool joined_ = false;  // had a whole table from someone

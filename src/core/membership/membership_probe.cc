@@ -14,9 +14,19 @@ constexpr Duration kDifferenceLasts = 2s;
 
 }  // namespace
 
+// Every other probe goes to the next member on the ring, so that each member is probed by its predecessor
+// once in two intervals for certain: chance alone leaves one member in a hundred unprobed for almost five
+// intervals. The rest goes round in random order, which needs no agreement on the ring and finds the dead
+// whose predecessor died with them.
 void Membership::ProbeNext() {
-  if (const auto target = present_.Next())
-    StartProbe(*target, members_.at(*target).meta.address, ProbeKind::kRegular);
+  probe_neighbour_ = !probe_neighbour_;
+  std::optional<NodeId> target;
+  if (probe_neighbour_) {
+    const auto next = ring_.Nearest(self_, 1, true);
+    if (!next.empty() && members_.at(next.front()).state == MemberState::kAlive) target = next.front();
+  }
+  if (!target) target = present_.Next();
+  if (target) StartProbe(*target, members_.at(*target).meta.address, ProbeKind::kRegular);
 }
 
 void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {

@@ -1,0 +1,252 @@
+// Clusters in virtual time: how soon what happened is known, at what cost, and that nobody healthy is
+// accused.
+#include "core/membership/membership.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "core/membership/mini_network.h"
+
+namespace hs {
+namespace {
+
+struct Spread {
+  Duration median;
+  Duration p99;
+};
+Spread SpreadOf(std::vector<Duration> times) {
+  std::sort(times.begin(), times.end());
+  return {times[times.size() / 2], times[times.size() * 99 / 100]};
+}
+
+bool AllGone(MiniNetwork& net, int j) {
+  return net.AllSee(j, MemberState::kUnreachable) || net.AllSee(j, MemberState::kAgentDown);
+}
+
+// No node of `healthy` may ever have been seen as gone by anyone that was awake.
+std::string Accused(const MiniNetwork& net, const std::function<bool(int)>& healthy) {
+  for (const auto& change : net.changes) {
+    if (!healthy(change.subject) || IsPresent(change.to)) continue;
+    return std::to_string(change.observer) + " holds " + std::to_string(change.subject) + " for " +
+           ToString(change.to) + " (" + change.cause + ") at " +
+           std::to_string(ToMs(change.at.time_since_epoch()));
+  }
+  return "";
+}
+
+Spread SilenceAt(int n, int rounds, std::string& accused) {
+  std::vector<Duration> times;
+  MiniNetwork net(1000);
+  net.Grow(n);
+  for (int round = 0; round < rounds; ++round) {
+    const int victim = 1 + round % (n - 1);
+    net.changes.clear();
+    net.PowerOff(victim);
+    times.push_back(net.RunUntil([&] { return AllGone(net, victim); }, 20s));
+    if (accused.empty()) accused = Accused(net, [&](int i) { return i != victim; });
+    net.Start(victim, {0, (victim + 1) % n});
+    net.Run(3s + std::chrono::milliseconds(37 * round));
+  }
+  return SpreadOf(times);
+}
+
+TEST(Membership, SilenceIsKnownToAllWithinTheBars) {
+  std::string accused;
+  const Spread at16 = SilenceAt(16, 100, accused);
+  const Spread at64 = SilenceAt(64, 60, accused);
+  std::printf("silence known to all: 16 nodes %ld ms (p99 %ld), 64 nodes %ld ms (p99 %ld)\n",
+              ToMs(at16.median), ToMs(at16.p99), ToMs(at64.median), ToMs(at64.p99));
+  EXPECT_LE(at16.median, 1200ms);
+  EXPECT_LE(at64.median, 1500ms);
+  EXPECT_LE(at64.p99, 3s);
+  EXPECT_EQ(accused, "");
+}
+
+TEST(Membership, AKilledAgentIsKnownToAllWithinMilliseconds) {
+  for (const int n : {2, 3, 16, 64}) {
+    std::vector<Duration> times;
+    MiniNetwork net(5000);
+    net.Grow(n);
+    for (int round = 0; round < 20; ++round) {
+      const int victim = 1 + round % (n - 1);
+      const auto before = net.datagrams;
+      net.changes.clear();
+      net.Kill(victim);
+      times.push_back(net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 10s));
+      EXPECT_EQ(Accused(net, [&](int i) { return i != victim; }), "");
+      if (round == 0) std::printf("kill at %d nodes: %lu datagrams\n", n, net.datagrams - before);
+      net.Start(victim, {0, (victim + 1) % n});
+      net.Run(2s + std::chrono::milliseconds(37 * round));
+    }
+    std::printf("kill known to all %d: median %ld ms, p99 %ld ms\n", n, ToMs(SpreadOf(times).median),
+                ToMs(SpreadOf(times).p99));
+    EXPECT_LE(SpreadOf(times).median, 30ms);
+    EXPECT_LE(SpreadOf(times).p99, 250ms);
+  }
+}
+
+TEST(Membership, AJoinIsKnownToAllWithin200Ms) {
+  std::vector<Duration> times;
+  MiniNetwork net(7);
+  net.Grow(44);
+  for (int i = 44; i < 64; ++i) {
+    net.Start(i, {i % 40}, i % 2 == 0);
+    times.push_back(net.RunUntil([&] { return net.AllSee(i, MemberState::kAlive) && net.AllAgree(); }, 10s));
+    net.Run(200ms);
+  }
+  std::printf("join known by all: median %ld ms, p99 %ld ms\n", ToMs(SpreadOf(times).median),
+              ToMs(SpreadOf(times).p99));
+  EXPECT_LE(SpreadOf(times).median, 200ms);
+}
+
+TEST(Membership, SteadyTrafficTimesDetectionIsHalfOfSerfs) {
+  for (const auto& [n, detection_s, serf] : {std::tuple{16, 1.2, 306 * 7.3}, {64, 1.5, 278 * 9.4}}) {
+    MiniNetwork net(11);
+    net.Grow(n);
+    net.Run(10s);
+    net.bytes = net.datagrams = net.link_bytes = 0;
+    net.Run(120s);
+    const double udp = static_cast<double>(net.bytes) / 120 / n;
+    const double link = static_cast<double>(net.link_bytes) / 120 / n;
+    std::printf("steady at %d nodes: %.0f B/s in %.1f datagrams, %.0f B/s on links, per node\n", n, udp,
+                static_cast<double>(net.datagrams) / 120 / n, link);
+    EXPECT_LE((udp + link) * detection_s, serf / 2);
+    EXPECT_TRUE(net.AllAgree());
+  }
+}
+
+// The first `stopped` of `n` nodes stop for `stop` out of every `period`.
+void StopPattern(int n, int stopped, Duration stop, Duration period) {
+  MiniNetwork net(21);
+  net.Grow(n);
+  net.changes.clear();
+  for (int cycle = 0; cycle < 6; ++cycle) {
+    for (int i = 1; i <= stopped; ++i) net.Stop(i);
+    net.Run(stop);
+    for (int i = 1; i <= stopped; ++i) net.Go(i);
+    const Duration healed = net.RunUntil([&] { return net.AllAgree(); }, 10s);
+    EXPECT_LT(healed, 4s) << "after cycle " << cycle;
+    net.Run(std::max(Duration{}, period - stop - healed));
+  }
+  EXPECT_EQ(Accused(net, [&](int i) { return i == 0 || i > stopped; }), "");
+  // The stopped ones are noticed, and are not relied on after they went away again and again.
+  EXPECT_TRUE(std::any_of(net.changes.begin(), net.changes.end(),
+                          [](const auto& c) { return c.to == MemberState::kUnreachable; }));
+  EXPECT_GT(net.node(0).members().at(MiniNetwork::IdOf(1)).quarantined_until, net.now());
+}
+TEST(Membership, OneOf16StoppedAccusesNobody) { StopPattern(16, 1, 5s, 15s); }
+TEST(Membership, FourOf16StoppedAccuseNobody) { StopPattern(16, 4, 10s, 20s); }
+TEST(Membership, SixteenOf64StoppedAccuseNobody) { StopPattern(64, 16, 10s, 20s); }
+
+TEST(Membership, LossOfManyDatagramsAccusesNobody) {
+  MiniNetwork net(31);
+  net.Grow(16);
+  net.Loss(0.05);
+  net.changes.clear();
+  net.Run(200s);
+  EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+}
+
+TEST(Membership, BothHalvesOfACutFindEachOtherWhenItHeals) {
+  MiniNetwork net(41);
+  net.Grow(32);
+  net.Cut([](int a, int b) { return (a < 16) != (b < 16); });
+  net.Run(60s);
+  EXPECT_EQ(net.node(3).PresentCount(), 16U);
+  EXPECT_EQ(net.node(20).PresentCount(), 16U);
+  net.Cut([](int, int) { return false; });
+  const Duration healed = net.RunUntil([&] { return net.AllAgree(); }, 60s);
+  std::printf("cut of 16 and 16 healed after %ld ms\n", ToMs(healed));
+  EXPECT_LT(healed, 5s);
+}
+
+TEST(Membership, MostOfTheClusterDiesAtOnce) {
+  MiniNetwork net(51);
+  net.Grow(32);
+  for (int i = 0; i < 32; ++i) {
+    if (i % 8 != 3) net.Kill(i);
+  }
+  const Duration known = net.RunUntil([&] { return net.AllAgree(); }, 60s);
+  std::printf("28 of 32 killed: survivors agree after %ld ms\n", ToMs(known));
+  EXPECT_LT(known, 20s);
+}
+
+TEST(Membership, ANodeThatHearsNothingHarmsNobody) {
+  MiniNetwork net(61);
+  net.Grow(16);
+  net.changes.clear();
+  net.Cut([](int, int to) { return to == 5; });
+  net.Run(60s);
+  for (const auto& change : net.changes) {
+    if (change.observer == 5) continue;
+    EXPECT_TRUE(change.subject == 5 || IsPresent(change.to))
+        << change.observer << " holds " << change.subject << " gone: " << change.cause;
+  }
+  EXPECT_TRUE(net.AllSee(5, MemberState::kUnreachable) || !net.Up(5) ||
+              net.Sees(0, 5, MemberState::kUnreachable));
+}
+
+TEST(Membership, OneBrokenPathIsNoAccusation) {
+  MiniNetwork net(71);
+  net.Grow(16);
+  net.changes.clear();
+  net.Cut([](int a, int b) { return (a == 2 && b == 9) || (a == 9 && b == 2); });
+  net.Run(120s);
+  EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+}
+
+TEST(Membership, ARestartedAgentIsAliveAtOnce) {
+  MiniNetwork net(81);
+  net.Grow(16);
+  net.Kill(4);
+  net.Run(1s);
+  ASSERT_TRUE(net.AllSee(4, MemberState::kAgentDown));
+  net.Start(4, {0, 1, 2});
+  EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 10s), 300ms);
+}
+
+TEST(Membership, ALeaverIsKnownAsLeftAndNotMissed) {
+  MiniNetwork net(91);
+  net.Grow(16);
+  net.changes.clear();
+  net.Hand(6, Membership::Leave{});
+  net.Run(300ms);
+  EXPECT_TRUE(net.AllSee(6, MemberState::kLeft));
+  EXPECT_TRUE(std::any_of(net.noted.begin(), net.noted.end(), [](const auto& note) {
+    return note.first == 6 && std::holds_alternative<Membership::LeaveDone>(note.second);
+  }));
+  net.Kill(6);
+  net.Run(20s);
+  EXPECT_TRUE(net.AllSee(6, MemberState::kLeft));
+}
+
+TEST(Membership, AllKilledAtOnceFindEachOtherFromWhatTheyRemember) {
+  MiniNetwork net(101);
+  net.Grow(9);
+  for (int i = 0; i < 9; ++i) net.Kill(i);
+  net.Run(1s);
+  for (int i = 0; i < 9; ++i) net.Start(i, {(i + 1) % 9, (i + 2) % 9});
+  EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 20s), 3s);
+}
+
+TEST(Membership, SameSeedSameHistory) {
+  std::uint64_t digests[2];
+  for (auto& digest : digests) {
+    MiniNetwork net(111);
+    net.Grow(16);
+    net.Loss(0.02);
+    net.Stop(3);
+    net.Kill(5);
+    net.Run(8s);
+    net.Go(3);
+    net.Run(20s);
+    digest = net.digest;
+    EXPECT_LE(net.largest_datagram, 1200U);
+  }
+  EXPECT_EQ(digests[0], digests[1]);
+}
+
+}  // namespace
+}  // namespace hs
