@@ -1,0 +1,252 @@
+#include "core/leadership/leadership.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace hs {
+namespace {
+
+NodeId Id(int n) {
+  NodeId id;
+  id.bytes[0] = static_cast<std::uint8_t>(n * 37);
+  id.bytes[15] = static_cast<std::uint8_t>(n);
+  return id;
+}
+
+// Nodes that all see each other's last claims; `cut` puts a node on the other side of a partition.
+class Region {
+ public:
+  Tunables tunables;
+  Time now = Time{} + 100s;
+  std::map<NodeId, Member> members;
+  std::map<NodeId, Leadership> nodes;
+  std::map<NodeId, LeadershipOutcome> said;
+  std::set<NodeId> drained, cut;
+  bool table_known = true;
+
+  explicit Region(int size) {
+    for (int n = 1; n <= size; ++n) Add(n);
+  }
+  void Add(int n) {
+    Member member;
+    member.id = Id(n);
+    member.meta.name = "n" + std::to_string(n);
+    member.alive_since = now;
+    members[member.id] = member;
+    nodes.emplace(member.id, Leadership(tunables, member.id, now));
+  }
+  void SetState(NodeId id, MemberState state) { members[id].state = state; }
+  // Everyone alive looks once; claims become visible to all afterwards. True when somebody's answer changed.
+  bool Round() {
+    bool changed = false;
+    std::map<NodeId, RoleClaim> claims;
+    for (auto& [id, node] : nodes) {
+      if (!IsPresent(members[id].state)) continue;
+      auto seen = members;
+      for (auto& [other, member] : seen) {
+        if (cut.contains(other) != cut.contains(id)) member.state = MemberState::kUnreachable;
+      }
+      said[id] = node.Step(now, {seen, drained, table_known});
+      changed = changed || said[id].changed;
+      claims[id] = said[id].own;
+    }
+    for (const auto& [id, claim] : claims) members[id].meta.roles = claim;
+    now += 1s;
+    return changed;
+  }
+  void Settle() {
+    int rounds = 0;
+    while (Round()) ASSERT_LT(++rounds, 20) << "roles wander";
+  }
+  std::vector<NodeId> Claimants() const {
+    std::vector<NodeId> ids;
+    for (const auto& [id, member] : members) {
+      if (IsPresent(member.state) && member.meta.roles.controller) ids.push_back(id);
+    }
+    return ids;
+  }
+  NodeId Controller() const {
+    EXPECT_EQ(Claimants().size(), 1U);
+    return Claimants().empty() ? NodeId{} : Claimants().front();
+  }
+  const RegionView& ViewOf(NodeId id) const { return said.at(id).view; }
+};
+
+TEST(Leadership, AllAgreeOnOneControllerAndOneStandby) {
+  for (const int size : {1, 2, 3, 5, 16, 40, 64}) {
+    SCOPED_TRACE(size);
+    Region r(size);
+    r.Settle();
+    const NodeId controller = r.Controller();
+    for (const auto& [id, outcome] : r.said) {
+      EXPECT_EQ(outcome.view, r.said.begin()->second.view);
+      EXPECT_EQ(outcome.view.controller, controller);
+      EXPECT_EQ(static_cast<bool>(outcome.view.standby), size > 1);
+      EXPECT_EQ(outcome.own.standby, outcome.view.standby == id);
+    }
+  }
+}
+
+TEST(Leadership, MonitorsWatchEveryoneInSubgraphsOfAtMostSixteen) {
+  for (const int size : {1, 2, 16, 17, 32, 33, 64}) {
+    SCOPED_TRACE(size);
+    Region r(size);
+    r.Settle();
+    const auto& monitors = r.said.begin()->second.view.monitors;
+    EXPECT_EQ(monitors.size(), size == 1 ? 1U : std::max<std::size_t>(2, (size + 15) / 16));
+    std::set<NodeId> watched;
+    for (const auto& monitor : monitors) {
+      EXPECT_LE(monitor.watches.size(), kSubgraphMax);
+      watched.insert(monitor.watches.begin(), monitor.watches.end());
+      EXPECT_TRUE(r.members[monitor.monitor].meta.roles.monitor);
+    }
+    EXPECT_EQ(watched.size(), static_cast<std::size_t>(size));
+  }
+}
+
+TEST(Leadership, InSteadyMembershipNothingEverChanges) {
+  Region r(20);
+  r.Settle();
+  for (int i = 0; i < 100; ++i) EXPECT_FALSE(r.Round());
+}
+
+TEST(Leadership, WhatTakesControlAwayAndWhatDoesNot) {
+  struct Row {
+    const char* why;
+    void (*hit)(Region&, NodeId);
+    bool handed_over;
+  };
+  const Row rows[] = {
+      {"a suspect may refute", [](Region& r, NodeId c) { r.SetState(c, MemberState::kSuspect); }, false},
+      {"its agent is gone", [](Region& r, NodeId c) { r.SetState(c, MemberState::kAgentDown); }, true},
+      {"silent for too long", [](Region& r, NodeId c) { r.SetState(c, MemberState::kUnreachable); }, true},
+      {"dead", [](Region& r, NodeId c) { r.SetState(c, MemberState::kDead); }, true},
+      {"said goodbye", [](Region& r, NodeId c) { r.SetState(c, MemberState::kLeft); }, true},
+      {"drained", [](Region& r, NodeId c) { r.drained.insert(c); }, true},
+      {"flapping", [](Region& r, NodeId c) { r.members[c].quarantined_until = r.now + 1h; }, true},
+      {"barred", [](Region& r, NodeId c) { r.members[c].meta.labels[kControllerLabel] = "never"; }, true},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    Region r(5);
+    r.Settle();
+    const NodeId controller = r.Controller();
+    const NodeId standby = r.ViewOf(controller).standby;
+    const Term term = r.ViewOf(controller).term;
+    row.hit(r, controller);
+    r.Round();
+    r.Round();
+    EXPECT_EQ(r.Controller(), row.handed_over ? standby : controller);
+    EXPECT_EQ(r.ViewOf(standby).term, row.handed_over ? term + 1 : term);
+    r.Settle();
+  }
+}
+
+TEST(Leadership, AHealedPartitionKeepsTheGreatestTerm) {
+  Region r(6);
+  r.Settle();
+  const NodeId old = r.Controller();
+  for (const auto& [id, member] : r.members) {
+    if (id != old && r.cut.size() < 3) r.cut.insert(id);
+  }
+  for (int i = 0; i < 5; ++i) r.Round();
+  ASSERT_EQ(r.Claimants().size(), 2U) << "each side governs itself";
+  r.cut.clear();
+  r.Settle();
+  EXPECT_NE(r.Controller(), old);
+  EXPECT_EQ(r.members[r.Controller()].meta.roles.term, 2U);
+  EXPECT_FALSE(r.said.at(old).own.controller);
+}
+
+TEST(Leadership, EqualTermsAreSettledByTheGreaterId) {
+  Region r(3);
+  r.Settle();
+  const NodeId greatest = std::prev(r.members.end())->first;
+  const NodeId controller = r.Controller();
+  for (auto& [id, member] : r.members) member.meta.roles = {};
+  Leadership observer(r.tunables, Id(99), r.now - 100s);
+  for (const NodeId id : {controller, greatest}) r.members[id].meta.roles = {.controller = true, .term = 7};
+  EXPECT_EQ(observer.Step(r.now, {r.members, r.drained, true}).view.controller, greatest);
+}
+
+TEST(Leadership, ABarredMemberNeitherControlsNorStandsBy) {
+  Region r(3);
+  for (int n : {1, 2}) r.members[Id(n)].meta.labels[kControllerLabel] = "never";
+  r.Settle();
+  EXPECT_EQ(r.Controller(), Id(3));
+  EXPECT_FALSE(r.ViewOf(Id(1)).standby);
+  EXPECT_EQ(r.ViewOf(Id(1)).monitors.size(), 2U);
+}
+
+TEST(Leadership, WithEveryoneDrainedSomebodyStillControls) {
+  Region r(3);
+  r.Settle();
+  const NodeId controller = r.Controller();
+  for (const auto& [id, member] : r.members) r.drained.insert(id);
+  r.Settle();
+  EXPECT_EQ(r.Controller(), controller);
+}
+
+TEST(Leadership, AfterItsStartItWaitsBeforeClaiming) {
+  Region r(1);
+  r.table_known = false;
+  const Time start = r.now;
+  Leadership node(r.tunables, Id(1), start);
+  EXPECT_EQ(node.NextDeadline(), start + r.tunables.start_patience);
+  EXPECT_FALSE(node.Step(start, {r.members, r.drained, false}).own.controller);
+  EXPECT_TRUE(node.Step(start + r.tunables.start_patience, {r.members, r.drained, false}).own.controller);
+  EXPECT_EQ(node.NextDeadline(), kNever);
+  Leadership knowing(r.tunables, Id(1), start);
+  EXPECT_TRUE(knowing.Step(start, {r.members, r.drained, true}).own.controller);
+}
+
+TEST(Leadership, ANewTermIsAboveEveryTermEverSeen) {
+  Region r(2);
+  r.members[Id(2)].state = MemberState::kDead;
+  r.members[Id(2)].meta.roles = {.controller = true, .term = 41};
+  Leadership node(r.tunables, Id(1), r.now);
+  EXPECT_EQ(node.Step(r.now, {r.members, r.drained, true}).own.term, 42U);
+}
+
+TEST(Leadership, TheFirstChoiceDependsOnTheRegionsMembersNotOnTheSmallestId) {
+  std::set<int> chosen;
+  for (int first = 1; first < 20; ++first) {
+    Region r(0);
+    for (int n = first; n < first + 5; ++n) r.Add(n % 120 + 1);
+    r.Settle();
+    int place = 0;
+    for (const auto& [id, member] : r.members) {
+      if (id == r.Controller()) chosen.insert(place);
+      ++place;
+    }
+  }
+  EXPECT_GE(chosen.size(), 3U);
+}
+
+TEST(Leadership, OlderMembersArePreferredForANewClaim) {
+  for (int old = 1; old <= 4; ++old) {
+    Region r(4);
+    r.now += 60s;
+    for (int n = 1; n <= 4; ++n) {
+      if (n != old) r.members[Id(n)].alive_since = r.now;
+    }
+    r.Round();
+    EXPECT_EQ(r.Controller(), Id(old)) << "the only one that is not young";
+  }
+}
+
+TEST(Leadership, ItSaysWhyControlChanged) {
+  Region r(3);
+  r.Settle();
+  const NodeId old = r.Controller(), next = r.ViewOf(old).standby;
+  r.SetState(old, MemberState::kAgentDown);
+  r.Round();
+  ASSERT_FALSE(r.said.at(next).causes.empty());
+  EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("took control of region 0 with term 2"));
+  EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("was standing by"));
+}
+
+}  // namespace
+}  // namespace hs

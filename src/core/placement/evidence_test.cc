@@ -1,0 +1,170 @@
+#include "core/placement/evidence.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace hs {
+namespace {
+
+using ::testing::ElementsAre;
+
+struct Scene {
+  NodeId node;
+  std::map<NodeId, Member> members;
+  NodeReport report;
+  std::map<NodeId, ObservedReport> reports;
+  WorkEvidence evidence;
+  Time now = Time{} + 50s;
+  std::vector<EvidenceOutput> outputs;
+
+  Scene() {
+    node.bytes[0] = 2;
+    Member member;
+    member.id = node;
+    member.state = MemberState::kAgentDown;
+    member.state_since = now;
+    member.meta.name = "n2";
+    member.meta.address = {IpAddress::V4(127, 0, 0, 12), 7700};
+    member.meta.inbound_http = 7701;
+    members[node] = member;
+    reports[node] = {&report, 0};
+  }
+  void Run(std::uint64_t id, IpAddress ip, ReplicaState state = ReplicaState::kRunning) {
+    ReplicaStatus status;
+    status.id = ReplicaId{id};
+    status.state = state;
+    status.address = {ip, static_cast<std::uint16_t>(20000 + id)};
+    report.replicas.push_back(status);
+  }
+  // Looks, and returns the ports asked.
+  std::vector<std::uint16_t> Look(bool enabled = true) {
+    outputs = evidence.Step(now, EvidenceWatch{enabled, &members, &reports});
+    std::vector<std::uint16_t> ports;
+    for (const auto& output : outputs) {
+      if (const auto* attempt = std::get_if<TryConnect>(&output)) ports.push_back(attempt->address.port);
+    }
+    return ports;
+  }
+  // The attempts of the last look end so, in order; returns what proved the box dead.
+  std::vector<NodeId> End(const std::vector<ConnectResult>& results) {
+    std::vector<NodeId> dead;
+    std::size_t i = 0;
+    for (const auto& output : outputs) {
+      const auto* attempt = std::get_if<TryConnect>(&output);
+      if (attempt == nullptr || i >= results.size()) continue;
+      EXPECT_TRUE(attempt->attempt & WorkEvidence::kAttemptBit);
+      for (const auto& said : evidence.Step(now, ConnectOutcome{attempt->attempt, results[i++]})) {
+        if (const auto* proven = std::get_if<NodeProvenDead>(&said)) dead.push_back(proven->node);
+      }
+    }
+    return dead;
+  }
+};
+
+const IpAddress kOwn = IpAddress::V4(127, 0, 0, 12);
+constexpr auto kRefused = ConnectResult::kRefused;
+constexpr auto kAccepted = ConnectResult::kAccepted;
+constexpr auto kTimeout = ConnectResult::kTimeout;
+
+TEST(WorkEvidence, AsksAtOnceAndThenEvery200Ms) {
+  Scene s;
+  s.Run(1, kOwn);
+  EXPECT_THAT(s.Look(), ElementsAre(7701, 20001));
+  EXPECT_EQ(s.evidence.NextDeadline(), s.now + 200ms);
+  s.now += 199ms;
+  EXPECT_TRUE(s.Look().empty());
+  s.now += 1ms;
+  EXPECT_THAT(s.Look(), ElementsAre(7701, 20001));
+}
+
+TEST(WorkEvidence, AsksOnlyWhereTheAnswerMeansSomething) {
+  struct Row {
+    const char* why;
+    IpAddress ip;
+    ReplicaState state;
+    bool asked;
+  };
+  const Row rows[] = {
+      {"the box's own address", kOwn, ReplicaState::kRunning, true},
+      {"loopback there is not loopback here", IpAddress::V4(127, 0, 0, 1), ReplicaState::kRunning, false},
+      {"another address need not be reachable", IpAddress::V4(10, 0, 0, 1), ReplicaState::kRunning, false},
+      {"a starting one may not have its port open yet", kOwn, ReplicaState::kStarting, false},
+      {"one in back-off has none", kOwn, ReplicaState::kBackoff, false},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    Scene s;
+    s.Run(1, row.ip, row.state);
+    EXPECT_EQ(s.Look().size(), row.asked ? 2U : 1U);
+  }
+}
+
+TEST(WorkEvidence, WhatProvesABoxDead) {
+  struct Row {
+    const char* why;
+    std::vector<ConnectResult> results;  // inbound, replica 1, replica 2
+    bool dead;
+    WorkVerdict first;
+  };
+  const Row rows[] = {
+      {"everything refused", {kRefused, kRefused, kRefused}, true, WorkVerdict::kRefused},
+      {"one replica answers", {kRefused, kRefused, kAccepted}, false, WorkVerdict::kRefused},
+      {"the inbound port answers", {kAccepted, kRefused, kRefused}, false, WorkVerdict::kRefused},
+      {"silence is no proof", {kRefused, kTimeout, kRefused}, false, WorkVerdict::kUnknown},
+      {"the last answer is missing", {kRefused, kRefused}, false, WorkVerdict::kRefused},
+      {"all is well", {kAccepted, kAccepted, kAccepted}, false, WorkVerdict::kAnswering},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    Scene s;
+    s.Run(1, kOwn);
+    s.Run(2, kOwn);
+    s.Look();
+    EXPECT_EQ(s.End(row.results).size(), row.dead ? 1U : 0U);
+    EXPECT_EQ(s.evidence.verdicts().at(ReplicaId{1}), row.first);
+  }
+}
+
+TEST(WorkEvidence, ABoxWithNothingToAskIsJudgedByItsInboundPort) {
+  Scene s;
+  s.Look();
+  EXPECT_THAT(s.End({kRefused}), ElementsAre(s.node));
+  s.now += 200ms;
+  EXPECT_TRUE(s.Look().empty()) << "proven once";
+
+  Scene silent;
+  silent.members[silent.node].meta.inbound_http = 0;
+  EXPECT_TRUE(silent.Look().empty());
+}
+
+TEST(WorkEvidence, ANewVerdictIsToldOnceAndFollowsTheLatestAnswer) {
+  Scene s;
+  s.Run(1, kOwn);
+  s.Look();
+  const auto attempt = std::get<TryConnect>(s.outputs[1]).attempt;
+  EXPECT_EQ(s.evidence.Step(s.now, ConnectOutcome{attempt, kAccepted}).size(), 1U);
+  EXPECT_TRUE(s.evidence.Step(s.now, ConnectOutcome{attempt, kAccepted}).empty());
+  s.now += 200ms;
+  s.Look();
+  EXPECT_TRUE(s.evidence.Step(s.now, ConnectOutcome{attempt, kRefused}).empty())
+      << "an answer to an older attempt";
+  s.End({kAccepted, kRefused});
+  EXPECT_EQ(s.evidence.verdicts().at(ReplicaId{1}), WorkVerdict::kRefused);
+}
+
+TEST(WorkEvidence, EndsWithAgentDownOrWithTheRole) {
+  for (const bool by_role : {false, true}) {
+    Scene s;
+    s.Run(1, kOwn);
+    s.Look();
+    s.End({kAccepted, kAccepted});
+    if (!by_role) s.members[s.node].state = MemberState::kAlive;
+    s.now += 1s;
+    EXPECT_TRUE(s.Look(!by_role).empty());
+    EXPECT_TRUE(s.evidence.verdicts().empty());
+    EXPECT_EQ(s.evidence.NextDeadline(), kNever);
+  }
+}
+
+}  // namespace
+}  // namespace hs
