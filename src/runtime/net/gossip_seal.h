@@ -2,12 +2,14 @@
 //
 // Layout, 43 bytes more than the content:
 //   version 1 | sender's node id 16 | sender's boot id 8 | counter 6 | AES-256-GCM content | tag 12
-// Everything before the content is authenticated with it. The key is HKDF(gossip secret, node id || boot id): every
-// start of every node has one of its own, so the counter alone can be the nonce, and nothing about it is kept on disk.
+// Everything before the content is authenticated with it. The key is HKDF(gossip secret, node id || boot id):
+// every start of every node has one of its own, so the counter alone can be the nonce, and nothing about it
+// is kept on disk.
 //
-// A receiver keeps, per sender and boot, which of the last 1024 counters it has seen (RFC 6479's window). It forgets
-// the senders least recently heard when there are too many, and everything at its own restart: a datagram replayed
-// then gets through once more, which gossip bears, since its news is ordered by incarnation.
+// A receiver keeps, per sender and boot, which of the last 1024 counters it has seen (RFC 6479's window). It
+// forgets the senders least recently heard when there are too many, and everything at its own restart: a
+// datagram replayed then gets through once more, which gossip bears, since its news is ordered by
+// incarnation.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,8 @@ constexpr std::size_t kBufferBytes = GossipSeal::kContentMax + GossipSeal::kOver
 
 class GossipSocket::Impl : public std::enable_shared_from_this<GossipSocket::Impl> {
  public:
-  Impl(boost::asio::io_context& loop, int udp_fd, GossipSeal seal, Receiver receiver, std::function<void()> on_drained)
+  Impl(boost::asio::io_context& loop, int udp_fd, GossipSeal seal, Receiver receiver,
+       std::function<void()> on_drained)
       : descriptor_(loop, udp_fd),
         family_(FamilyOf(LocalEndpoint(udp_fd))),
         seal_(std::move(seal)),
@@ -99,7 +100,8 @@ class GossipSocket::Impl : public std::enable_shared_from_this<GossipSocket::Imp
       if (!from) continue;
       ++counts_.received;
       counts_.received_bytes += message.msg_len;
-      receiver_(*from, ToEndpoint(reinterpret_cast<const sockaddr*>(&senders[static_cast<std::size_t>(i)])), content_);
+      receiver_(*from, ToEndpoint(reinterpret_cast<const sockaddr*>(&senders[static_cast<std::size_t>(i)])),
+                content_);
     }
     return count;
   }
@@ -118,7 +120,8 @@ class GossipSocket::Impl : public std::enable_shared_from_this<GossipSocket::Imp
 
 GossipSocket::GossipSocket(boost::asio::io_context& loop, int udp_fd, GossipSeal seal, Receiver receiver,
                            std::function<void()> on_drained)
-    : impl_(std::make_shared<Impl>(loop, udp_fd, std::move(seal), std::move(receiver), std::move(on_drained))) {
+    : impl_(
+          std::make_shared<Impl>(loop, udp_fd, std::move(seal), std::move(receiver), std::move(on_drained))) {
   impl_->Wait();
 }
 GossipSocket::~GossipSocket() { impl_->Close(); }

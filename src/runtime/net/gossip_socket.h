@@ -1,7 +1,8 @@
 // The UDP side of a node: sealed datagrams out, proven ones in.
 //
-// It knows nothing of what they say: encoding and validating is wire's part. Runs on one io_context; not thread-safe.
-// Sending never blocks and never fails loudly: a datagram that the kernel does not take is lost, like any other.
+// It knows nothing of what they say: encoding and validating is wire's part. Runs on one io_context; not
+// thread-safe. Sending never blocks and never fails loudly: a datagram that the kernel does not take is lost,
+// like any other.
 #pragma once
 
 #include <functional>
@@ -31,7 +32,8 @@ class GossipSocket {
  public:
   using Receiver = std::function<void(NodeId from, const Endpoint& address, std::string_view content)>;
 
-  // Takes over `udp_fd`, bound and non-blocking (Listen). `on_drained` is called after each batch of deliveries.
+  // Takes over `udp_fd`, bound and non-blocking (Listen). `on_drained` is called after each batch of
+  // deliveries.
   GossipSocket(boost::asio::io_context& loop, int udp_fd, GossipSeal seal, Receiver receiver,
                std::function<void()> on_drained = {});
   ~GossipSocket();

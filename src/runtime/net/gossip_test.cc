@@ -87,7 +87,8 @@ TEST(GossipSocketTest, CarriesDatagramsAndShrugsOffGarbage) {
   ASSERT_TRUE(a && b);
   std::vector<std::string> got;
   Endpoint from_address;
-  GossipSocket sender(loop, a->udp, GossipSeal(kSecret, Node(1), BootId{1}), [](NodeId, const Endpoint&, auto) {});
+  GossipSocket sender(loop, a->udp, GossipSeal(kSecret, Node(1), BootId{1}),
+                      [](NodeId, const Endpoint&, auto) {});
   GossipSocket receiver(loop, b->udp, GossipSeal(kSecret, Node(2), BootId{1}),
                         [&](NodeId from, const Endpoint& address, std::string_view content) {
                           EXPECT_EQ(from, Node(1));
@@ -104,7 +105,8 @@ TEST(GossipSocketTest, CarriesDatagramsAndShrugsOffGarbage) {
   for (int i = 0; i < 100; ++i) sender.Send(b->endpoint, "n" + std::to_string(i));
   sender.Send(b->endpoint, std::string(GossipSeal::kContentMax + 1, 'x'));
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (got.size() < 100 && std::chrono::steady_clock::now() < deadline) loop.run_one_for(std::chrono::seconds(1));
+  while (got.size() < 100 && std::chrono::steady_clock::now() < deadline)
+    loop.run_one_for(std::chrono::seconds(1));
   EXPECT_EQ(got.size(), 100u);
   EXPECT_EQ(from_address, a->endpoint);
   EXPECT_EQ(sender.counts().not_sent, 1u);

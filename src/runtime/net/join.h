@@ -1,14 +1,16 @@
-// How a box becomes a member: the joiner proves that it was invited, the cluster proves that it is the one meant.
+// How a box becomes a member: the joiner proves that it was invited, the cluster proves that it is the one
+// meant.
 //
 //   joiner                                             any member
 //   TLS, ALPN homeostat-join/1  ------------------->
 //   checks: the server's chain holds the CA whose fingerprint is in the token, and the CA signed the server
 //   request: token id and secret, node id, name, public key, tunables' fingerprint, former cluster  ------->
-//                                                      checks the token, writes the node's document, signs its key
+//                                                      checks the token, writes the node's document, signs
+//                                                      its key
 //   <-------  admission: certificate, CA with key, gossip secret, peers; or a refusal in words
 //
-// The secret crosses only an encrypted channel to a proven member, and the keys only after it was checked. Each side
-// sends one message: length 4 | content.
+// The secret crosses only an encrypted channel to a proven member, and the keys only after it was checked.
+// Each side sends one message: length 4 | content.
 #pragma once
 
 #include <functional>
@@ -54,7 +56,8 @@ Result<JoinAnswer> DecodeJoinAnswer(std::string_view bytes);
 
 // What the serving side needs to know and do.
 struct JoinService {
-  std::function<std::optional<TokenDoc>(const std::string& token_id)> find_token;  // nullopt: unknown or revoked
+  std::function<std::optional<TokenDoc>(const std::string& token_id)>
+      find_token;  // nullopt: unknown or revoked
   std::function<std::optional<NodeDoc>(NodeId)> find_node;
   std::function<WallMs()> wall_now;
   std::uint64_t tunables_fingerprint = 0;
@@ -80,9 +83,9 @@ struct JoinOutcome {
   std::vector<std::pair<NodeId, Endpoint>> peers;
 };
 
-// Tries the token's addresses and then the hints, round after round with growing pauses, until one answers. `progress`
-// hears of every failed try in words; `done` is called once, with the admission or the refusal. Dropping the object
-// gives up without a call.
+// Tries the token's addresses and then the hints, round after round with growing pauses, until one answers.
+// `progress` hears of every failed try in words; `done` is called once, with the admission or the refusal.
+// Dropping the object gives up without a call.
 class JoinClient {
  public:
   JoinClient(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, NewNode self,

@@ -19,8 +19,9 @@ constexpr std::size_t kAnswerMax = 1 << 20;
 
 class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
  public:
-  Impl(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, JoinRequest request,
-       std::function<void(const std::string&)> progress, std::function<void(Result<JoinOutcome>)> done)
+  Impl(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints,
+       JoinRequest request, std::function<void(const std::string&)> progress,
+       std::function<void(Result<JoinOutcome>)> done)
       : loop_(loop),
         timer_(loop),
         tls_(MakeJoinerContext()),
@@ -56,40 +57,44 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
     const auto exchange = std::make_shared<JoinExchange>(TlsStream(loop_, *tls_));
     current_ = exchange;
     exchange->Deadline(kTryDeadline);
-    exchange->stream().next_layer().async_connect(
-        ToAsio(address), [self = shared_from_this(), exchange, address](ErrorCode failure) {
-          if (failure) return self->Failed(address, failure);
-          OfferAlpn(exchange->stream(), kAlpnJoin);
-          exchange->stream().async_handshake(TlsStream::client, [self, exchange, address](ErrorCode tls_failure) {
-            if (tls_failure) return self->Failed(address, tls_failure);
-            self->Ask(exchange, address);
-          });
-        });
+    exchange->stream().next_layer().async_connect(ToAsio(address), [self = shared_from_this(), exchange,
+                                                                    address](ErrorCode failure) {
+      if (failure) return self->Failed(address, failure);
+      OfferAlpn(exchange->stream(), kAlpnJoin);
+      exchange->stream().async_handshake(TlsStream::client, [self, exchange, address](ErrorCode tls_failure) {
+        if (tls_failure) return self->Failed(address, tls_failure);
+        self->Ask(exchange, address);
+      });
+    });
   }
 
   void Ask(const std::shared_ptr<JoinExchange>& exchange, const Endpoint& address) {
     if (!ServerMatches(exchange->stream(), ca_)) {
-      // Not final: the address may have passed to a box of another cluster, while others in the token are right.
+      // Not final: the address may have passed to a box of another cluster, while others in the token are
+      // right.
       return Retry(address, "belongs to another cluster than the token");
     }
     exchange->Send(request_, [self = shared_from_this(), exchange, address](ErrorCode failure) {
       if (failure) return self->Failed(address, failure);
-      exchange->Receive(kAnswerMax, [self, exchange, address](ErrorCode read_failure, std::string_view bytes) {
-        if (read_failure) return self->Failed(address, read_failure);
-        self->Take(address, DecodeJoinAnswer(bytes));
-      });
+      exchange->Receive(kAnswerMax,
+                        [self, exchange, address](ErrorCode read_failure, std::string_view bytes) {
+                          if (read_failure) return self->Failed(address, read_failure);
+                          self->Take(address, DecodeJoinAnswer(bytes));
+                        });
     });
   }
 
   void Take(const Endpoint& address, Result<JoinAnswer> answer) {
     if (!answer) return Retry(address, answer.error().message);
-    if (answer->refusal.empty()) return Finish(JoinOutcome{std::move(answer->admission), std::move(answer->peers)});
+    if (answer->refusal.empty())
+      return Finish(JoinOutcome{std::move(answer->admission), std::move(answer->peers)});
     if (!answer->final) return Retry(address, answer->refusal);
     Finish(Fail(Reaction::kRefuse, "refused by " + address.ToString() + ": " + answer->refusal));
   }
 
   void Failed(const Endpoint& address, const ErrorCode& failure) {
-    const bool late = failure == boost::asio::error::operation_aborted || failure == boost::asio::error::bad_descriptor;
+    const bool late =
+        failure == boost::asio::error::operation_aborted || failure == boost::asio::error::bad_descriptor;
     Retry(address, late ? "no answer" : failure.message());
   }
 
@@ -128,12 +133,13 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
   Duration pause_ = kPauseFirst;
 };
 
-JoinClient::JoinClient(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, NewNode self,
-                       std::string name, std::uint64_t tunables_fingerprint, ClusterId former_cluster,
-                       std::function<void(const std::string&)> progress, std::function<void(Result<JoinOutcome>)> done)
+JoinClient::JoinClient(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints,
+                       NewNode self, std::string name, std::uint64_t tunables_fingerprint,
+                       ClusterId former_cluster, std::function<void(const std::string&)> progress,
+                       std::function<void(Result<JoinOutcome>)> done)
     : impl_(std::make_shared<Impl>(loop, token, std::move(hints),
-                                   JoinRequest{token.id, token.secret, self.node, std::move(name), self.public_key_pem,
-                                               tunables_fingerprint, former_cluster},
+                                   JoinRequest{token.id, token.secret, self.node, std::move(name),
+                                               self.public_key_pem, tunables_fingerprint, former_cluster},
                                    std::move(progress), std::move(done))) {
   impl_->Start();
 }

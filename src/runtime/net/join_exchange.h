@@ -39,9 +39,9 @@ class JoinExchange : public std::enable_shared_from_this<JoinExchange> {
     ByteWriter writer;
     writer.String(message);
     out_ = writer.Take();
-    boost::asio::async_write(
-        stream_, boost::asio::buffer(out_),
-        [self = shared_from_this(), done = std::move(done)](ErrorCode failure, std::size_t) { done(failure); });
+    boost::asio::async_write(stream_, boost::asio::buffer(out_),
+                             [self = shared_from_this(), done = std::move(done)](
+                                 ErrorCode failure, std::size_t) { done(failure); });
   }
 
   void Receive(std::size_t size_max, std::function<void(ErrorCode, std::string_view)> done) {

@@ -15,7 +15,8 @@ constexpr int kAtOnceMax = 128;
 
 class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
  public:
-  Impl(Identity identity, JoinService service) : identity_(std::move(identity)), service_(std::move(service)) {}
+  Impl(Identity identity, JoinService service)
+      : identity_(std::move(identity)), service_(std::move(service)) {}
 
   void Close() { closed_ = true; }
 
@@ -27,12 +28,13 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
     // Counts down when the last handler of this exchange is gone, however it ended.
     const std::shared_ptr<void> slot(nullptr, [self = shared_from_this()](void*) { --self->serving_; });
     ++serving_;
-    exchange->Receive(kRequestMax, [self = shared_from_this(), exchange, slot](ErrorCode failure, std::string_view bytes) {
-      if (failure || self->closed_) return exchange->Close();
-      const auto request = DecodeJoinRequest(bytes);
-      if (!request) return self->Answer(exchange, Refusal(request.error().message, true));
-      self->Judge(exchange, slot, *request);
-    });
+    exchange->Receive(kRequestMax,
+                      [self = shared_from_this(), exchange, slot](ErrorCode failure, std::string_view bytes) {
+                        if (failure || self->closed_) return exchange->Close();
+                        const auto request = DecodeJoinRequest(bytes);
+                        if (!request) return self->Answer(exchange, Refusal(request.error().message, true));
+                        self->Judge(exchange, slot, *request);
+                      });
   }
 
  private:
@@ -46,7 +48,8 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
   Result<NodeDoc> Check(const JoinRequest& request) const {
     // The token first: nothing is told to one that was not invited.
     const auto token = service_.find_token(request.token_id);
-    if (auto good = CheckToken(token, request.secret, service_.wall_now()); !good) return std::unexpected(good.error());
+    if (auto good = CheckToken(token, request.secret, service_.wall_now()); !good)
+      return std::unexpected(good.error());
     if (token->admin) return Fail(Reaction::kRefuse, "this is a token for the API, not for joining");
     if (request.former_cluster && request.former_cluster != identity_.cluster) {
       return Fail(Reaction::kRefuse, "the box belongs to another cluster (" + request.former_cluster.Hex() +
@@ -72,17 +75,20 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
     auto certificate =
         IssueNodeCertificate(identity_.authority, identity_.cluster, request.node, request.public_key_pem);
     if (!certificate) return Answer(exchange, Refusal(certificate.error().message, true));
-    service_.admit(*document, [weak = weak_from_this(), exchange, slot, pem = *certificate](Result<void> written) {
-      const auto self = weak.lock();
-      if (!self || self->closed_) return exchange->Close();
-      if (!written) {
-        return self->Answer(exchange, Refusal("the cluster cannot take it down now: " + written.error().message, false));
-      }
-      JoinAnswer answer;
-      answer.admission = {self->identity_.cluster, pem, self->identity_.authority, self->identity_.gossip_secret};
-      answer.peers = self->service_.peers();
-      self->Answer(exchange, answer);
-    });
+    service_.admit(
+        *document, [weak = weak_from_this(), exchange, slot, pem = *certificate](Result<void> written) {
+          const auto self = weak.lock();
+          if (!self || self->closed_) return exchange->Close();
+          if (!written) {
+            return self->Answer(
+                exchange, Refusal("the cluster cannot take it down now: " + written.error().message, false));
+          }
+          JoinAnswer answer;
+          answer.admission = {self->identity_.cluster, pem, self->identity_.authority,
+                              self->identity_.gossip_secret};
+          answer.peers = self->service_.peers();
+          self->Answer(exchange, answer);
+        });
   }
 
   void Answer(const std::shared_ptr<JoinExchange>& exchange, const JoinAnswer& answer) {

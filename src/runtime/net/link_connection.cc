@@ -42,7 +42,9 @@ LinkEnd LinkEndOf(const ErrorCode& failure, bool ready) {
 }
 
 void TuneSocket(int fd) {
-  const auto set = [fd](int level, int option, int value) { ::setsockopt(fd, level, option, &value, sizeof value); };
+  const auto set = [fd](int level, int option, int value) {
+    ::setsockopt(fd, level, option, &value, sizeof value);
+  };
   set(IPPROTO_TCP, TCP_NODELAY, 1);
   set(SOL_SOCKET, SO_KEEPALIVE, 1);
   set(IPPROTO_TCP, TCP_KEEPIDLE, 15);
@@ -51,7 +53,8 @@ void TuneSocket(int fd) {
   set(IPPROTO_TCP, TCP_USER_TIMEOUT, 20'000);  // ms that sent data may stay unacknowledged
 }
 
-LinkConnection::LinkConnection(LinkOwner& owner, TlsStream stream, const Limits& limits, ClusterId cluster, BootId boot)
+LinkConnection::LinkConnection(LinkOwner& owner, TlsStream stream, const Limits& limits, ClusterId cluster,
+                               BootId boot)
     : owner_(&owner),
       stream_(std::move(stream)),
       timer_(stream_.get_executor()),
@@ -113,7 +116,7 @@ void LinkConnection::OnHandshakeDone() {
   if (expected_ && expected_ != peer->node) return End(LinkEnd::kDenied);
   peer_ = peer->node;
   peer_key_ = peer->public_key;
-  if (!owner_->OnProven(*this, *peer)) return End(LinkEnd::kDenied);
+  if (!owner_->OnProven(*this, *peer)) return Deny();
   proven_ = true;
   ByteWriter hello;
   hello.Number(kProtocol, 1);
@@ -126,7 +129,7 @@ void LinkConnection::OnHandshakeDone() {
 }
 
 void LinkConnection::Enqueue(FrameType type, std::string content) {
-  if (ended_ || bye_sent_) return;
+  if (ended_ || denying_ || bye_sent_) return;
   if (type == FrameType::kMessage) last_used_ = Clock::now();
   queue_bytes_ += content.size();
   queue_.push_back({type, std::move(content)});
@@ -143,10 +146,19 @@ void LinkConnection::Send(std::string_view message) { Enqueue(FrameType::kMessag
 void LinkConnection::SendHold(bool hold) { Enqueue(FrameType::kHold, std::string(1, hold ? '\1' : '\0')); }
 
 void LinkConnection::SendBye() {
-  if (ended_ || bye_sent_) return;
+  if (ended_ || denying_ || bye_sent_) return;
   Enqueue(FrameType::kBye, {});
   bye_sent_ = true;
   Arm(limits_.bye_timeout, LinkEnd::kClosed);
+}
+
+void LinkConnection::Deny() {
+  if (ended_ || denying_) return;
+  denying_ = true;
+  queue_.clear();
+  queue_.push_back({FrameType::kDeny, {}});
+  Arm(limits_.bye_timeout, LinkEnd::kDenied);
+  Write();
 }
 
 std::deque<std::string> LinkConnection::TakeUnsent() {
@@ -161,6 +173,7 @@ std::deque<std::string> LinkConnection::TakeUnsent() {
 void LinkConnection::Write() {
   if (writing_ || ended_) return;
   if (queue_.empty()) {
+    if (denying_) End(LinkEnd::kDenied);
     if (bye_sent_ && bye_received_) End(LinkEnd::kClosed);
     return;
   }
@@ -181,8 +194,8 @@ void LinkConnection::Write() {
                            [self = shared_from_this()](ErrorCode failure, std::size_t) {
                              self->writing_ = false;
                              if (self->ended_) return;
-                             // Reading meets the same end, after what the peer still had to say. It always comes,
-                             // since a failed socket fails its reads too.
+                             // Reading meets the same end, after what the peer still had to say. It always
+                             // comes, since a failed socket fails its reads too.
                              if (failure) return;
                              if (self->out_.capacity() > kKeepBufferBytes) self->out_ = std::string();
                              self->Write();
@@ -201,6 +214,7 @@ void LinkConnection::Read() {
 }
 
 void LinkConnection::OnReadFailed(const ErrorCode& failure) {
+  if (denying_) return End(LinkEnd::kDenied);
   if (bye_received_ || bye_sent_) return End(LinkEnd::kClosed);
   End(LinkEndOf(failure, ready_));
 }
@@ -214,7 +228,8 @@ void LinkConnection::Consume() {
     if (rest.size() - 4 < size) break;
     const std::string_view frame = rest.substr(4, size);
     rest.remove_prefix(4 + size);
-    if (!TakeFrame(static_cast<FrameType>(frame[0]), frame.substr(1)) && !ended_) return End(LinkEnd::kDenied);
+    if (!TakeFrame(static_cast<FrameType>(frame[0]), frame.substr(1)) && !ended_)
+      return End(LinkEnd::kDenied);
   }
   if (ended_) return;
   in_.erase(0, in_.size() - rest.size());
@@ -222,6 +237,8 @@ void LinkConnection::Consume() {
 }
 
 bool LinkConnection::TakeFrame(FrameType type, std::string_view content) {
+  if (type == FrameType::kDeny) return false;
+  if (denying_) return true;  // nothing it says counts any more
   if (!ready_) {
     if (type != FrameType::kHello) return false;
     ByteReader reader(content);
@@ -248,6 +265,7 @@ bool LinkConnection::TakeFrame(FrameType type, std::string_view content) {
       Write();
       return true;
     case FrameType::kHello:
+    case FrameType::kDeny:
       break;
   }
   return false;

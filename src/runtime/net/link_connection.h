@@ -1,10 +1,11 @@
 // One TLS connection between two nodes, from dial or accept to its end; part of the link host.
 //
-// After the handshake both sides say hello (protocol version, boot id); then the connection is ready and carries frames:
+// After the handshake both sides say hello (protocol version, boot id); then the connection is ready and
+// carries frames:
 //   length 4 (of what follows) | type 1 | content
-// Types: hello, message, hold ("I want this kept open": one byte, yes or no), bye.
-// Who wants to close says bye after all it had to send, and goes on reading until the other's bye: so nothing sent
-// is lost, and an end without a bye is news about the peer's process.
+// Types: hello, message, hold ("I want this kept open": one byte, yes or no), bye, deny ("you are not let
+// in"). Who wants to close says bye after all it had to send, and goes on reading until the other's bye: so
+// nothing sent is lost, and an end without a bye is news about the peer's process.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -57,12 +58,14 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void Send(std::string_view message);
   void SendHold(bool hold);
   void SendBye();
+  // Drops what is queued, tells the peer that it is not let in, and ends as kDenied.
+  void Deny();
   // Ends it now. The owner hears of it like of any other end, unless it is silent.
   void End(LinkEnd end, bool silent = false);
 
   bool dialed() const { return dialed_; }
   bool ready() const { return ready_; }
-  bool usable() const { return ready_ && !bye_sent_ && !bye_received_ && !ended_; }
+  bool usable() const { return ready_ && !denying_ && !bye_sent_ && !bye_received_ && !ended_; }
   bool ended() const { return ended_; }
   bool held_by_peer() const { return held_by_peer_; }
   NodeId expected() const { return expected_; }
@@ -75,7 +78,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   std::deque<std::string> TakeUnsent();
 
  private:
-  enum class FrameType : std::uint8_t { kHello = 1, kMessage = 2, kHold = 3, kBye = 4 };
+  enum class FrameType : std::uint8_t { kHello = 1, kMessage = 2, kHold = 3, kBye = 4, kDeny = 5 };
   struct Frame {
     FrameType type;
     std::string content;
@@ -103,6 +106,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   bool ended_ = false;
   bool writing_ = false;
   bool bye_sent_ = false;
+  bool denying_ = false;
   bool bye_received_ = false;
   bool held_by_peer_ = false;
   NodeId expected_;

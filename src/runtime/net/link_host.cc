@@ -26,8 +26,8 @@ constexpr Duration kLeavePatience = 2s;
 
 class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_this<LinkHost::Impl> {
  public:
-  Impl(boost::asio::io_context& loop, const Identity& identity, LinkHostConfig config, LinkHostHandlers handlers,
-       std::shared_ptr<TlsContext> tls)
+  Impl(boost::asio::io_context& loop, const Identity& identity, LinkHostConfig config,
+       LinkHostHandlers handlers, std::shared_ptr<TlsContext> tls)
       : loop_(loop),
         acceptor_(loop),
         accept_timer_(loop),
@@ -47,7 +47,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   Result<void> Open() {
     ErrorCode failure;
     acceptor_.assign(config_.listen.ip.IsV4() ? tcp::v4() : tcp::v6(), config_.tcp_fd, failure);
-    if (failure) return BadInput("cannot accept connections on " + config_.listen.ToString() + ": " + failure.message());
+    if (failure)
+      return BadInput("cannot accept connections on " + config_.listen.ToString() + ": " + failure.message());
     Accept();
     Sweep();
     return {};
@@ -108,7 +109,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     for (const auto& connection : All()) {
       if (connection->ready() && !handlers_.allowed(connection->peer(), connection->peer_key())) {
         ++counts_.denied;
-        connection->End(LinkEnd::kDenied);
+        connection->Deny();
       }
     }
   }
@@ -138,11 +139,12 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     return counts;
   }
 
-  // ---------------------------------------------------------------------------------------- of the connections
+  // ---------------------------------------------------------------------------------------- of the
+  // connections
 
   bool OnProven(LinkConnection&, const NodeCertificate& peer) override {
-    const bool good =
-        !closed_ && peer.node != self_ && (!handlers_.allowed || handlers_.allowed(peer.node, peer.public_key));
+    const bool good = !closed_ && peer.node != self_ &&
+                      (!handlers_.allowed || handlers_.allowed(peer.node, peer.public_key));
     if (!good) ++counts_.denied;
     return good;
   }
@@ -216,12 +218,13 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       return nullptr;
     }
     bool AnyReady() const {
-      return std::any_of(connections.begin(), connections.end(), [](const auto& each) { return each->ready(); });
+      return std::any_of(connections.begin(), connections.end(),
+                         [](const auto& each) { return each->ready(); });
     }
   };
 
-  // Both sides come to the same answer: of two dialed by different sides the one dialed by the smaller id stays; of
-  // two dialed by the same side the newer, since its dialer has given up on the older.
+  // Both sides come to the same answer: of two dialed by different sides the one dialed by the smaller id
+  // stays; of two dialed by the same side the newer, since its dialer has given up on the older.
   bool Keeps(NodeId peer, const LinkConnection& newer, const LinkConnection& older) const {
     if (newer.dialed() == older.dialed()) return true;
     return newer.dialed() == (self_ < peer);
@@ -240,7 +243,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   void OnPeerLost(NodeId id, LinkConnection& connection, LinkEnd end) {
     Peer& peer = peers_[id];
     if (const Connection usable = peer.Usable()) {
-      // Reached us while our dial failed (it may only be able to dial out), or this was the surplus one of two.
+      // Reached us while our dial failed (it may only be able to dial out), or this was the surplus one of
+      // two.
       for (const std::string& message : connection.TakeUnsent()) usable->Send(message);
       return;
     }
@@ -284,7 +288,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   void Redial(NodeId id, Peer& peer) {
     Duration wait = 0ms;
     if (peer.failures > 0) {
-      wait = std::min<Duration>(config_.backoff_max, Duration(config_.backoff_first * (1ll << std::min(peer.failures - 1, 16))));
+      wait = std::min<Duration>(config_.backoff_max,
+                                Duration(config_.backoff_first * (1ll << std::min(peer.failures - 1, 16))));
       wait = jitter_.Between(wait / 2, wait);
     }
     if (!peer.redial) peer.redial = std::make_unique<boost::asio::steady_timer>(loop_);
@@ -294,14 +299,16 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       const auto found = self->peers_.find(id);
       if (found == self->peers_.end()) return;
       Peer& lost = found->second;
-      if (lost.held && !lost.Usable() && !lost.Dialing()) lost.connections.push_back(self->Dial(id, lost.address));
+      if (lost.held && !lost.Usable() && !lost.Dialing())
+        lost.connections.push_back(self->Dial(id, lost.address));
     });
   }
 
   std::vector<Connection> All() const {
     std::vector<Connection> all(newcomers_.begin(), newcomers_.end());
     for (const auto& [address, connection] : anonymous_) all.push_back(connection);
-    for (const auto& [id, peer] : peers_) all.insert(all.end(), peer.connections.begin(), peer.connections.end());
+    for (const auto& [id, peer] : peers_)
+      all.insert(all.end(), peer.connections.begin(), peer.connections.end());
     return all;
   }
 
@@ -330,7 +337,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     if (auto done = std::exchange(left_, nullptr)) done();
   }
 
-  // ------------------------------------------------------------------------------------------------ accepting
+  // ------------------------------------------------------------------------------------------------
+  // accepting
 
   // A connection whose handshake is in progress; counts against the limits as long as it lives.
   struct Handshake {
@@ -398,7 +406,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   void Dispatch(TlsStream stream) {
     const std::string_view protocol = AgreedAlpn(stream);
     if (protocol == kAlpnLink) {
-      const auto connection = std::make_shared<LinkConnection>(*this, std::move(stream), limits_, cluster_, boot_);
+      const auto connection =
+          std::make_shared<LinkConnection>(*this, std::move(stream), limits_, cluster_, boot_);
       newcomers_.insert(connection);
       connection->StartAccepted();
     } else if (protocol == kAlpnJoin) {
@@ -444,7 +453,9 @@ Result<std::unique_ptr<LinkHost>> LinkHost::Start(boost::asio::io_context& loop,
 }
 
 LinkHost::~LinkHost() { impl_->Close(); }
-void LinkHost::Send(NodeId to, const Endpoint& address, std::string_view message) { impl_->Send(to, address, message); }
+void LinkHost::Send(NodeId to, const Endpoint& address, std::string_view message) {
+  impl_->Send(to, address, message);
+}
 void LinkHost::Hold(const std::vector<std::pair<NodeId, Endpoint>>& peers) { impl_->Hold(peers); }
 void LinkHost::Recheck() { impl_->Recheck(); }
 void LinkHost::Leave(std::function<void()> done) { impl_->Leave(std::move(done)); }

@@ -2,16 +2,18 @@
 //
 // Contract with the core (contract.h, duties 5 and 6):
 //  - Send opens a link when none is open; Hold names the links that are kept open and reopened with back-off.
-//  - Every link that came up ends in exactly one LinkDown; a dial that fails is a LinkDown too, each time. What was
+//  - Every link that came up ends in exactly one LinkDown; a dial that fails is a LinkDown too, each time.
+//  What was
 //    queued for a dial that failed is dropped, unless the peer reached us meanwhile.
-//  - When both sides dial at once, the connection dialed by the smaller node id stays; the other is closed with a bye
+//  - When both sides dial at once, the connection dialed by the smaller node id stays; the other is closed
+//  with a bye
 //    after what it carries, and the core hears nothing of it.
 //  - A peer that shows a new boot id has restarted: its old link, however alive it looks, ends as kReset.
 //  - A link that neither side holds is closed after `idle_close` without messages.
 //  - A zero id dials whoever lives at the address (join hints); the link comes up under the true id.
 //
-// Messages are opaque bytes here; wire/ encodes and validates. Runs on one io_context; not thread-safe. Bounded
-// against strangers: handshakes in progress, in all and per address, have a limit and a deadline.
+// Messages are opaque bytes here; wire/ encodes and validates. Runs on one io_context; not thread-safe.
+// Bounded against strangers: handshakes in progress, in all and per address, have a limit and a deadline.
 #pragma once
 
 #include <functional>
@@ -27,8 +29,8 @@
 namespace hs {
 
 struct LinkHostConfig {
-  int tcp_fd = -1;   // listening (Listen); taken over
-  Endpoint listen;   // its address: outgoing connections come from it
+  int tcp_fd = -1;  // listening (Listen); taken over
+  Endpoint listen;  // its address: outgoing connections come from it
   Duration idle_close = 20s;
   Duration handshake_timeout = 5s;
   std::size_t handshakes_max = 512;
@@ -42,18 +44,19 @@ struct LinkHostHandlers {
   std::function<void(NodeId peer)> up;
   std::function<void(NodeId peer, LinkEnd end)> down;
   std::function<void(NodeId from, std::string_view message)> received;
-  // Optional: is this node, with this key, still a member? Without it every certificate of the cluster is good.
+  // Optional: is this node, with this key, still a member? Without it every certificate of the cluster is
+  // good.
   std::function<bool(NodeId node, const Digest& public_key)> allowed;
-  HttpHandler http;                        // without it, HTTP connections are closed
+  HttpHandler http;                       // without it, HTTP connections are closed
   std::function<void(TlsStream&&)> join;  // JoinServer::Serve; without it, joins are closed
 };
 
 struct LinkCounts {
   std::uint64_t accepted = 0;
-  std::uint64_t refused_busy = 0;      // too many handshakes in progress
+  std::uint64_t refused_busy = 0;       // too many handshakes in progress
   std::uint64_t handshakes_failed = 0;  // not TLS, no common protocol, a bad certificate, too slow
-  std::uint64_t denied = 0;            // proven, but of another cluster, revoked or speaking nonsense
-  std::size_t links = 0;               // ready now
+  std::uint64_t denied = 0;             // proven, but of another cluster, revoked or speaking nonsense
+  std::size_t links = 0;                // ready now
 };
 
 class LinkHost {
@@ -77,8 +80,9 @@ class LinkHost {
   std::shared_ptr<Impl> impl_;
 };
 
-// Plain TCP: opens and closes. `source`: as LinkHostConfig::listen. `done` is called exactly once, never from within.
-void TryConnectTo(boost::asio::io_context& loop, const Endpoint& address, const Endpoint& source, Duration timeout,
-                  std::function<void(ConnectResult)> done);
+// Plain TCP: opens and closes. `source`: as LinkHostConfig::listen. `done` is called exactly once, never from
+// within.
+void TryConnectTo(boost::asio::io_context& loop, const Endpoint& address, const Endpoint& source,
+                  Duration timeout, std::function<void(ConnectResult)> done);
 
 }  // namespace hs

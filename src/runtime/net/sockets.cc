@@ -27,11 +27,12 @@ int OpenBound(const Endpoint& endpoint, int type, int& error) {
   }
   const int on = 1, off = 0;
   if (family == AF_INET6) ::setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
-  // For TCP only: connections of a former life in TIME_WAIT must not block a restart. For UDP it would let two
-  // agents share the port.
+  // For TCP only: connections of a former life in TIME_WAIT must not block a restart. For UDP it would let
+  // two agents share the port.
   if (type == SOCK_STREAM) ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const SocketAddress address = ToSocketAddress(endpoint, family);
-  if (::bind(fd, address.get(), address.size) == 0 && (type != SOCK_STREAM || ::listen(fd, kBacklog) == 0)) return fd;
+  if (::bind(fd, address.get(), address.size) == 0 && (type != SOCK_STREAM || ::listen(fd, kBacklog) == 0))
+    return fd;
   error = errno;
   ::close(fd);
   return -1;
@@ -50,13 +51,15 @@ std::vector<std::string> InodesIn(const char* path, const Endpoint& endpoint, co
   while (std::getline(file, line)) {
     std::istringstream fields(line);
     std::string number, local, remote, status, queues, timer, retransmits, uid, timeout, inode;
-    if (!(fields >> number >> local >> remote >> status >> queues >> timer >> retransmits >> uid >> timeout >> inode)) {
+    if (!(fields >> number >> local >> remote >> status >> queues >> timer >> retransmits >> uid >> timeout >>
+          inode)) {
       continue;
     }
     if (!local.ends_with(port_hex) || status != state) continue;
     const std::string ip = local.substr(0, local.size() - 5);
     const bool any = ip.find_first_not_of('0') == std::string::npos;
-    if (any || endpoint.ip.IsUnspecified() || !endpoint.ip.IsV4() || ip.ends_with(v4_hex)) inodes.push_back(inode);
+    if (any || endpoint.ip.IsUnspecified() || !endpoint.ip.IsV4() || ip.ends_with(v4_hex))
+      inodes.push_back(inode);
   }
   return inodes;
 }

@@ -24,8 +24,8 @@ int FamilyOf(const Endpoint& endpoint);
 
 Endpoint LocalEndpoint(int fd);
 
-// Both sockets of one endpoint, non-blocking and close-on-exec: TCP listening and UDP bound, on the same port. Port 0
-// draws one that is free for both. The error names the process in the way when it can be found.
+// Both sockets of one endpoint, non-blocking and close-on-exec: TCP listening and UDP bound, on the same
+// port. Port 0 draws one that is free for both. The error names the process in the way when it can be found.
 struct ListenSockets {
   int tcp = -1;
   int udp = -1;
@@ -33,16 +33,16 @@ struct ListenSockets {
 };
 Result<ListenSockets> Listen(const Endpoint& endpoint);
 
-// The process that listens on a TCP port or has bound a UDP port there, as "NAME (pid N)"; empty when it cannot be
-// found, as for processes of other users.
+// The process that listens on a TCP port or has bound a UDP port there, as "NAME (pid N)"; empty when it
+// cannot be found, as for processes of other users.
 std::string HolderOf(const Endpoint& endpoint);
 
-// What others should call this node when it listens on `listen`: the same, or, when that is "any address", the
-// address by which the machine reaches out (no packet is sent to find that).
+// What others should call this node when it listens on `listen`: the same, or, when that is "any address",
+// the address by which the machine reaches out (no packet is sent to find that).
 Endpoint AdvertisedFor(const Endpoint& listen);
 
-// Lets outgoing connections come from the address the node listens on, where that works: others then see one address
-// per node, and a cut of the node's address cuts both directions.
+// Lets outgoing connections come from the address the node listens on, where that works: others then see one
+// address per node, and a cut of the node's address cuts both directions.
 void BindSource(int fd, const Endpoint& listen, const Endpoint& destination);
 
 }  // namespace hs

@@ -16,8 +16,8 @@ std::string PemOf(X509* certificate) {
 }
 
 // Chooses the client's first protocol that is one of ours. A client that offers only others is refused.
-int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered, unsigned size,
-               void*) {
+int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const unsigned char* offered,
+               unsigned size, void*) {
   for (unsigned at = 0; at < size && at + offered[at] < size; at += 1u + offered[at]) {
     const std::string_view protocol(reinterpret_cast<const char*>(offered + at + 1), offered[at]);
     if (protocol != kAlpnLink && protocol != kAlpnJoin && protocol != kAlpnHttp) continue;
@@ -32,7 +32,8 @@ int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const u
 void Configure(TlsContext& context) {
   SSL_CTX* raw = context.native_handle();
   SSL_CTX_set_min_proto_version(raw, TLS1_3_VERSION);
-  SSL_CTX_set_mode(raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+  SSL_CTX_set_mode(
+      raw, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
   SSL_CTX_set_session_cache_mode(raw, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_num_tickets(raw, 0);
   SSL_CTX_set_options(raw, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION | SSL_OP_IGNORE_UNEXPECTED_EOF);
@@ -52,7 +53,8 @@ Result<std::shared_ptr<TlsContext>> MakeTlsContext(const Identity& identity) {
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(raw), X509_V_FLAG_NO_CHECK_TIME);
     context->set_verify_mode(boost::asio::ssl::verify_peer);
     // Tells browsers that only a node's certificate is wanted, so that they do not ask people for one.
-    CertHandle ca(PEM_read_bio_X509(ReadOnlyBio(identity.authority.certificate_pem).get(), nullptr, nullptr, nullptr));
+    CertHandle ca(
+        PEM_read_bio_X509(ReadOnlyBio(identity.authority.certificate_pem).get(), nullptr, nullptr, nullptr));
     if (ca) SSL_CTX_add_client_CA(raw, ca.get());
     SSL_CTX_set_alpn_select_cb(raw, SelectAlpn, nullptr);
     return context;

@@ -1,7 +1,7 @@
 // TLS between nodes: one context for both directions, TLS 1.3 only, and what a finished handshake proves.
 //
-// Certificate dates are ignored (crypto/certificates.h). As a server it asks for a certificate but does not insist:
-// people's API clients have none. Who needs a proven peer asks PeerOf() after the handshake.
+// Certificate dates are ignored (crypto/certificates.h). As a server it asks for a certificate but does not
+// insist: people's API clients have none. Who needs a proven peer asks PeerOf() after the handshake.
 #pragma once
 
 #include <boost/asio/ssl/context.hpp>
@@ -19,8 +19,8 @@ inline constexpr std::string_view kAlpnHttp = "http/1.1";
 
 using TlsContext = boost::asio::ssl::context;
 
-// For a member: its own certificate, and the CA's as the only one trusted. The context is also what a client inside
-// the cluster uses (API calls from node to node).
+// For a member: its own certificate, and the CA's as the only one trusted. The context is also what a client
+// inside the cluster uses (API calls from node to node).
 Result<std::shared_ptr<TlsContext>> MakeTlsContext(const Identity& identity);
 // For one that knows nobody yet: verifies nothing during the handshake; ServerMatches() does afterwards.
 std::shared_ptr<TlsContext> MakeJoinerContext();
@@ -32,7 +32,8 @@ std::string_view AgreedAlpn(TlsStream& stream);
 
 // The node at the other end, if it showed a certificate of this cluster.
 std::optional<NodeCertificate> PeerOf(TlsStream& stream, ClusterId cluster);
-// Does the server's chain hold the CA with this fingerprint, and is the server's own certificate signed by it?
+// Does the server's chain hold the CA with this fingerprint, and is the server's own certificate signed by
+// it?
 bool ServerMatches(TlsStream& stream, const BytesId<struct CaFingerprintTag, 16>& fingerprint);
 
 }  // namespace hs

@@ -28,8 +28,8 @@ struct Attempt {
 
 }  // namespace
 
-void TryConnectTo(boost::asio::io_context& loop, const Endpoint& address, const Endpoint& source, Duration timeout,
-                  std::function<void(ConnectResult)> done) {
+void TryConnectTo(boost::asio::io_context& loop, const Endpoint& address, const Endpoint& source,
+                  Duration timeout, std::function<void(ConnectResult)> done) {
   const auto attempt = std::make_shared<Attempt>(loop);
   attempt->done = std::move(done);
   ErrorCode failure;

@@ -14,9 +14,9 @@ struct Finalize {
 };
 using Statement = std::unique_ptr<sqlite3_stmt, Finalize>;
 
-// WAL with full synchronisation: one sync per transaction, and a torn tail is noticed by SQLite's own checksums.
-// Exclusive locking keeps the WAL's index in memory instead of a shared file. The cache is small: all rows are read
-// once at the start, and written seldom.
+// WAL with full synchronisation: one sync per transaction, and a torn tail is noticed by SQLite's own
+// checksums. Exclusive locking keeps the WAL's index in memory instead of a shared file. The cache is small:
+// all rows are read once at the start, and written seldom.
 constexpr const char* kSetUp =
     "PRAGMA locking_mode = EXCLUSIVE;"
     "PRAGMA journal_mode = WAL;"
@@ -56,14 +56,16 @@ void Database::CloseDatabase::operator()(sqlite3* database) const { sqlite3_clos
 std::unexpected<Error> Database::Failure(const std::string& what) const {
   const int code = sqlite3_errcode(database_.get());
   std::string message = what + ": " + sqlite3_errmsg(database_.get());
-  if (const int system = sqlite3_system_errno(database_.get()); code == SQLITE_IOERR || code == SQLITE_CANTOPEN) {
+  if (const int system = sqlite3_system_errno(database_.get());
+      code == SQLITE_IOERR || code == SQLITE_CANTOPEN) {
     if (system != 0) message += std::string(" (") + std::strerror(system) + ")";
   }
   return Fail(Reaction::kRetryLater, std::move(message));
 }
 
 Result<void> Database::Run(const char* sql) {
-  if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK) return Failure("the local store");
+  if (sqlite3_exec(database_.get(), sql, nullptr, nullptr, nullptr) != SQLITE_OK)
+    return Failure("the local store");
   return {};
 }
 
@@ -82,7 +84,8 @@ Result<Database> Database::Open(const std::string& path, bool& damaged) {
 }
 
 bool Database::ReadRows(std::vector<StoredRow>& rows, std::vector<std::string>& warnings) {
-  const Statement statement = Prepare(database_.get(), "SELECT key, body, checksum FROM documents ORDER BY key");
+  const Statement statement =
+      Prepare(database_.get(), "SELECT key, body, checksum FROM documents ORDER BY key");
   if (!statement) return false;
   int code = SQLITE_ROW;
   while ((code = sqlite3_step(statement.get())) == SQLITE_ROW) {
@@ -90,7 +93,8 @@ bool Database::ReadRows(std::vector<StoredRow>& rows, std::vector<std::string>& 
     if (ChecksumOf(row.key, row.body) == sqlite3_column_int64(statement.get(), 2)) {
       rows.push_back(std::move(row));
     } else {
-      warnings.push_back("the stored document '" + row.key + "' is damaged and was left out; a copy from another node "
+      warnings.push_back("the stored document '" + row.key +
+                         "' is damaged and was left out; a copy from another node "
                          "will replace it");
     }
   }

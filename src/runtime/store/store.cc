@@ -23,13 +23,15 @@ struct Job {
 
 // Moves the file and what belongs to it out of the way.
 Result<std::string> MoveAside(const std::string& path) {
-  const auto now = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+  const auto now =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
   const std::string aside = path + ".corrupt-" + std::to_string(now.count());
   if (std::rename(path.c_str(), aside.c_str()) != 0) {
     return BadInput("the damaged " + path + " cannot be moved aside: check the directory's permissions");
   }
   // A log that belongs to the damaged file would be replayed into the new one.
-  for (const char* part : {"-wal", "-shm", "-journal"}) (void)std::rename((path + part).c_str(), (aside + part).c_str());
+  for (const char* part : {"-wal", "-shm", "-journal"})
+    (void)std::rename((path + part).c_str(), (aside + part).c_str());
   return aside;
 }
 
@@ -38,7 +40,10 @@ Result<std::string> MoveAside(const std::string& path) {
 class Store::Impl {
  public:
   Impl(boost::asio::io_context& loop, StoreCodec codec, Database database)
-      : loop_(loop), codec_(std::move(codec)), database_(std::move(database)), alive_(std::make_shared<bool>(true)) {
+      : loop_(loop),
+        codec_(std::move(codec)),
+        database_(std::move(database)),
+        alive_(std::make_shared<bool>(true)) {
     thread_ = std::thread([this] { Work(); });
   }
 
@@ -85,9 +90,10 @@ class Store::Impl {
     }
   }
 
-  // One transaction for all that waits. When it fails each job is tried alone, so that one that is too large for the
-  // disk does not fail the others.
-  void WriteTogether(std::vector<Job>& jobs, const std::optional<std::vector<std::pair<NodeId, Endpoint>>>& peers) {
+  // One transaction for all that waits. When it fails each job is tried alone, so that one that is too large
+  // for the disk does not fail the others.
+  void WriteTogether(std::vector<Job>& jobs,
+                     const std::optional<std::vector<std::pair<NodeId, Endpoint>>>& peers) {
     std::vector<const Job*> all;
     for (const Job& job : jobs) all.push_back(&job);
     if (Write(all, peers)) {
@@ -120,13 +126,13 @@ class Store::Impl {
 
   boost::asio::io_context& loop_;
   StoreCodec codec_;
-  Database database_;  // the thread's own
+  Database database_;            // the thread's own
   std::shared_ptr<bool> alive_;  // the loop's own
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::vector<Job> jobs_;                                              // guarded by mutex_
+  std::vector<Job> jobs_;                                          // guarded by mutex_
   std::optional<std::vector<std::pair<NodeId, Endpoint>>> peers_;  // guarded by mutex_
-  bool stopping_ = false;                                              // guarded by mutex_
+  bool stopping_ = false;                                          // guarded by mutex_
   std::thread thread_;
 };
 

@@ -1,12 +1,12 @@
 // What must survive: the documents of intent, and where peers were last seen. SQLite on a thread of its own.
 //
-// Invariants: when a Persist reports success its documents are on the disk, synced; writes that wait together share
-// one transaction and one sync (group commit). Every row carries a checksum over all of its fields: a row whose
-// checksum does not fit is reported and left out, never served. A file that SQLite cannot read is moved aside, what
-// could still be read is kept, and anti-entropy brings back the rest.
+// Invariants: when a Persist reports success its documents are on the disk, synced; writes that wait together
+// share one transaction and one sync (group commit). Every row carries a checksum over all of its fields: a
+// row whose checksum does not fit is reported and left out, never served. A file that SQLite cannot read is
+// moved aside, what could still be read is kept, and anti-entropy brings back the rest.
 //
-// Callbacks run on the io_context, never on the store's thread. The codec is called on the store's thread and on that
-// of Open.
+// Callbacks run on the io_context, never on the store's thread. The codec is called on the store's thread and
+// on that of Open.
 #pragma once
 
 #include <functional>
@@ -39,8 +39,8 @@ struct StoreContent {
 class Store {
  public:
   // Opens or makes `path`. Errors: the directory cannot be written, the disk is full.
-  static Result<std::unique_ptr<Store>> Open(boost::asio::io_context& loop, std::string path, StoreCodec codec,
-                                             StoreContent& content);
+  static Result<std::unique_ptr<Store>> Open(boost::asio::io_context& loop, std::string path,
+                                             StoreCodec codec, StoreContent& content);
   // Waits for what was handed over; callbacks not yet run are dropped.
   ~Store();
 

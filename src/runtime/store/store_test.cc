@@ -27,7 +27,8 @@ StoreCodec TestCodec() {
           [](std::string_view bytes) -> Result<Document> {
             const auto bar = bytes.find('|');
             if (bar == std::string_view::npos) return BadInput("no bar");
-            Document document{std::string(bytes.substr(0, bar)), {}, TokenDoc{std::string(bytes.substr(bar + 1)), {}}};
+            Document document{
+                std::string(bytes.substr(0, bar)), {}, TokenDoc{std::string(bytes.substr(bar + 1)), {}}};
             return document;
           }};
 }
@@ -105,7 +106,8 @@ TEST_F(StoreTest, ManyWritesThatWaitTogetherAreAllAnsweredAndAllKept) {
   Open();
   int answered = 0;
   for (int i = 0; i < 200; ++i) {
-    store_->Persist({Doc("k" + std::to_string(i), "x")}, [&](const Result<void>& result) { answered += result.has_value(); });
+    store_->Persist({Doc("k" + std::to_string(i), "x")},
+                    [&](const Result<void>& result) { answered += result.has_value(); });
   }
   ASSERT_TRUE(Persist({Doc("last", "x")}));
   EXPECT_EQ(answered, 200);
@@ -135,7 +137,8 @@ TEST_F(StoreTest, AFileThatIsNoDatabaseIsMovedAsideAndTheStoreStartsEmpty) {
 TEST_F(StoreTest, ATornFileStillOpensAndServesOnlyWhatIsWhole) {
   Open();
   std::vector<Document> documents;
-  for (int i = 0; i < 300; ++i) documents.push_back(Doc("key" + std::to_string(1000 + i), std::string(500, 'v')));
+  for (int i = 0; i < 300; ++i)
+    documents.push_back(Doc("key" + std::to_string(1000 + i), std::string(500, 'v')));
   ASSERT_TRUE(Persist(documents));
   store_.reset();
   {
@@ -146,7 +149,8 @@ TEST_F(StoreTest, ATornFileStillOpensAndServesOnlyWhatIsWhole) {
   const StoreContent content = Open();
   EXPECT_THAT(content.warnings, testing::Contains(HasSubstr("damaged")));
   EXPECT_LT(content.documents.size(), 300u);
-  for (const Document& document : content.documents) EXPECT_EQ(document, Doc(document.key, std::string(500, 'v')));
+  for (const Document& document : content.documents)
+    EXPECT_EQ(document, Doc(document.key, std::string(500, 'v')));
   ASSERT_TRUE(Persist(documents));
   EXPECT_EQ(Open().documents.size(), 300u);
 }
