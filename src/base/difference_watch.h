@@ -1,12 +1,12 @@
 // When replicas that should be equal say they are not: with whom to compare notes, and when.
 //
-// Like neighbours who hear different rumours: mostly the news is still on its way, so one waits a moment before
-// walking over; and one does not knock at the same door every minute.
+// Like neighbours who hear different rumours: mostly the news is still on its way, so one waits a moment
+// before walking over; and one does not knock at the same door every minute.
 //
-// Invariants: a difference is acted on only after `patience`, and only when our own side was quiet that long, or when
-// it has lasted `pause_max` in spite of everything; the same peer is asked at growing intervals up to `pause_max`; no
-// two peers are asked within a quarter of `patience`.
-// Does not know what differs, and sends nothing.
+// Invariants: a difference is acted on only after `patience`, and only when our own side was quiet that long,
+// or when it has lasted `pause_max` in spite of everything; the same peer is asked at growing intervals up to
+// `pause_max`; no two peers are asked within a quarter of `patience`. Does not know what differs, and sends
+// nothing.
 #pragma once
 
 #include <cstdint>
@@ -37,9 +37,9 @@ class DifferenceWatch {
  private:
   struct Peer {
     std::uint64_t theirs = 0;
-    Time since{};           // of the unbroken difference
-    Time ask_at = kNever;   // unless the difference goes away
-    Time decided_at{};      // when ask_at was set
+    Time since{};          // of the unbroken difference
+    Time ask_at = kNever;  // unless the difference goes away
+    Time decided_at{};     // when ask_at was set
     Time allowed_at{};
     Duration pause{};
   };

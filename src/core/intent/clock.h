@@ -1,14 +1,14 @@
 // The hybrid logical clock that stamps documents (Kulkarni et al. 2014), on the members' median clock.
 //
-// Like a village that keeps its time by asking round: whoever's own watch is a year off still writes the village's
-// date. A counter orders what happens within one millisecond, and the writer's id makes every stamp unique.
+// Like a village that keeps its time by asking round: whoever's own watch is a year off still writes the
+// village's date. A counter orders what happens within one millisecond, and the writer's id makes every stamp
+// unique.
 //
 // Invariants:
-//  1. Next() is greater than every stamp given out or seen that is not too far ahead, and than `above`.
+//  1. Next() is greater than `above` and than every stamp given out or seen, save those too far ahead.
 //  2. A stamp too far ahead never moves this clock.
-// Where the members are even in number the later of the two middle clocks counts: a box whose calendar was lost starts
-// in the past, hardly ever in the future.
-// Does not read any clock, and does not keep documents.
+// Where the members are even in number the later of the two middle clocks counts: a box whose calendar was
+// lost starts in the past, hardly ever in the future. Does not read any clock, and does not keep documents.
 #pragma once
 
 #include <map>
@@ -34,8 +34,8 @@ class HybridClock {
   Duration UntilDue(WallMs stamp_ms, WallMs own_ms) const;
 
   void Saw(const Stamp& stamp, WallMs own_ms);
-  // `above`: what this write replaces; zero for none. It counts even when it is itself too far ahead: whoever writes
-  // a key means to replace what is there.
+  // `above`: what this write replaces; zero for none. It counts even when it is itself too far ahead: whoever
+  // writes a key means to replace what is there.
   Stamp Next(const Stamp& above, WallMs own_ms);
 
  private:

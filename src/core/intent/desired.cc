@@ -23,20 +23,26 @@ struct Stack {
 // Sorted by name; a stack of tombstones only has no revisions.
 std::vector<Stack> StacksOf(const Documents& documents) {
   std::map<std::string, Stack> stacks;
-  for (auto it = documents.lower_bound("stack/"); it != documents.end() && it->first.starts_with("stack/"); ++it) {
+  for (auto it = documents.lower_bound("stack/"); it != documents.end() && it->first.starts_with("stack/");
+       ++it) {
     const auto key = ParseKey(it->first);
     if (!key) continue;
     const auto [entry, fresh] = stacks.try_emplace(key->name);
     Stack& stack = entry->second;
     if (fresh) stack.name = key->name;
-    if (fresh || it->second.stamp < stack.first) stack.first = it->second.stamp;
+    // A tombstone still tells when what it deleted was written.
+    const Document& document = it->second;
+    const Stamp first = document.seen == Stamp{} ? document.stamp : std::min(document.stamp, document.seen);
+    if (fresh || first < stack.first) stack.first = first;
     stack.number_max = std::max(stack.number_max, key->revision);
-    if (std::holds_alternative<StackSpec>(it->second.body)) stack.revisions.push_back({key->revision, &it->second});
+    if (std::holds_alternative<StackSpec>(it->second.body))
+      stack.revisions.push_back({key->revision, &it->second});
   }
   std::vector<Stack> sorted;
   for (auto& [name, stack] : stacks) {
-    std::ranges::sort(stack.revisions,
-                      [](const Revision& a, const Revision& b) { return a.document->stamp > b.document->stamp; });
+    std::ranges::sort(stack.revisions, [](const Revision& a, const Revision& b) {
+      return a.document->stamp > b.document->stamp;
+    });
     sorted.push_back(std::move(stack));
   }
   return sorted;
@@ -63,7 +69,8 @@ class Claims {
       complaints += Take("port/" + number, "port " + number + " is published by", who);
     }
     if (service.http) {
-      complaints += Take("route/" + RouteName(*service.http), "route " + RouteName(*service.http) + " belongs to", who);
+      complaints +=
+          Take("route/" + RouteName(*service.http), "route " + RouteName(*service.http) + " belongs to", who);
     }
     return complaints;
   }
@@ -151,7 +158,8 @@ Result<void> CheckDeploy(const Documents& documents, const StackSpec& stack) {
   for (const Stack& known : StacksOf(documents)) {
     if (known.name == stack.name || known.revisions.empty()) continue;
     // What is deployed is not on trial: its complaints about itself are dropped.
-    for (const ServiceSpec& spec : known.revisions.front().spec().services) (void)claims.Add(known.name, spec);
+    for (const ServiceSpec& spec : known.revisions.front().spec().services)
+      (void)claims.Add(known.name, spec);
   }
   for (const ServiceSpec& spec : stack.services) {
     if (!IsValidName(spec.name)) complaints += "\nservice name '" + spec.name + "' is not valid";

@@ -1,8 +1,8 @@
 // What the documents, taken together, ask for: pure functions over them.
 //
-// A stack's present revision is its live one with the greatest stamp; older ones stay for going back and so that
-// replicas of the old version can still be described. Nothing here changes a document: functions ending in Writes
-// return what a client would write.
+// A stack's present revision is its live one with the greatest stamp; older ones stay for going back and so
+// that replicas of the old version can still be described. Nothing here changes a document: functions ending
+// in Writes return what a client would write.
 #pragma once
 
 #include <map>
@@ -21,7 +21,8 @@ using Documents = std::map<std::string, Document>;
 using Writes = std::vector<std::pair<std::string, DocumentBody>>;
 
 // Sorted by name. A service name that two stacks claim (deployed on both sides of a cut) stays with the older
-// stack: the one whose first known revision has the smaller stamp. So running work is never taken over by a newcomer.
+// stack: the one whose first known revision has the smaller stamp. So running work is never taken over by a
+// newcomer.
 std::vector<DesiredService> DesiredServices(const Documents& documents);
 
 // The spec with this hash in any live revision, newest first; null when no revision describes it any more.
@@ -36,8 +37,8 @@ Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int
 // Empty when there is no such stack.
 Writes RemoveStackWrites(const Documents& documents, std::string_view stack);
 
-// Everything about this stack that cannot stand beside what is deployed: invalid names, a service, published port or
-// route that two services claim. All complaints in one message, one a line.
+// Everything about this stack that cannot stand beside what is deployed: invalid names, a service, published
+// port or route that two services claim. All complaints in one message, one a line.
 Result<void> CheckDeploy(const Documents& documents, const StackSpec& stack);
 
 }  // namespace hs

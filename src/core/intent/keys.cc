@@ -39,7 +39,8 @@ std::string NodeKey(NodeId node) { return "node/" + node.Hex(); }
 
 bool IsValidName(std::string_view name) {
   if (name.empty() || name.size() > kNameMax || !IsLetterOrDigit(name.front())) return false;
-  return std::ranges::all_of(name, [](char c) { return IsLetterOrDigit(c) || c == '-' || c == '_' || c == '.'; });
+  return std::ranges::all_of(name,
+                             [](char c) { return IsLetterOrDigit(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 std::optional<ParsedKey> ParseKey(std::string_view key) {

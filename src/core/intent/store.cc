@@ -15,8 +15,8 @@ constexpr std::size_t kHeldMax = 1000;
 constexpr std::int64_t kHourMs = 3'600'000;
 constexpr Duration kSweepInterval = 60s;
 constexpr Duration kPatience = 1s;
-// News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A newcomer
-// that fetched everything would only tell them what they know.
+// News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A
+// newcomer that fetched everything would only tell them what they know.
 constexpr std::size_t kPassOnMax = 32;
 // Where the floor is kept on disk: a tombstone under a key no client can write. Never sent.
 constexpr char kFloorKey[] = "floor";
@@ -29,7 +29,8 @@ std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp) {
 
 }  // namespace
 
-IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng, Now now)
+IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng,
+                         Now now)
     : tunables_(tunables),
       self_(self),
       clock_(self, tunables.clock_hold_back),
@@ -117,8 +118,8 @@ void IntentStore::On(Now, const PersistFailed& failed) {
   std::erase_if(persisting_, [&](const auto& entry) { return entry.second.second == failed.id; });
   if (!job.write) return;  // nothing is acknowledged; comparing notes brings it again
   writes_.erase(*job.write);
-  out_.push_back(Reply{*job.write, Fail(Reaction::kRetryLater, "nothing was written: this node cannot store it: " +
-                                                                   failed.reason)});
+  out_.push_back(Reply{*job.write, Fail(Reaction::kRetryLater,
+                                        "nothing was written: this node cannot store it: " + failed.reason)});
 }
 
 // ------------------------------------------------------------------------------------------------ documents
@@ -126,8 +127,24 @@ void IntentStore::On(Now, const PersistFailed& failed) {
 Stamp IntentStore::KnownStamp(const std::string& key) const {
   Stamp known;
   if (const auto it = documents_.find(key); it != documents_.end()) known = it->second.stamp;
-  if (const auto it = persisting_.find(key); it != persisting_.end()) known = std::max(known, it->second.first);
+  if (const auto it = persisting_.find(key); it != persisting_.end())
+    known = std::max(known, it->second.first);
   return known;
+}
+
+Stamp IntentStore::RivalStamp(const std::string& key) const {
+  Stamp greatest = KnownStamp(key);
+  if (!key.starts_with("stack/")) return greatest;
+  const std::string prefix = key.substr(0, key.rfind('/') + 1);
+  for (auto it = documents_.lower_bound(prefix); it != documents_.end() && it->first.starts_with(prefix);
+       ++it) {
+    greatest = std::max(greatest, it->second.stamp);
+  }
+  for (auto it = persisting_.lower_bound(prefix); it != persisting_.end() && it->first.starts_with(prefix);
+       ++it) {
+    greatest = std::max(greatest, it->second.first);
+  }
+  return greatest;
 }
 
 IntentStore::Verdict IntentStore::Judge(Now now, NodeId from, const Document& document) {
@@ -146,7 +163,8 @@ IntentStore::Verdict IntentStore::Judge(Now now, NodeId from, const Document& do
     }
     return Verdict::kKnown;
   }
-  if (clock_.TooFarAhead(document.stamp.wall_ms, now.wall_ms) && document.stamp.wall_ms > known.wall_ms) {
+  if (clock_.TooFarAhead(document.stamp.wall_ms, now.wall_ms) &&
+      document.stamp.wall_ms > RivalStamp(document.key).wall_ms) {
     if (held_.size() >= kHeldMax) return Verdict::kIgnored;
     if (!held_.try_emplace({document.key, document.stamp}, document).second) return Verdict::kIgnored;
     held_due_ = std::min(held_due_, now.mono + clock_.UntilDue(document.stamp.wall_ms, now.wall_ms));
@@ -254,7 +272,8 @@ void IntentStore::KeepConflict(const Document& loser, const Stamp& winner) {
   const bool known = std::ranges::any_of(
       conflicts_, [&](const Document& kept) { return kept.key == loser.key && kept.stamp == loser.stamp; });
   if (known) return;
-  const auto place = std::ranges::find_if(conflicts_, [&](const Document& kept) { return kept.stamp < loser.stamp; });
+  const auto place =
+      std::ranges::find_if(conflicts_, [&](const Document& kept) { return kept.stamp < loser.stamp; });
   conflicts_.insert(place, loser);
   if (conflicts_.size() > kConflictsMax) conflicts_.pop_back();
   out_.push_back(DocumentConflict{loser, winner});

@@ -1,21 +1,25 @@
 // The replicated documents of one node: everything people asked for.
 //
-// Like minute books kept in every town: each new page is copied at once to the neighbours' books, who copy it on;
-// whoever took it down answers "recorded" when enough books hold it on paper; and now and then two towns compare
-// their tables of contents, so that a rider lost on the road costs time but never a page.
+// Like minute books kept in every town: each new page is copied at once to the neighbours' books, who copy it
+// on; whoever took it down answers "recorded" when enough books hold it on paper; and now and then two towns
+// compare their tables of contents, so that a rider lost on the road costs time but never a page.
 //
 // Invariants:
 //  1. A document is visible (documents(), DocumentChanged) and acknowledged only after its own Persisted.
-//  2. Per key the greatest stamp wins, in whatever order and however often documents come. Equal sets of visible
+//  2. Per key the greatest stamp wins, in whatever order and however often documents come. Equal sets of
+//  visible
 //     documents have equal digests.
-//  3. A write is answered with success only when durable here and on every present member, or, after `write_wait`,
+//  3. A write is answered with success only when durable here and on every present member, or, after
+//  `write_wait`,
 //     on at least min(write_copies, members present).
-//  4. A document stamped too far ahead of the members' median clock is kept aside until its time comes, unless what
+//  4. A document stamped too far ahead of the members' median clock is kept aside until its time comes,
+//  unless what
 //     it replaces carries that time as well.
-//  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is lower and which
+//  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is lower
+//  and which
 //     was last in step below ours cannot bring back what was deleted.
-// A write is told to others only once it is durable here, so that a full disk is an error with no trace anywhere.
-// Does not read clocks or disks, does not know what documents mean (desired.h does).
+// A write is told to others only once it is durable here, so that a full disk is an error with no trace
+// anywhere. Does not read clocks or disks, does not know what documents mean (desired.h does).
 #pragma once
 
 #include <cstdint>
@@ -37,8 +41,8 @@
 
 namespace hs {
 
-// ------------------------------------------------------------------------------------------------------ inputs
-// Tick, ClientWrite, Persisted, PersistFailed, LinkUp and LinkDown are the node's own (contract.h).
+// ------------------------------------------------------------------------------------------------------
+// inputs Tick, ClientWrite, Persisted, PersistFailed, LinkUp and LinkDown are the node's own (contract.h).
 
 struct DocumentsReceived {
   NodeId from;
@@ -67,11 +71,12 @@ struct ClockSample {
   std::int64_t offset_ms = 0;
 };
 
-using IntentInput = std::variant<Tick, ClientWrite, DocumentsReceived, DocumentOfferReceived, Persisted, PersistFailed,
-                                 DocumentAcked, IntentPeers, LinkUp, LinkDown, IntentDigestHeard, ClockSample>;
+using IntentInput =
+    std::variant<Tick, ClientWrite, DocumentsReceived, DocumentOfferReceived, Persisted, PersistFailed,
+                 DocumentAcked, IntentPeers, LinkUp, LinkDown, IntentDigestHeard, ClockSample>;
 
-// ------------------------------------------------------------------------------------------------------ outputs
-// Persist, SendLink and Reply are the node's own.
+// ------------------------------------------------------------------------------------------------------
+// outputs Persist, SendLink and Reply are the node's own.
 
 // To be sent as a DocumentAck datagram. The address has port 0 when `to` is not a present member.
 struct AckDocument {
@@ -166,6 +171,8 @@ class IntentStore {
   void KeepConflict(const Document& loser, const Stamp& winner);
   bool IsVisible(const Document& document) const;
   Stamp KnownStamp(const std::string& key) const;
+  // The greatest known of what is ordered against this key: all revisions of a stack, else the key alone.
+  Stamp RivalStamp(const std::string& key) const;
   PersistId NextPersist() { return PersistId{++last_persist_}; }
 
   // store_write.cc: writes of clients

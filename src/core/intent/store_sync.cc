@@ -16,10 +16,12 @@ Endpoint IntentStore::AddressOf(NodeId peer) const {
   return it == peers_.end() ? Endpoint{} : it->second.address;
 }
 
-void IntentStore::SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood, NodeId ack_to) {
+void IntentStore::SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood,
+                                NodeId ack_to) {
   for (std::size_t from = 0; from < documents.size(); from += kPushMax) {
     const auto begin = documents.begin() + static_cast<std::ptrdiff_t>(from);
-    const auto end = documents.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, documents.size()));
+    const auto end =
+        documents.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, documents.size()));
     out_.push_back(SendLink{to, AddressOf(to), DocumentPush{{begin, end}, flood, ack_to}});
   }
 }
@@ -30,7 +32,9 @@ void IntentStore::Flood(const std::vector<Document>& documents, NodeId except, N
   }
 }
 
-void IntentStore::Acknowledge(NodeId to, const Stamp& stamp) { out_.push_back(AckDocument{to, AddressOf(to), stamp}); }
+void IntentStore::Acknowledge(NodeId to, const Stamp& stamp) {
+  out_.push_back(AckDocument{to, AddressOf(to), stamp});
+}
 
 void IntentStore::SendOffer(NodeId to, bool reply_wanted) {
   DocumentOffer offer{reply_wanted, floor_, {}};
@@ -86,8 +90,8 @@ void IntentStore::On(Now now, const DocumentOfferReceived& received) {
   if (lacking && offer.reply_wanted) SendOffer(received.from, false);
 }
 
-// The peer's side has forgotten deletions we may never have heard of. If we were last in step before them, what we
-// hold below its floor and it does not is taken for deleted, and stays visible as a conflict.
+// The peer's side has forgotten deletions we may never have heard of. If we were last in step before them,
+// what we hold below its floor and it does not is taken for deleted, and stays visible as a conflict.
 void IntentStore::YieldToFloor(Now now, const DocumentOffer& offer) {
   if (in_step_ms_ < offer.floor.wall_ms) {
     std::map<std::string_view, Stamp> theirs(offer.held.begin(), offer.held.end());

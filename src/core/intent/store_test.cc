@@ -44,15 +44,18 @@ class World {
     for (std::size_t i = 0; i < hosts_.size(); ++i) {
       IntentPeers peers;
       for (std::size_t j = 0; j < hosts_.size(); ++j) {
-        if (j != i && Reaches(i, j)) peers.present.emplace_back(Node(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
+        if (j != i && Reaches(i, j))
+          peers.present.emplace_back(Node(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
       }
       Hand(i, peers);
       for (std::size_t j = 0; j < hosts_.size(); ++j) {
         if (j == i) continue;
         const std::size_t apart = (j + hosts_.size() - i) % hosts_.size();
         const bool near = apart <= 2 || hosts_.size() - apart <= 2;
-        if (near && Reaches(i, j)) Hand(i, LinkUp{Node(j)});
-        else Hand(i, LinkDown{Node(j)});
+        if (near && Reaches(i, j))
+          Hand(i, LinkUp{Node(j)});
+        else
+          Hand(i, LinkDown{Node(j)});
       }
     }
   }
@@ -97,7 +100,8 @@ class World {
     for (const Host& host : hosts_) {
       if (!host.store) continue;
       if (first == nullptr) first = host.store.get();
-      if (host.store->documents() != first->documents() || host.store->digest() != first->digest()) return false;
+      if (host.store->documents() != first->documents() || host.store->digest() != first->digest())
+        return false;
     }
     return true;
   }
@@ -162,7 +166,8 @@ class World {
     if (const auto* persist = std::get_if<Persist>(&output)) {
       for (const Document& document : persist->documents) key_of_[document.stamp] = document.key;
       if (!hosts_[i].disk_error.empty()) {
-        queue_.push_back({now_ + disk_time_, i, i, PersistFailed{persist->id, hosts_[i].disk_error}, nullptr});
+        queue_.push_back(
+            {now_ + disk_time_, i, i, PersistFailed{persist->id, hosts_[i].disk_error}, nullptr});
         return;
       }
       const auto write = [this, i, documents = persist->documents] {
@@ -259,8 +264,9 @@ TEST(IntentStoreTest, AFullDiskOfTheNodeThatTookTheWriteLeavesNoTraceAnywhere) {
 TEST(IntentStoreTest, SeveralDocumentsGoToDiskTogetherAndAreAnsweredTogether) {
   World world(1, 6);
   IntentStore store({}, Node(0), {}, Prng(1), {world.now_, kStart});
-  const auto out = store.Step({world.now_, kStart},
-                              ClientWrite{RequestId{9}, {{kKey, Scale(1)}, {ScaleKey("api"), ScaleOverride{"api", 2}}}});
+  const auto out =
+      store.Step({world.now_, kStart},
+                 ClientWrite{RequestId{9}, {{kKey, Scale(1)}, {ScaleKey("api"), ScaleOverride{"api", 2}}}});
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(std::get<Persist>(out[0]).documents.size(), 2u);
   const auto done = store.Step({world.now_, kStart}, Persisted{std::get<Persist>(out[0]).id});
@@ -281,7 +287,8 @@ TEST(IntentStoreTest, MalformedWritesAreRefusedAndChangeNothing) {
     ASSERT_FALSE(world.replies_.at(id).has_value()) << id;
     EXPECT_EQ(world.replies_.at(id).error().reaction, Reaction::kFixInput);
   }
-  world.Hand(0, DocumentsReceived{Node(1), {{{"nonsense", {kStart, 0, Node(1)}, Scale(1), {}}}, true, Node(1)}});
+  world.Hand(0,
+             DocumentsReceived{Node(1), {{{"nonsense", {kStart, 0, Node(1)}, Scale(1), {}}}, true, Node(1)}});
   EXPECT_EQ(world.store(0).refused(), 1u);
   EXPECT_TRUE(world.store(0).documents().empty());
 }
@@ -362,7 +369,8 @@ TEST(IntentStoreTest, TheLoserOfAConflictStaysReadableAndAnUpdateIsNoConflict) {
   world.Run(1s);
   world.Write(1, 2, kKey, Scale(2));
   world.Run(1s);
-  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(world.store(i).conflicts().empty()) << "its writer had read it";
+  for (std::size_t i = 0; i < 4; ++i)
+    EXPECT_TRUE(world.store(i).conflicts().empty()) << "its writer had read it";
   world.host(0).side = world.host(1).side = 1;
   world.Connect();
   world.Write(0, 3, kKey, Scale(3));
@@ -393,7 +401,8 @@ TEST(IntentStoreTest, ANodeWithAWrongClockDoesNotWin) {
   world.Write(0, 2, kKey, Scale(2));
   world.Run(1s);
   EXPECT_TRUE(world.Agree());
-  EXPECT_EQ(world.Value(3, kKey), 2) << "the later write wins, although the earlier one's box lives in the future";
+  EXPECT_EQ(world.Value(3, kKey), 2)
+      << "the later write wins, although the earlier one's box lives in the future";
   EXPECT_TRUE(world.held_.empty()) << "it stamps by the members' median";
 }
 
@@ -413,6 +422,23 @@ TEST(IntentStoreTest, AStampFromTheFutureIsHeldBackUntilItsTimeAndDoesNotDragThe
   world.Run(11s);
   EXPECT_EQ(world.Value(0, kKey), 7);
   EXPECT_TRUE(world.store(0).held_back().empty());
+}
+
+TEST(IntentStoreTest, ADeployWinsAlsoAfterAllClocksWereSetBack) {
+  World world(3, 14);
+  world.Write(0, 1, StackKey("shop", 1), StackSpec{"shop", {}});
+  world.Run(1s);
+  for (std::size_t i = 0; i < 3; ++i) world.host(i).clock_error_ms = -24LL * 3'600'000;
+  world.Run(3s);
+  world.Write(1, 2, StackKey("shop", 2), StackSpec{"shop", {}});
+  world.Write(2, 3, ScaleKey("web"), Scale(4));
+  world.Run(1s);
+  EXPECT_TRUE(world.held_.empty());
+  EXPECT_TRUE(world.Agree());
+  EXPECT_TRUE(world.replies_.contains(2) && world.replies_.at(2).has_value());
+  EXPECT_EQ(world.Value(0, ScaleKey("web")), 4);
+  const Documents& documents = world.store(0).documents();
+  EXPECT_GT(documents.at(StackKey("shop", 2)).stamp, documents.at(StackKey("shop", 1)).stamp);
 }
 
 TEST(IntentStoreTest, ANodeFromTheDrawerDoesNotBringBackWhatWasDeletedLongAgo) {

@@ -24,8 +24,7 @@ void IntentStore::On(Now now, const ClientWrite& request) {
   Write write;
   write.started = now.mono;
   for (const auto& [key, body] : request.documents) {
-    const Stamp above = KnownStamp(key);
-    write.documents.push_back({key, clock_.Next(above, now.wall_ms), body, above});
+    write.documents.push_back({key, clock_.Next(RivalStamp(key), now.wall_ms), body, KnownStamp(key)});
   }
   if (!writes_.emplace(request.request, write).second) {
     out_.push_back(Reply{request.request, BadInput("a write with this request id is under way")});
@@ -72,10 +71,11 @@ void IntentStore::Settle(Now now, RequestId request) {
     return;
   }
   if (waited >= tunables_.write_give_up) {
-    out_.push_back(Reply{request, Fail(Reaction::kRetryLater,
-                                       "stored on " + std::to_string(copies) + " of the " + std::to_string(needed) +
-                                           " nodes needed within " + std::to_string(ToMs(waited)) +
-                                           " ms; it takes effect where it is stored and spreads as nodes answer")});
+    out_.push_back(
+        Reply{request, Fail(Reaction::kRetryLater,
+                            "stored on " + std::to_string(copies) + " of the " + std::to_string(needed) +
+                                " nodes needed within " + std::to_string(ToMs(waited)) +
+                                " ms; it takes effect where it is stored and spreads as nodes answer")});
     writes_.erase(request);
     return;
   }

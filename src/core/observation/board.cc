@@ -17,7 +17,8 @@ constexpr std::size_t kPushMax = 256;
 constexpr std::size_t kPassOnMax = 32;
 
 std::uint64_t HashOfVersion(const Record& record) {
-  std::uint64_t hash = CombineHash(static_cast<std::uint64_t>(record.key.kind), Hash64(record.key.owner.Hex()));
+  std::uint64_t hash =
+      CombineHash(static_cast<std::uint64_t>(record.key.kind), Hash64(record.key.owner.Hex()));
   hash = CombineHash(hash, record.key.sub);
   hash = CombineHash(hash, record.version.boot);
   return CombineHash(hash, record.version.sequence);
@@ -46,7 +47,8 @@ BoardOutputs Board::Step(Time now, const BoardInput& input) {
 
 Time Board::NextDeadline() const { return differences_.NextDeadline(); }
 
-// ------------------------------------------------------------------------------------------------ own records
+// ------------------------------------------------------------------------------------------------ own
+// records
 
 void Board::On(const Publish& publish) {
   HS_CHECK(publish.body != nullptr && publish.kind != RecordKind::kEvent);
@@ -60,13 +62,16 @@ void Board::On(const Publish& publish) {
 void Board::On(const PublishEvent& publish) {
   // The boot counter keeps numbers of different lives apart.
   const std::uint64_t number = std::uint64_t{boot_} << 32 | ++event_number_;
-  Put({{RecordKind::kEvent, self_, number}, {boot_, ++sequence_}, std::make_shared<RecordBody>(publish.event)});
+  Put({{RecordKind::kEvent, self_, number},
+       {boot_, ++sequence_},
+       std::make_shared<RecordBody>(publish.event)});
 }
 
 // ------------------------------------------------------------------------------------------------ keeping
 
 bool Board::Accept(const Record& record) const {
-  if (record.body == nullptr || record.body->index() != static_cast<std::size_t>(record.key.kind)) return false;
+  if (record.body == nullptr || record.body->index() != static_cast<std::size_t>(record.key.kind))
+    return false;
   if (!record.key.owner) return false;
   // Our own word is ours: of us only events of former lives are taken from others.
   if (record.key.owner == self_) return IsEvent(record) && record.version.boot < boot_;
@@ -76,7 +81,8 @@ bool Board::Accept(const Record& record) const {
 bool Board::Put(const Record& record) {
   const RecordKey& key = record.key;
   if (!IsEvent(record)) {
-    if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second) return false;
+    if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
+      return false;
     const auto life = lives_.find(key.owner);
     if (life != lives_.end() && record.version.boot < life->second) return false;
   }
@@ -165,7 +171,8 @@ void Board::On(const OwnerGone& gone) {
   EraseStatements(gone.node, last);
 }
 
-// ------------------------------------------------------------------------------------------------ between nodes
+// ------------------------------------------------------------------------------------------------ between
+// nodes
 
 void Board::On(const Tick&) {
   while (const auto peer = differences_.Due(now_, digest_)) {
@@ -258,7 +265,9 @@ std::shared_ptr<const RecordBody> Board::Find(const RecordKey& key) const {
   return it == records_.end() ? nullptr : it->second.body;
 }
 
-std::shared_ptr<const RecordBody> Board::Report(NodeId node) const { return Find({RecordKind::kNodeReport, node, 0}); }
+std::shared_ptr<const RecordBody> Board::Report(NodeId node) const {
+  return Find({RecordKind::kNodeReport, node, 0});
+}
 
 std::shared_ptr<const RecordBody> Board::Region(NodeId controller, RegionId region) const {
   return Find({RecordKind::kRegionReport, controller, region});
@@ -275,7 +284,8 @@ std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Reports() const {
 std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Slices(NodeId controller) const {
   std::map<NodeId, std::shared_ptr<const RecordBody>> slices;
   auto it = records_.lower_bound({RecordKind::kPlanSlice, controller, 0});
-  for (; it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == controller; ++it) {
+  for (; it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == controller;
+       ++it) {
     slices.emplace(std::get<PlanSlice>(*it->second.body).node, it->second.body);
   }
   return slices;

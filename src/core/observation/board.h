@@ -1,16 +1,18 @@
 // What the cluster knows about itself: records, each owned and written by one node, copied to all.
 //
-// Like a notice board in every village: each household pins its own notices and replaces them; boys run between the
-// boards with copies; nobody writes on another's notice.
+// Like a notice board in every village: each household pins its own notices and replaces them; boys run
+// between the boards with copies; nobody writes on another's notice.
 //
 // Invariants:
 //  1. Per key the greatest version wins, in whatever order and however often records come.
-//  2. Only the owner makes versions. What others claim in our name from a life not later than this one is ignored.
-//  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of each
+//  2. Only the owner makes versions. What others claim in our name from a life not later than this one is
+//  ignored.
+//  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of
+//  each
 //     owner, so that boards which dropped different old events still agree.
 //  4. Bodies are shared, never copied or changed.
-// Everything changed within one Step goes out in one message per link. Nothing here is durable: it is rebuilt from the
-// living.
+// Everything changed within one Step goes out in one message per link. Nothing here is durable: it is rebuilt
+// from the living.
 #pragma once
 
 #include <cstdint>
@@ -28,9 +30,11 @@
 
 namespace hs {
 
-// ------------------------------------------------------------------------------------------------------ inputs
+// ------------------------------------------------------------------------------------------------------
+// inputs
 
-// Write an own record; the body's alternative must be that of the kind. An unchanged body is not published again.
+// Write an own record; the body's alternative must be that of the kind. An unchanged body is not published
+// again.
 struct Publish {
   RecordKind kind = RecordKind::kNodeReport;
   std::uint64_t sub = 0;
@@ -62,10 +66,11 @@ struct OwnerGone {
   std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
 };
 
-using BoardInput = std::variant<Tick, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp, LinkDown,
-                                BoardPeers, BoardDigestHeard, OwnerGone>;
+using BoardInput = std::variant<Tick, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp,
+                                LinkDown, BoardPeers, BoardDigestHeard, OwnerGone>;
 
-// ------------------------------------------------------------------------------------------------------ outputs
+// ------------------------------------------------------------------------------------------------------
+// outputs
 
 struct RecordChanged {
   Record record;

@@ -1,8 +1,9 @@
-// Which peers this node cannot reach directly, and since when. Detours will be computed from what all nodes say here.
+// Which peers this node cannot reach directly, and since when. Detours will be computed from what all nodes
+// say here.
 //
-// Like a postman's note of doors nobody opens. Reaching everyone is the normal case, so only exceptions are kept.
-// Invariant: a peer is listed exactly while its last direct outcome was a failure.
-// Does not decide that a peer is dead (membership does), and probes nothing itself.
+// Like a postman's note of doors nobody opens. Reaching everyone is the normal case, so only exceptions are
+// kept. Invariant: a peer is listed exactly while its last direct outcome was a failure. Does not decide that
+// a peer is dead (membership does), and probes nothing itself.
 #pragma once
 
 #include <map>

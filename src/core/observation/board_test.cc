@@ -1,0 +1,238 @@
+#include "core/observation/board.h"
+
+#include <gtest/gtest.h>
+
+#include <deque>
+
+namespace hs {
+namespace {
+
+NodeId Node(std::size_t n) {
+  NodeId id;
+  id.bytes[0] = static_cast<std::uint8_t>(n + 1);
+  return id;
+}
+std::shared_ptr<const RecordBody> Said(std::uint64_t number) {
+  NodeReport report;
+  report.plan.sequence = number;
+  return std::make_shared<RecordBody>(report);
+}
+Event Happened(WallMs at) { return {at, NodeId{}, "test.event", "x", "because"}; }
+std::uint64_t NumberIn(const std::shared_ptr<const RecordBody>& body) {
+  return body == nullptr ? 0 : std::get<NodeReport>(*body).plan.sequence;
+}
+
+// Boards on a ring with links to the next one, over a network that loses, doubles and reorders.
+class World {
+ public:
+  World(std::size_t size, std::uint64_t seed, Tunables tunables = {}) : tunables_(tunables), prng_(seed) {
+    for (std::size_t i = 0; i < size; ++i) boots_.push_back(1);
+    for (std::size_t i = 0; i < size; ++i) boards_.emplace_back(tunables_, Node(i), 1u, prng_.Fork());
+    for (std::size_t i = 0; i < size; ++i) Connect(i);
+  }
+  void Restart(std::size_t i) {
+    boards_[i].~Board();
+    new (&boards_[i]) Board(tunables_, Node(i), ++boots_[i], prng_.Fork());
+    Connect(i);
+  }
+  void Connect(std::size_t i) {
+    BoardPeers peers;
+    for (std::size_t j = 0; j < boards_.size(); ++j) {
+      if (j != i) peers.present.emplace_back(Node(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
+    }
+    Hand(i, peers);
+    Hand(i, LinkUp{Node((i + 1) % boards_.size())});
+    Hand(i, LinkUp{Node((i + boards_.size() - 1) % boards_.size())});
+  }
+  void Hand(std::size_t i, const BoardInput& input) {
+    for (const BoardOutput& output : boards_[i].Step(now_, input)) {
+      const auto* link = std::get_if<SendLink>(&output);
+      if (link == nullptr) continue;
+      if (const auto* push = std::get_if<RecordPush>(&link->message)) {
+        Post(link->to, RecordsReceived{Node(i), *push});
+      } else {
+        ++offers_;
+        Post(link->to, RecordOfferReceived{Node(i), std::get<RecordOffer>(link->message)});
+      }
+    }
+  }
+  void Run(Duration span) {
+    for (const Time end = now_ + span; now_ < end; now_ += 5ms) {
+      std::deque<Delivery> waiting;
+      std::swap(waiting, queue_);
+      for (Delivery& d : waiting) {
+        if (d.at <= now_)
+          Hand(d.to, d.input);
+        else
+          queue_.push_back(std::move(d));
+      }
+      for (std::size_t i = 0; i < boards_.size(); ++i) {
+        if (prng_.Chance(0.02))
+          Post(Node(prng_.Below(boards_.size())), BoardDigestHeard{Node(i), boards_[i].digest()});
+        if (now_ >= boards_[i].NextDeadline()) Hand(i, Tick{});
+      }
+    }
+  }
+  bool Agree() const {
+    for (const Board& board : boards_) {
+      if (board.digest() != boards_[0].digest()) return false;
+      for (std::size_t j = 0; j < boards_.size(); ++j) {
+        if (NumberIn(board.Report(Node(j))) != NumberIn(boards_[0].Report(Node(j)))) return false;
+      }
+    }
+    return true;
+  }
+
+  Tunables tunables_;
+  Prng prng_;
+  Time now_ = Time{} + 1h;
+  double loss_ = 0;
+  int offers_ = 0;
+  std::deque<Board> boards_;
+  std::vector<std::uint32_t> boots_;
+
+ private:
+  struct Delivery {
+    Time at;
+    std::size_t to;
+    BoardInput input;
+  };
+  void Post(NodeId to, const BoardInput& input) {
+    if (prng_.Chance(loss_)) return;
+    for (int copy = prng_.Chance(loss_) ? 2 : 1; copy > 0; --copy) {
+      queue_.push_back(
+          {now_ + prng_.Between(1ms, loss_ > 0 ? 60ms : 2ms), std::size_t{to.bytes[0]} - 1, input});
+    }
+  }
+  std::deque<Delivery> queue_;
+};
+
+TEST(BoardTest, ARecordReachesEveryBoardByFloodAlone) {
+  World world(8, 1);
+  world.Hand(3, Publish{RecordKind::kNodeReport, 0, Said(7)});
+  world.Run(100ms);
+  EXPECT_EQ(world.offers_, 0);
+  for (const Board& board : world.boards_) EXPECT_EQ(NumberIn(board.Report(Node(3))), 7u);
+}
+
+TEST(BoardTest, SayingTheSameAgainSendsNothing) {
+  Board board({}, Node(0), 1, Prng(1));
+  board.Step(Time{}, LinkUp{Node(1)});
+  EXPECT_FALSE(board.Step(Time{}, Publish{RecordKind::kNodeReport, 0, Said(7)}).empty());
+  EXPECT_TRUE(board.Step(Time{}, Publish{RecordKind::kNodeReport, 0, Said(7)}).empty());
+}
+
+TEST(BoardTest, WhatChangedInOneStepIsPassedOnInOneMessageButNotBackAndNotCopied) {
+  Board board({}, Node(0), 1, Prng(1));
+  for (std::size_t j = 1; j <= 3; ++j) board.Step(Time{}, LinkUp{Node(j)});
+  RecordPush push{{}, true};
+  for (std::size_t j = 5; j < 9; ++j)
+    push.records.push_back({{RecordKind::kNodeReport, Node(j), 0}, {1, 1}, Said(j)});
+  int sent = 0;
+  for (const auto& output : board.Step(Time{}, RecordsReceived{Node(1), push})) {
+    const auto* link = std::get_if<SendLink>(&output);
+    if (link == nullptr) continue;
+    ++sent;
+    EXPECT_NE(link->to, Node(1));
+    const auto& passed = std::get<RecordPush>(link->message);
+    ASSERT_EQ(passed.records.size(), 4u);
+    EXPECT_EQ(passed.records[0].body.get(), push.records[0].body.get());
+  }
+  EXPECT_EQ(sent, 2);
+  EXPECT_TRUE(board.Step(Time{}, RecordsReceived{Node(2), push}).empty()) << "the second copy is no news";
+}
+
+TEST(BoardTest, BoardsConvergeThroughLossDuplicationAndReorderingAndAreThenSilent) {
+  for (std::uint64_t seed = 1; seed <= 15; ++seed) {
+    World world(7, seed);
+    world.loss_ = 0.3;
+    for (std::uint64_t round = 1; round <= 60; ++round) {
+      const std::size_t i = world.prng_.Below(7);
+      world.Hand(i, Publish{RecordKind::kNodeReport, 0, Said(round)});
+      if (world.prng_.Chance(0.3)) world.Hand(i, PublishEvent{Happened(static_cast<WallMs>(round))});
+      if (world.prng_.Chance(0.05)) world.Restart(i);
+      world.Run(50ms);
+    }
+    world.loss_ = 0;
+    for (std::size_t i = 0; i < 7; ++i) world.Hand(i, Publish{RecordKind::kNodeReport, 0, Said(100 + i)});
+    world.Run(40s);
+    EXPECT_TRUE(world.Agree()) << "seed " << seed;
+    const int offers = world.offers_;
+    world.Run(20s);
+    EXPECT_EQ(world.offers_, offers) << "who agrees is silent, seed " << seed;
+  }
+}
+
+TEST(BoardTest, ANodeKeepsItsOwnWordAgainstWhatOthersClaimInItsName) {
+  Board board({}, Node(0), 5, Prng(1));
+  board.Step(Time{}, Publish{RecordKind::kNodeReport, 0, Said(1)});
+  for (std::uint32_t boot : {4u, 5u, 9u}) {
+    board.Step(Time{}, RecordsReceived{
+                           Node(1), {{{{RecordKind::kNodeReport, Node(0), 0}, {boot, 99}, Said(66)}}, true}});
+    EXPECT_EQ(NumberIn(board.Report(Node(0))), 1u) << "boot " << boot;
+  }
+  EXPECT_EQ(board.refused(), 3u);
+}
+
+TEST(BoardTest, ANewLifeVoidsEverythingSaidInTheFormerOneExceptEvents) {
+  Board board({}, Node(0), 1, Prng(1));
+  PlanSlice slice;
+  slice.node = Node(3);
+  RecordPush push{{}, true};
+  push.records.push_back({{RecordKind::kPlanSlice, Node(2), 3}, {1, 1}, std::make_shared<RecordBody>(slice)});
+  push.records.push_back(
+      {{RecordKind::kEvent, Node(2), 1}, {1, 2}, std::make_shared<RecordBody>(Happened(5))});
+  board.Step(Time{}, RecordsReceived{Node(1), push});
+  ASSERT_EQ(board.Slices(Node(2)).size(), 1u);
+  board.Step(Time{},
+             RecordsReceived{Node(1), {{{{RecordKind::kNodeReport, Node(2), 0}, {2, 1}, Said(1)}}, true}});
+  EXPECT_TRUE(board.Slices(Node(2)).empty());
+  EXPECT_EQ(board.Events().size(), 1u);
+  board.Step(Time{}, RecordsReceived{Node(1), push});
+  EXPECT_TRUE(board.Slices(Node(2)).empty()) << "a late copy does not bring it back";
+}
+
+TEST(BoardTest, WhatAGoneNodeSaidIsVoidUntilItIsPresentAgain) {
+  Board board({}, Node(0), 1, Prng(1));
+  const RecordPush push{{{{RecordKind::kNodeReport, Node(2), 0}, {3, 1}, Said(1)}}, true};
+  board.Step(Time{}, RecordsReceived{Node(1), push});
+  const std::uint64_t before = board.digest();
+  board.Step(Time{}, OwnerGone{Node(2), 3});
+  EXPECT_EQ(board.Report(Node(2)), nullptr);
+  board.Step(Time{}, RecordsReceived{Node(1), push});
+  EXPECT_EQ(board.Report(Node(2)), nullptr);
+  board.Step(Time{}, BoardPeers{{{Node(2), Endpoint{}}}});
+  board.Step(Time{}, RecordsReceived{Node(1), push});
+  EXPECT_EQ(NumberIn(board.Report(Node(2))), 1u);
+  EXPECT_EQ(board.digest(), before);
+}
+
+TEST(BoardTest, EventsAreBoundedOldestGoFirstAndBoardsThatKeptDifferentOldOnesStillAgree) {
+  Tunables tunables;
+  tunables.events_kept = 100;
+  Board all(tunables, Node(0), 1, Prng(1));
+  Board few(tunables, Node(1), 1, Prng(1));
+  for (std::uint64_t n = 1; n <= 300; ++n) {
+    const auto body = std::make_shared<RecordBody>(Happened(static_cast<WallMs>(n)));
+    const RecordPush push{{{{RecordKind::kEvent, Node(2 + n % 2), n}, {1, n}, body}}, true};
+    all.Step(Time{}, RecordsReceived{Node(7), push});
+    if (n > 240 && n % 5 != 1) few.Step(Time{}, RecordsReceived{Node(7), push});
+  }
+  ASSERT_EQ(all.Events().size(), 100u);
+  EXPECT_EQ(std::get<Event>(*all.Events().front()).at_ms, 201);
+  EXPECT_EQ(std::get<Event>(*all.Events().back()).at_ms, 300);
+  EXPECT_EQ(all.digest(), few.digest());
+}
+
+TEST(BoardTest, ABodyThatDoesNotFitItsKeyIsRefused) {
+  Board board({}, Node(0), 1, Prng(1));
+  board.Step(Time{}, RecordsReceived{Node(1),
+                                     {{{{RecordKind::kEvent, Node(1), 1}, {1, 1}, Said(1)},
+                                       {{RecordKind::kNodeReport, Node(1), 0}, {1, 1}, nullptr}},
+                                      true}});
+  EXPECT_EQ(board.refused(), 2u);
+  EXPECT_TRUE(board.records().empty());
+}
+
+}  // namespace
+}  // namespace hs
