@@ -1,0 +1,198 @@
+// The small mechanisms under Membership, each for itself.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "core/membership/gossip_queue.h"
+#include "core/membership/mini_network.h"
+#include "core/membership/probe_order.h"
+#include "core/membership/quarantine.h"
+#include "core/membership/refusals.h"
+#include "core/membership/ring.h"
+#include "core/membership/suspicion.h"
+
+namespace hs {
+namespace {
+
+NodeId Id(int i) { return MiniNetwork::IdOf(i); }
+constexpr Time kStart{1h};
+
+TEST(Suspicion, EachWitnessShortensItDownToTheFloor) {
+  const SuspicionBounds bounds = BoundsFor(100, 100ms, 4);
+  EXPECT_EQ(bounds.min, 200ms);  // log10(100) = 2
+  Suspicion suspicion(kStart, bounds);
+  suspicion.AddWitness(Id(1));
+  EXPECT_EQ(suspicion.Deadline(), kStart + 800ms);
+  Time last = suspicion.Deadline();
+  for (int i = 2; i <= 4; ++i) {
+    EXPECT_FALSE(suspicion.Full());
+    EXPECT_TRUE(suspicion.AddWitness(Id(i)));
+    EXPECT_LT(suspicion.Deadline(), last);
+    last = suspicion.Deadline();
+  }
+  EXPECT_EQ(last, kStart + 200ms);
+  EXPECT_TRUE(suspicion.Full());
+  suspicion.AddWitness(Id(5));
+  EXPECT_EQ(suspicion.Deadline(), last);
+}
+TEST(Suspicion, AWitnessCountsOnceAndMayWithdraw) {
+  Suspicion suspicion(kStart, BoundsFor(10, 100ms, 4));
+  EXPECT_TRUE(suspicion.AddWitness(Id(1)));
+  EXPECT_FALSE(suspicion.AddWitness(Id(1)));
+  EXPECT_TRUE(suspicion.AddWitness(Id(2)));
+  const Time with_two = suspicion.Deadline();
+  EXPECT_TRUE(suspicion.RemoveWitness(Id(2)));
+  EXPECT_GT(suspicion.Deadline(), with_two);
+}
+TEST(Suspicion, WhereNobodyElseCouldConfirmItIsShortAtOnce) {
+  Suspicion suspicion(kStart, BoundsFor(2, 100ms, 4));
+  suspicion.AddWitness(Id(1));
+  EXPECT_EQ(suspicion.Deadline(), kStart + 100ms);
+}
+
+MemberUpdate UpdateOf(int i, std::uint32_t counter = 0) {
+  MemberUpdate update{Id(i), BootId{1}, {1, counter}, MemberState::kSuspect, std::nullopt, {}};
+  return update;
+}
+TEST(GossipQueue, TheLeastSentGoesFirstAndLeavesAtTheLimit) {
+  GossipQueue queue;
+  queue.Put(UpdateOf(1));
+  const std::size_t one = EncodedBytes(UpdateOf(1));
+  std::vector<MemberUpdate> first;
+  queue.Take(one, 2, first);
+  queue.Put(UpdateOf(2));
+  std::vector<MemberUpdate> second;
+  queue.Take(one, 2, second);
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_EQ(second[0].id, Id(2));
+  std::vector<MemberUpdate> rest;
+  queue.Take(10 * one, 2, rest);
+  EXPECT_EQ(rest.size(), 2U);
+  EXPECT_TRUE(queue.empty());
+}
+TEST(GossipQueue, NewerNewsReplacesOlderAndStartsAgain) {
+  GossipQueue queue;
+  queue.Put(UpdateOf(1, 1));
+  std::vector<MemberUpdate> taken;
+  queue.Take(1000, 2, taken);
+  queue.Put(UpdateOf(1, 2));
+  for (int i = 0; i < 2; ++i) {
+    taken.clear();
+    queue.Take(1000, 2, taken);
+    ASSERT_EQ(taken.size(), 1U);
+    EXPECT_EQ(taken[0].incarnation.counter, 2U);
+  }
+  EXPECT_TRUE(queue.empty());
+}
+TEST(GossipQueue, NeverMoreBytesThanAsked) {
+  GossipQueue queue;
+  for (int i = 0; i < 50; ++i) queue.Put(UpdateOf(i));
+  std::vector<MemberUpdate> taken;
+  queue.Take(200, 5, taken);
+  EXPECT_EQ(taken.size(), 200 / EncodedBytes(UpdateOf(0)));
+}
+
+TEST(ProbeOrder, EachOncePerRoundAlsoWhileMembersComeAndGo) {
+  ProbeOrder order{Prng(1)};
+  for (int i = 0; i < 20; ++i) order.Insert(Id(i));
+  for (int round = 0; round < 5; ++round) {
+    std::set<NodeId> seen;
+    for (int i = 0; i < 20; ++i) seen.insert(*order.Next());
+    EXPECT_EQ(seen.size(), 20U);
+  }
+  std::map<NodeId, int> probed;
+  for (int i = 0; i < 7; ++i) ++probed[*order.Next()];
+  for (int i = 0; i < 10; ++i) order.Erase(Id(i));
+  for (int i = 30; i < 35; ++i) order.Insert(Id(i));
+  std::size_t left = 0;
+  for (const NodeId& id : order.all()) left += probed.contains(id) ? 0 : 1;
+  for (std::size_t i = 0; i < left; ++i) ++probed[*order.Next()];
+  for (const NodeId& id : order.all()) EXPECT_EQ(probed[id], 1) << id.Hex();
+}
+TEST(ProbeOrder, DrawsDifferentMembersAndNoneExcluded) {
+  ProbeOrder order{Prng(2)};
+  for (int i = 0; i < 100; ++i) order.Insert(Id(i));
+  for (int round = 0; round < 50; ++round) {
+    const auto drawn = order.Draw(10, {Id(3), Id(4)});
+    EXPECT_EQ(std::set<NodeId>(drawn.begin(), drawn.end()).size(), 10U);
+    EXPECT_EQ(std::count(drawn.begin(), drawn.end(), Id(3)), 0);
+  }
+  EXPECT_EQ(order.Draw(500, {Id(3)}).size(), 99U);
+}
+
+TEST(Ring, LinksReachEveryoneInFewSteps) {
+  Ring ring;
+  for (int i = 0; i < 64; ++i) ring.Insert(Id(i));
+  std::map<NodeId, std::set<NodeId>> links;
+  for (int i = 0; i < 64; ++i) {
+    const auto holds = ring.Holds(Id(i), 3);
+    EXPECT_LE(holds.size(), 5U);
+    EXPECT_GE(holds.size(), 4U);
+    for (const NodeId& id : holds) {
+      EXPECT_NE(id, Id(i));
+      links[Id(i)].insert(id);
+      links[id].insert(Id(i));
+    }
+  }
+  std::map<NodeId, int> steps{{Id(0), 0}};
+  std::vector<NodeId> at{Id(0)};
+  for (std::size_t next = 0; next < at.size(); ++next) {
+    for (const NodeId& id : links[at[next]]) {
+      if (steps.emplace(id, steps[at[next]] + 1).second) at.push_back(id);
+    }
+  }
+  ASSERT_EQ(steps.size(), 64U);
+  EXPECT_LE(steps[at.back()], 6);
+}
+TEST(Ring, OneMemberLessMovesOnlyTheConnectionsNextToIt) {
+  Ring ring;
+  for (int i = 0; i < 64; ++i) ring.Insert(Id(i));
+  std::map<NodeId, std::vector<NodeId>> before;
+  for (int i = 0; i < 64; ++i) before[Id(i)] = ring.Holds(Id(i), 3);
+  ring.Erase(Id(17));
+  int moved = 0;
+  for (int i = 0; i < 64; ++i) {
+    if (i != 17 && ring.Holds(Id(i), 3) != before[Id(i)]) ++moved;
+    if (i != 17 && ring.Holds(Id(i), 3) != before[Id(i)]) {
+      EXPECT_TRUE(std::binary_search(before[Id(i)].begin(), before[Id(i)].end(), Id(17)));
+    }
+  }
+  EXPECT_GE(moved, 3);
+}
+TEST(Ring, SmallRingsHoldEachOther) {
+  Ring ring;
+  ring.Insert(Id(1));
+  EXPECT_TRUE(ring.Holds(Id(1), 3).empty());
+  ring.Insert(Id(2));
+  EXPECT_THAT(ring.Holds(Id(1), 3), ::testing::ElementsAre(Id(2)));
+  EXPECT_THAT(ring.Nearest(Id(1), 5, false), ::testing::ElementsAre(Id(2)));
+}
+
+TEST(RefusalBook, CountsOneLifeAndForgets) {
+  RefusalBook book;
+  book.Add(Id(1), Id(2), 7, kStart);
+  book.Add(Id(1), Id(3), 7, kStart + 1s);
+  EXPECT_EQ(book.Witnesses(Id(1), 7, kStart + 1s).size(), 2U);
+  EXPECT_TRUE(book.Witnesses(Id(1), 8, kStart + 1s).empty());
+  EXPECT_EQ(book.Witnesses(Id(1), 7, kStart + RefusalBook::kClaimLife + 500ms).size(), 1U);
+  book.Withdraw(Id(1), Id(3));
+  EXPECT_FALSE(book.Has(Id(1), Id(3), 7, kStart + 1s));
+}
+
+TEST(Quarantine, TheFirstReturnIsFreeThenItDoublesAndIsForgiven) {
+  Quarantine quarantine;
+  EXPECT_EQ(quarantine.OnReturn(kStart, 10s, 60s), Time{});
+  Time now = kStart;
+  for (const Duration expected : {10s, 20s, 40s, 60s, 60s}) {
+    now += 30s;
+    EXPECT_EQ(quarantine.OnReturn(now, 10s, 60s), now + expected);
+  }
+  now += 121s;
+  EXPECT_EQ(quarantine.OnReturn(now, 10s, 60s), Time{});
+}
+
+}  // namespace
+}  // namespace hs
