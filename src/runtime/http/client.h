@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/time.h"
 #include "runtime/http/backend.h"
+#include "runtime/net/http_handover.h"
 
 namespace hs {
 
@@ -51,9 +52,9 @@ Result<HttpReply> StreamHttp(const HttpTarget& target, const HttpCall& call,
                              const std::function<bool(std::string_view)>& on_bytes);
 
 // GET on another node over mutual TLS, on a loop. Anything but a 200 ends the sink without bytes. `context` holds this
-// node's certificate; `verify` says whether the peer's certificate (in `ssl`'s session) is the one wanted.
+// node's certificate (net/tls.h); `is_wanted` looks at a finished handshake: is this the node that is meant?
 void FetchFromNode(boost::asio::any_io_executor executor, std::shared_ptr<boost::asio::ssl::context> context,
-                   std::function<bool(ssl_st* ssl)> verify, Endpoint address, std::string target,
+                   std::function<bool(TlsStream&)> is_wanted, Endpoint address, std::string target,
                    std::shared_ptr<ByteSink> sink);
 
 }  // namespace hs

@@ -49,7 +49,7 @@ class LogMerge::RemoteSource final : public ByteSink {
     }
     rest_.erase(0, start);
     if (rest_.size() > kLineMax) rest_.clear();
-    return true;
+    return !merge_->command_.follow || merge_->out_->Write("");  // a heartbeat tells whether anyone still reads
   }
   bool Full() const override { return merge_->out_->Full(); }
   void OnRoom(std::function<void()> resume) override { merge_->out_->OnRoom(std::move(resume)); }

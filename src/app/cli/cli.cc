@@ -1,0 +1,61 @@
+#include "app/cli/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include <csignal>
+
+#include "app/cli/verbs.h"
+
+namespace hs {
+namespace {
+
+void AddOptions(CLI::App& app, CliOptions& options) {
+  app.add_option("--addr", options.addr, "the node to ask: IP:PORT, or the path of its socket (HOMEOSTAT_ADDR)");
+  app.add_option("--data", options.data, "data directory of a node on this box");
+  app.add_flag("--json", options.json, "print what the API answered");
+  app.add_flag("--insecure", options.insecure, "with --addr IP:PORT: do not check which cluster answers");
+}
+
+// One line: CLI11's own text has several.
+std::string OneLine(std::string text) {
+  for (auto& c : text) c = c == '\n' ? ' ' : c;
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+int RunCli(int argc, char** argv, const AddVerbs& more) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CliContext context;
+  CLI::App app("Homeostat: say what should run, and the boxes keep it running.\n"
+               "Start a node with 'homeostat up', see it with 'homeostat status', give it work with 'homeostat deploy'.",
+               "homeostat");
+  app.require_subcommand(1);
+  app.fallthrough();  // --json and --data may stand after the verb
+  app.footer("Environment: HOMEOSTAT_ADDR names the node to ask, HOMEOSTAT_TOKEN is the API token for asking over the network.\n"
+             "Exit codes: 0 done, 1 error, 2 accepted but not placeable now.");
+  AddOptions(app, context.options);
+  if (more) more(app, context.exit_code);
+  AddDeployVerb(app, context);
+  AddShowVerbs(app, context);
+  AddStreamVerbs(app, context);
+  AddChangeVerbs(app, context);
+  try {
+    app.parse(argc, argv);
+    return context.exit_code;
+  } catch (const CLI::Success& e) {
+    return app.exit(e);  // help
+  } catch (const CLI::ParseError& e) {
+    fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", OneLine(e.what()));
+  } catch (const CliError& e) {
+    fmt::print(stderr, "homeostat: {}\n", e.what());
+    return e.exit_code;
+  } catch (const std::exception& e) {
+    fmt::print(stderr, "homeostat: {}\n", OneLine(e.what()));
+  }
+  return 1;
+}
+
+}  // namespace hs

@@ -1,0 +1,201 @@
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+#include "api/stack_json.h"
+#include "app/cli/verbs.h"
+#include "app/cli/words.h"
+#include "runtime/bundle/bundle.h"
+#include "wire/compose/compose.h"
+
+namespace hs {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct DeployFlags {
+  std::string file;
+  std::string name;
+  bool no_wait = false;
+  std::string timeout = "5m";
+};
+
+// A directory for packing that goes away by itself.
+class ScratchDir {
+ public:
+  ScratchDir() {
+    std::string pattern = (fs::temp_directory_path() / "homeostat-deploy-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw CliError("cannot make a directory under " + fs::temp_directory_path().string());
+    path_ = pattern;
+  }
+  ~ScratchDir() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  ScratchDir(const ScratchDir&) = delete;
+  ScratchDir& operator=(const ScratchDir&) = delete;
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+fs::path ComposePath(const DeployFlags& flags) {
+  if (!flags.file.empty()) return flags.file;
+  for (const char* name : {"compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml"}) {
+    if (fs::exists(name)) return name;
+  }
+  throw CliError("no compose.yaml here; name one with -f FILE");
+}
+
+std::string ReadWhole(const fs::path& path) {
+  std::ifstream in(path, std::ios::binary);
+  if (!in || fs::is_directory(path)) throw CliError("cannot read " + path.string());
+  std::string text(kComposeBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  if (text.size() > kComposeBytesMax) throw CliError(fmt::format("{} is larger than {} KiB", path.string(), kComposeBytesMax >> 10));
+  return text;
+}
+
+ComposeFile ReadCompose(const fs::path& path) {
+  ComposeOptions options;
+  options.variables = ProcessEnvironment();
+  options.directory_name = fs::absolute(path).lexically_normal().parent_path().filename().string();
+  auto compose = ParseCompose(ReadWhole(path), path.string(), options);
+  if (!compose) throw CliError(compose.error().message);
+  return *std::move(compose);
+}
+
+// Packs every bundle before anything is sent, so that a missing one changes nothing. Digest to packed file.
+std::map<Digest, fs::path> PackAll(const fs::path& base, const fs::path& scratch, ComposeFile& compose) {
+  std::map<Digest, fs::path> packed;
+  std::map<fs::path, Digest> done;
+  for (auto& service : compose.stack.services) {
+    const auto source = compose.bundles.find(service.name);
+    if (source == compose.bundles.end()) continue;
+    const fs::path directory = (base / source->second.directory).lexically_normal();
+    const auto known = done.find(directory);
+    if (known != done.end()) {
+      service.bundle = known->second;
+      continue;
+    }
+    const auto bundle = PackBundle(directory, scratch / fmt::format("{}.tar.zst", done.size()));
+    if (!bundle) throw CliError(fmt::format("{}: {}", source->second.place, bundle.error().message));
+    service.bundle = bundle->digest;
+    packed.emplace(bundle->digest, bundle->path);
+    done.emplace(directory, bundle->digest);
+  }
+  return packed;
+}
+
+void Upload(CliContext& context, const std::map<Digest, fs::path>& packed) {
+  for (const auto& [digest, path] : packed) {
+    HttpCall call;
+    call.target = "/v1/bundles/" + digest.Hex();
+    call.method = "HEAD";
+    const auto held = context.Raw(call).status;
+    if (held == 200) continue;
+    call.method = "PUT";
+    call.body_file = path;
+    call.silence_max = std::chrono::minutes(2);
+    const auto reply = context.Raw(call);
+    if (reply.status != 200) throw CliError(fmt::format("uploading bundle {}: {}", digest.Short(), ErrorText(reply)));
+  }
+}
+
+// On a terminal the lines are written over; elsewhere each is written when it changes.
+class ProgressPrinter {
+ public:
+  explicit ProgressPrinter(bool silent) : silent_(silent), terminal_(::isatty(STDERR_FILENO) != 0) {}
+  void Show(const std::vector<std::string>& lines) {
+    if (silent_ || lines == shown_) return;
+    if (terminal_ && !shown_.empty()) fmt::print(stderr, "\033[{}A\033[J", shown_.size());
+    for (const auto& line : lines) {
+      const bool is_new = std::find(shown_.begin(), shown_.end(), line) == shown_.end();
+      if (terminal_ || is_new) fmt::print(stderr, "{}\n", line);
+    }
+    shown_ = lines;
+  }
+
+ private:
+  bool silent_;
+  bool terminal_;
+  std::vector<std::string> shown_;
+};
+
+struct Ending {
+  int exit_code = 0;
+  std::string reason;
+};
+
+Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::string& stamp, std::int64_t timeout_s) {
+  ProgressPrinter printer(context.options.json);
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_s);
+  const std::string target = "/v1/stacks/" + PercentEncode(stack) + "/progress?stamp=" + PercentEncode(stamp);
+  auto broken_since = std::chrono::steady_clock::time_point::max();
+  while (true) {
+    const auto now = std::chrono::steady_clock::now();
+    try {
+      const auto progress = ParseBody(context.Get(target));
+      broken_since = std::chrono::steady_clock::time_point::max();
+      std::vector<std::string> lines;
+      for (const auto& line : progress.at("lines").as_array()) lines.push_back(TextOf(line));
+      printer.Show(lines);
+      if (progress.at("done").as_bool()) return {0, ""};
+      if (progress.at("failed").as_bool()) return {1, Word(progress, "reason")};
+      if (progress.at("short").as_bool()) return {2, "accepted, but cannot be placed now: " + Word(progress, "reason")};
+    } catch (const CliError&) {
+      // The deploy itself is written; an agent that restarts meanwhile must not end the wait.
+      broken_since = std::min(broken_since, now);
+      if (now - broken_since > std::chrono::seconds(10)) throw;
+    }
+    if (now > deadline) {
+      return {1, fmt::format("{} is not healthy after {} s; it is tried further: homeostat why {}", stack, timeout_s, stack)};
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  }
+}
+
+void Deploy(CliContext& context, const DeployFlags& flags) {
+  const auto timeout = ParseSpan(flags.timeout);
+  if (!timeout) throw CliError("--timeout: " + timeout.error().message);
+  const fs::path path = ComposePath(flags);
+  ComposeFile compose = ReadCompose(path);
+  if (!flags.name.empty()) compose.stack.name = flags.name;
+  for (const auto& warning : compose.warnings) fmt::print(stderr, "homeostat: {}\n", warning);
+  const ScratchDir scratch;
+  const auto packed = PackAll(fs::absolute(path).parent_path(), scratch.path(), compose);
+  Upload(context, packed);
+  const std::string& name = compose.stack.name;
+  const std::string body = context.Call("PUT", "/v1/stacks/" + PercentEncode(name), StackToJson(compose.stack));
+  const auto written = ParseBody(body);
+  if (!context.options.json) fmt::print(stderr, "{}\n", Word(written, "note"));
+  if (!flags.no_wait) {
+    const Ending ending = AwaitHealthy(context, name, Word(written, "stamp"), *timeout);
+    context.exit_code = ending.exit_code;
+    if (ending.exit_code != 0) fmt::print(stderr, "homeostat: {}\n", ending.reason);
+  }
+  if (context.options.json) PrintLine(body);
+  if (!context.options.json && context.exit_code == 0 && !flags.no_wait) PrintLine(name + " is healthy");
+}
+
+}  // namespace
+
+void AddDeployVerb(CLI::App& app, CliContext& context) {
+  auto* deploy = app.add_subcommand("deploy", "Run what a compose.yaml says, and wait until it is healthy");
+  auto flags = std::make_shared<DeployFlags>();
+  deploy->add_option("-f,--file", flags->file, "the file; without it, compose.yaml here");
+  deploy->add_option("--name", flags->name, "the stack's name; without it, the file's or its directory's");
+  deploy->add_flag("--no-wait", flags->no_wait, "return as soon as the cluster has it");
+  deploy->add_option("--timeout", flags->timeout, "how long to wait")->capture_default_str();
+  deploy->callback([&context, flags] { Deploy(context, *flags); });
+}
+
+}  // namespace hs
