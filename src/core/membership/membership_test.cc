@@ -231,6 +231,127 @@ TEST(Membership, AllKilledAtOnceFindEachOtherFromWhatTheyRemember) {
   EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 20s), 3s);
 }
 
+TEST(Membership, ACopiedIdentityIsReportedOnceAndNotFought) {
+  MiniNetwork net(121);
+  net.Grow(3);
+  MemberUpdate copy{MiniNetwork::IdOf(1), BootId{99}, {1, 5}, MemberState::kAlive, MemberMeta{}, {}};
+  copy.meta->address = {IpAddress::V4(10, 9, 9, 9), 7700};
+  const Incarnation mine = net.node(1).self().incarnation;
+  for (int i = 0; i < 3; ++i) {
+    DatagramReceived datagram{MiniNetwork::IdOf(0), copy.meta->address, {}};
+    datagram.message.body = News{};
+    datagram.message.updates = {copy};
+    net.Hand(1, datagram);
+  }
+  int conflicts = 0;
+  for (const auto& [i, note] : net.noted) {
+    const auto* conflict = std::get_if<Membership::IdentityConflict>(&note);
+    if (conflict == nullptr) continue;
+    ++conflicts;
+    EXPECT_EQ(i, 1);
+    EXPECT_EQ(conflict->boot_id, BootId{99});
+  }
+  EXPECT_EQ(conflicts, 1);
+  EXPECT_EQ(net.node(1).self().incarnation, mine);
+}
+
+TEST(Membership, OneWitnessAloneNeitherKillsNorDowns) {
+  for (const MemberState state : {MemberState::kUnreachable, MemberState::kAgentDown, MemberState::kDead}) {
+    MiniNetwork net(131);
+    net.Grow(8);
+    net.changes.clear();
+    const Member& target = net.node(0).members().at(MiniNetwork::IdOf(5));
+    DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
+    datagram.message.body = News{};
+    datagram.message.updates = {
+        {target.id, target.boot_id, target.incarnation, state, std::nullopt, {MiniNetwork::IdOf(2)}}};
+    net.Hand(0, datagram);
+    net.Run(5s);
+    EXPECT_EQ(Accused(net, [](int) { return true; }), "") << ToString(state);
+    EXPECT_TRUE(net.AllAgree());
+  }
+}
+
+TEST(Membership, OneRefusalIsCheckedByOthersNotBelieved) {
+  MiniNetwork net(135);
+  net.Grow(8);
+  net.changes.clear();
+  DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
+  datagram.message.body = RefusalClaim{MiniNetwork::IdOf(5), net.node(5).self().incarnation};
+  for (const int i : {0, 1, 3}) net.Hand(i, datagram);
+  net.Run(10s);
+  EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+}
+
+TEST(Membership, ProofFromElsewhereMakesAnAgentThatIsDownDeadForAll) {
+  MiniNetwork net(141);
+  net.Grow(8);
+  net.Hand(0, Membership::MarkDead{MiniNetwork::IdOf(3), "its work refuses too"});
+  EXPECT_TRUE(net.AllSee(3, MemberState::kAlive)) << "a present member is not killed by an order";
+  net.Kill(3);
+  net.Run(500ms);
+  net.Hand(0, Membership::MarkDead{MiniNetwork::IdOf(3), "its work refuses too"});
+  net.Run(100ms);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
+}
+
+TEST(Membership, SilenceForLongIsDeath) {
+  Tunables tunables;
+  tunables.dead_after = 60s;
+  MiniNetwork net(151, tunables);
+  net.Grow(4);
+  net.PowerOff(3);
+  net.Run(55s);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kUnreachable));
+  net.Run(15s);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
+}
+
+TEST(Membership, NewMetadataReachesAll) {
+  MiniNetwork net(161);
+  net.Grow(16);
+  MemberMeta meta = net.node(7).self().meta;
+  meta.roles.controller = true;
+  net.Hand(7, Membership::SetMeta{meta});
+  net.Run(50ms);
+  for (int i = 0; i < 16; ++i)
+    EXPECT_TRUE(net.node(i).members().at(MiniNetwork::IdOf(7)).meta.roles.controller) << i;
+}
+
+TEST(Membership, ClockSamplesTellTheDifference) {
+  MiniNetwork net(171);
+  net.Grow(4);
+  int samples = 0;
+  for (const auto& [i, note] : net.noted) {
+    const auto* sample = std::get_if<Membership::ClockSample>(&note);
+    if (sample == nullptr || i != 0) continue;
+    ++samples;
+    const int peer = sample->peer.bytes[15];
+    EXPECT_NEAR(static_cast<double>(sample->offset_ms), 1000.0 * peer, 3)
+        << "node's calendar is that many s ahead";
+  }
+  EXPECT_GT(samples, 5);
+}
+
+TEST(Membership, AnyTunablesWithinBoundsConvergeAfterAnything) {
+  for (std::uint64_t seed = 0; seed < 12; ++seed) {
+    Prng prng(seed);
+    MiniNetwork net(seed, RandomTunables(prng));
+    net.Grow(9);
+    net.Loss(0.05);
+    for (int i = 0; i < 9; i += 2) net.Stop(i);
+    net.Run(prng.Between(1s, 8s));
+    for (int i = 0; i < 9; i += 2) net.Go(i);
+    net.Cut([&](int a, int b) { return a % 3 == 0 && b % 3 == 1; });
+    net.Kill(8);
+    net.Run(prng.Between(1s, 20s));
+    net.Cut([](int, int) { return false; });
+    net.Loss(0);
+    net.Start(8, {0, 1});
+    EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 120s), 90s) << "seed " << seed;
+  }
+}
+
 TEST(Membership, SameSeedSameHistory) {
   std::uint64_t digests[2];
   for (auto& digest : digests) {
