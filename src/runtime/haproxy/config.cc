@@ -59,7 +59,6 @@ defaults
   timeout http-keep-alive 60s
   timeout client-fin 30s
   option redispatch 1
-  option splice-auto
   option http-ignore-probes
   retries 3
   http-error status 503 content-type "text/plain" string "no replica can answer now: try again\n" hdr Retry-After 1

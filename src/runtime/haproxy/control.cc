@@ -3,7 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -144,7 +144,7 @@ awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration
   const Result<Child> child = Spawn(argv);
   if (!child) co_return std::unexpected(child.error());
   asio::posix::stream_descriptor pipe(executor, child->output);
-  const int pidfd = pidfd_open(child->pid, 0);
+  const int pidfd = OpenPidfd(child->pid);
   ProgramEnd end;
   if (pidfd >= 0) {
     asio::posix::stream_descriptor ended(executor, pidfd);
@@ -162,6 +162,9 @@ awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   co_return end;
 }
+
+// By number: the C library's declaration lacks C linkage in Debian 12.
+int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 std::string FindProgram(const std::string& name) {
   if (name.find('/') != std::string::npos) return access(name.c_str(), X_OK) == 0 ? name : "";

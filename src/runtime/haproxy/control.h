@@ -5,6 +5,8 @@
 // words.
 #pragma once
 
+#include <sys/types.h>
+
 #include <boost/asio/awaitable.hpp>
 #include <string>
 #include <vector>
@@ -26,6 +28,9 @@ struct ProgramEnd {
 // Runs a program in a session of its own and waits for its end; killed when it takes longer than `timeout`.
 // kFixInput when there is no such program.
 boost::asio::awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration timeout);
+
+// A descriptor that becomes readable when the process ends; -1 when there is none.
+int OpenPidfd(pid_t pid);
 
 // The path of `name`, looked up in PATH and the usual system folders; empty when it is not installed.
 std::string FindProgram(const std::string& name);

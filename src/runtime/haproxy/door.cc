@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <signal.h>
-#include <sys/pidfd.h>
 
 #include <algorithm>
 #include <boost/asio/co_spawn.hpp>
@@ -185,7 +184,7 @@ awaitable<std::optional<HaproxyProcesses>> HaproxyDoor::Impl::Processes() {
 // A dead master is noticed at once, not at the next change.
 awaitable<void> HaproxyDoor::Impl::Watch(pid_t master) {
   const auto self = shared_from_this();
-  const int fd = pidfd_open(master, 0);
+  const int fd = OpenPidfd(master);
   if (fd >= 0) {
     asio::posix::stream_descriptor ended(io, fd);
     error_code error;

@@ -142,7 +142,7 @@ Result<DoorPorts> ChoosePorts(const DoorConfig& config) {
 }
 
 std::uint32_t ConnectionsWithinLimit(std::uint32_t wish) {
-  constexpr std::uint64_t kOwnFiles = 256;  // listeners, sockets to the master, pipes for splicing
+  constexpr std::uint64_t kOwnFiles = 256;  // listeners, sockets to the master
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY) return wish;
   const std::uint64_t room =
