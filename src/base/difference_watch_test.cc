@@ -1,0 +1,83 @@
+#include "base/difference_watch.h"
+
+#include <gtest/gtest.h>
+
+namespace hs {
+namespace {
+
+NodeId Node(std::uint8_t n) {
+  NodeId id;
+  id.bytes[0] = n;
+  return id;
+}
+const Time kStart = Time{} + 1h;
+
+DifferenceWatch Watch() { return DifferenceWatch(1s, 10s, Prng(1)); }
+
+TEST(DifferenceWatchTest, ADifferenceIsActedOnAfterPatienceAndOnlyOnce) {
+  DifferenceWatch watch = Watch();
+  watch.Heard(kStart, Node(2), 5, 6);
+  EXPECT_EQ(watch.Due(kStart + 999ms, 6), std::nullopt);
+  EXPECT_LE(watch.NextDeadline(), kStart + 1500ms);
+  EXPECT_EQ(watch.Due(kStart + 1500ms, 6), Node(2));
+  EXPECT_EQ(watch.Due(kStart + 3s, 6), std::nullopt) << "it takes fresh evidence to ask again";
+  EXPECT_EQ(watch.NextDeadline(), kNever);
+}
+
+TEST(DifferenceWatchTest, NewsUnderWayIsNoDifference) {
+  DifferenceWatch watch = Watch();
+  watch.Changed(kStart);
+  watch.Heard(kStart + 500ms, Node(2), 5, 6);
+  EXPECT_EQ(watch.NextDeadline(), kNever) << "we changed a moment ago";
+  watch.Heard(kStart + 2s, Node(2), 5, 6);
+  watch.Changed(kStart + 2500ms);
+  EXPECT_EQ(watch.Due(kStart + 4s, 7), std::nullopt) << "we changed since it was said";
+}
+
+TEST(DifferenceWatchTest, APeerThatCameToAgreeOrSaysNothingIsLeftAlone) {
+  DifferenceWatch watch = Watch();
+  watch.Heard(kStart, Node(2), 5, 6);
+  watch.Heard(kStart + 100ms, Node(2), 6, 6);
+  watch.Heard(kStart + 200ms, Node(3), 0, 6);
+  EXPECT_EQ(watch.NextDeadline(), kNever);
+  watch.Heard(kStart + 300ms, Node(2), 5, 6);
+  EXPECT_EQ(watch.Due(kStart + 3s, 5), std::nullopt) << "we came to what it said";
+}
+
+TEST(DifferenceWatchTest, ADifferenceThatLastsIsActedOnThoughNewsNeverStops) {
+  DifferenceWatch watch = Watch();
+  std::optional<NodeId> asked;
+  for (Time now = kStart; now < kStart + 15s && !asked; now += 100ms) {
+    watch.Changed(now);
+    watch.Heard(now, Node(2), 5, 6);
+    asked = watch.Due(now, 6);
+    if (now < kStart + 10s) {
+      EXPECT_FALSE(asked.has_value());
+    }
+  }
+  EXPECT_EQ(asked, Node(2));
+}
+
+TEST(DifferenceWatchTest, APeerThatKeepsDifferingIsAskedLessAndLessOften) {
+  DifferenceWatch watch = Watch();
+  std::vector<Time> asked;
+  for (Time now = kStart; now < kStart + 60s; now += 50ms) {
+    watch.Heard(now, Node(2), 5, 6);
+    if (watch.Due(now, 6)) asked.push_back(now);
+  }
+  ASSERT_GE(asked.size(), 5u);
+  EXPECT_LE(asked.size(), 9u);
+  EXPECT_GE(asked.back() - asked[asked.size() - 2], 10s);
+}
+
+TEST(DifferenceWatchTest, TwoPeersAreNotAskedAtOnce) {
+  DifferenceWatch watch = Watch();
+  watch.Heard(kStart, Node(2), 5, 6);
+  watch.Heard(kStart, Node(3), 5, 6);
+  EXPECT_TRUE(watch.Due(kStart + 2s, 6).has_value());
+  EXPECT_FALSE(watch.Due(kStart + 2s, 6).has_value());
+  EXPECT_TRUE(watch.Due(kStart + 2250ms, 6).has_value());
+}
+
+}  // namespace
+}  // namespace hs
