@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 
 #include <boost/asio/io_context.hpp>
@@ -18,6 +17,7 @@
 #include <boost/beast/http/write.hpp>
 #include <memory>
 
+#include "runtime/process/proc_tree.h"
 #include "runtime/process/spawn.h"
 
 namespace hs {
@@ -147,7 +147,7 @@ class CommandProbe : public std::enable_shared_from_this<CommandProbe> {
     const Result<pid_t> pid = SpawnProgram(request);
     if (!pid) return Finish(false, pid.error().message);
     pid_ = *pid;
-    const int fd = pidfd_open(pid_, 0);
+    const int fd = OpenPidfd(pid_);
     if (fd < 0) {
       const std::string why = strerror(errno);
       kill(-pid_, SIGKILL);

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -61,6 +62,8 @@ bool IsAlive(const ProcessName& process) {
   Stat stat;
   return process.pid > 0 && ReadStat(process.pid, stat) && stat.start == process.start && stat.state != 'Z';
 }
+
+int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0U)); }
 
 std::vector<pid_t> DescendantsOf(pid_t root) {
   std::multimap<pid_t, pid_t> children;

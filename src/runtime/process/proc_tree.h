@@ -24,6 +24,10 @@ struct ProcessName {
 std::uint64_t StartTimeOf(pid_t pid);
 bool IsAlive(const ProcessName& process);
 
+// A descriptor that becomes readable when the process ends; -1 with errno set. (glibc 2.36's header for it
+// does not link from C++.)
+int OpenPidfd(pid_t pid);
+
 // Every process below `root`, without `root` itself, in no particular order.
 std::vector<pid_t> DescendantsOf(pid_t root);
 

@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,7 +274,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
 
   // Its end will be noticed. False when it has already gone.
   bool Watch(ReplicaId id, Entry& entry) {
-    const int fd = pidfd_open(entry.pids.shim.pid, 0);
+    const int fd = OpenPidfd(entry.pids.shim.pid);
     if (fd < 0) return false;
     entry.shim_end = std::make_unique<Pipe>(io_, fd);
     if (StartTimeOf(entry.pids.shim.pid) != entry.pids.shim.start) return false;
