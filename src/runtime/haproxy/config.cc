@@ -75,10 +75,13 @@ void RenderDoor(std::string& out, const DoorConfig& config) {
   option forwardfor
   http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
   http-request set-var(txn.path) path
-  http-request set-var(txn.key) req.hdr(host),host_only,lower,concat(,txn.path,/)
+  http-request set-var(txn.host) req.hdr(host),host_only,lower
+  http-request set-var(txn.key) var(txn.host),concat(,txn.path,/)
   http-request set-var(txn.service) var(txn.key),map_beg({})
-  http-request set-var(txn.key) str(*),concat(,txn.path,/) unless {{ var(txn.service) -m found }}
-  http-request set-var(txn.service) var(txn.key),map_beg({}) unless {{ var(txn.service) -m found }}
+  acl settled var(txn.service) -m found
+  acl settled var(txn.host) -m end .internal
+  http-request set-var(txn.key) str(*),concat(,txn.path,/) unless settled
+  http-request set-var(txn.service) var(txn.key),map_beg({}) unless settled
   http-request return status 404 content-type "text/plain" string "no service is reached by this host and path\n" unless {{ var(txn.service) -m found }}
   use_backend b_%[var(txn.service)]
 

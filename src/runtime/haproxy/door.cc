@@ -33,6 +33,8 @@ constexpr Duration kAskTimeout = 2s;
 constexpr Duration kProgramTimeout = 20s;
 constexpr Duration kReloadTimeout = 10s;
 constexpr Duration kPoll = 10ms;
+// The master starts itself afresh at a start and a reload, and forgets who was asking: ask again soon.
+constexpr Duration kPollTimeout = 100ms;
 constexpr Duration kRetry = 1s;         // something HAProxy could not do now, such as deleting a busy server
 constexpr Duration kRetryRefused = 5s;  // a refused configuration or a port in use
 constexpr Duration kBackoffFirst = 200ms;
@@ -59,7 +61,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
 
   awaitable<void> Run();
   awaitable<void> Converge(Round& round);
-  awaitable<std::optional<HaproxyProcesses>> Processes();
+  awaitable<std::optional<HaproxyProcesses>> Processes(Duration timeout = kAskTimeout);
   awaitable<void> Start(const DoorTable& table, const std::string& wanted, Round& round);
   awaitable<bool> Reload(const DoorTable& table, const std::string& wanted, const HaproxyProcesses& before,
                          Round& round);
@@ -175,8 +177,8 @@ awaitable<Result<std::string>> HaproxyDoor::Impl::AskWorker(const std::string& c
   co_return co_await AskHaproxy(MasterSocketPath(config), "@1 " + command, kAskTimeout);
 }
 
-awaitable<std::optional<HaproxyProcesses>> HaproxyDoor::Impl::Processes() {
-  const Result<std::string> answer = co_await AskHaproxy(MasterSocketPath(config), "show proc", kAskTimeout);
+awaitable<std::optional<HaproxyProcesses>> HaproxyDoor::Impl::Processes(Duration timeout) {
+  const Result<std::string> answer = co_await AskHaproxy(MasterSocketPath(config), "show proc", timeout);
   if (!answer) co_return std::nullopt;
   co_return ParseProcesses(*answer);
 }
@@ -283,7 +285,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
   routes = wanted_routes;
   // A start that lasts resets the back-off: the next round finds it running.
   for (Duration waited{}; waited < kAskTimeout; waited += kPoll) {
-    if (co_await Processes()) {
+    if (co_await Processes(kPollTimeout)) {
       round.Retry(0ms);
       co_return;
     }
@@ -307,7 +309,7 @@ awaitable<Result<void>> HaproxyDoor::Impl::CheckConfig(const std::string& path) 
 awaitable<Result<void>> HaproxyDoor::Impl::AwaitReload(std::uint32_t reloads_before) {
   const auto deadline = WallTimer::now() + kReloadTimeout;
   while (WallTimer::now() < deadline) {
-    const std::optional<HaproxyProcesses> now = co_await Processes();
+    const std::optional<HaproxyProcesses> now = co_await Processes(kPollTimeout);
     if (now && now->reloads != reloads_before) {
       if (now->failed == 0) co_return Result<void>{};
       co_return Fail(Reaction::kRetryLater,

@@ -48,6 +48,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_POST = do_GET
     def log_message(self, *words): pass
 class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *words): pass
     request_queue_size = 256
 Server((sys.argv[2], int(sys.argv[3])), Handler).serve_forever()
 )";

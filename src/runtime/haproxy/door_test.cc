@@ -119,6 +119,7 @@ TEST_F(DoorWorld, RoutesPreferTheHostThenTheLongestPrefixAndMoveWithoutAReload) 
   EXPECT_EQ(who("/api/x?y=1", "any:8080"), "b1");
   EXPECT_EQ(who("/apis", "any"), "a1");
   EXPECT_EQ(who("/", "B.internal"), "b1");
+  EXPECT_EQ(who("/", "unknown.internal"), "404");  // one service's requests never reach another
   const pid_t worker = WorkerOf(box);
   table.services[0].http = HttpRoute{"shop.example", "/"};
   Apply(box, table);
