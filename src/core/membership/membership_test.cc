@@ -131,6 +131,12 @@ void StopPattern(int n, int stopped, Duration stop, Duration period) {
     net.Run(std::max(Duration{}, period - stop - healed));
   }
   EXPECT_EQ(Accused(net, [&](int i) { return i == 0 || i > stopped; }), "");
+  // Not even a suspicion: neither while they are away nor when they wake.
+  for (const auto& change : net.changes) {
+    if (change.subject != 0 && change.subject <= stopped) continue;
+    EXPECT_EQ(change.to, MemberState::kAlive)
+        << change.observer << " about " << change.subject << ": " << change.cause;
+  }
   // The stopped ones are noticed, and are not relied on after they went away again and again.
   EXPECT_TRUE(std::any_of(net.changes.begin(), net.changes.end(),
                           [](const auto& c) { return c.to == MemberState::kUnreachable; }));
