@@ -48,7 +48,7 @@ void AddEvents(const NodeView& view, const std::vector<std::string>& subjects, W
 // ------------------------------------------------------------------------------------------------------- nodes
 
 std::string AliveCause(const NodeView& view, const Member& member) {
-  std::string cause = fmt::format("{} is alive, for {} now", member.meta.name, AgoText(view, member.alive_since));
+  std::string cause = fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
   if (IsDrained(view, member.id)) {
     const auto mine = std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
     return fmt::format("{} is drained by request: it gets no work and still runs {} replicas", member.meta.name, mine);

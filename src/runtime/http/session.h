@@ -206,7 +206,7 @@ class Session {
     stream_.lowest_layer().shutdown(asio::socket_base::shutdown_send, ignored);
     watchdog_.Arm(std::chrono::seconds(1));
     char bin[4096];
-    for (int i = 0; i < 4096 && !code_; ++i) co_await stream_.lowest_layer().async_read_some(asio::buffer(bin), Use());
+    for (int i = 0; i < 4096 && !code_; ++i) co_await stream_.async_read_some(asio::buffer(bin), Use());
     watchdog_.Disarm();
     co_return false;
   }

@@ -1,0 +1,163 @@
+#include "api/why.h"
+
+#include <gtest/gtest.h>
+
+#include "api/progress.h"
+#include "api/view_fixture_test.h"
+
+namespace hs {
+namespace {
+
+std::string CauseOf(const NodeView& view, std::string_view subject) {
+  const auto why = Explain(view, subject);
+  return why ? why->cause : "error: " + why.error().message;
+}
+
+struct NodeRow {
+  MemberState state;
+  const char* says;
+  const char* why;
+};
+
+TEST(Why, ANodesCauseFollowsItsStateAndQuotesWhatWasSeen) {
+  const NodeRow table[] = {
+      {MemberState::kAlive, "n2 has been alive for 90 s", "nothing is wrong"},
+      {MemberState::kSuspect, "n2 did not answer and is suspected since 50 s: n1 got no ack", "ambiguous"},
+      {MemberState::kAgentDown, "the agent on n2 is down since 50 s, its work may still run: n1 got no ack", "evidence of a refusal"},
+      {MemberState::kUnreachable, "n2 is silent since 50 s: the box is dead or cut off: n1 got no ack", "suspicion ran out"},
+      {MemberState::kDead, "n2 is dead since 50 s: n1 got no ack", "its work refused too"},
+      {MemberState::kLeft, "n2 said goodbye 50 s ago: n1 got no ack", "left on purpose"},
+  };
+  for (const auto& row : table) {
+    auto view = TestView();
+    view.members[1].state = row.state;
+    view.events.push_back(TestEvent("member.changed", "n2", "n1 got no ack"));
+    EXPECT_EQ(CauseOf(view, "n2"), row.says) << row.why;
+  }
+}
+
+TEST(Why, ADrainedNodeSaysSoAndHowToUndoIt) {
+  auto view = TestView();
+  view.documents.push_back({DrainKey(TestNode(2)), {}, DrainOrder{TestNode(2)}});
+  const auto why = Explain(view, "n2");
+  EXPECT_NE(why->cause.find("drained by request"), std::string::npos);
+  EXPECT_NE(why->cause.find("still runs 2 replicas"), std::string::npos) << why->cause;
+  EXPECT_NE(why->advice.at(0).find("drain --undo n2"), std::string::npos);
+}
+
+TEST(Why, AHealthyServiceIsAsAskedSinceATime) {
+  EXPECT_EQ(CauseOf(TestView(), "web"), "web is as asked: all 2 replicas are healthy, since 2023-11-14 22:13:20 UTC");
+}
+
+TEST(Why, AServiceBelowItsLevelNamesItsWorstReplicaAndTheError) {
+  const auto why = Explain(TestView(), "api");
+  EXPECT_EQ(why->cause,
+            "1 of 2 replicas of api are healthy: api-000000a2 on n2 ended after 4 restarts and waits to be started "
+            "again: exit code 1");
+  EXPECT_NE(why->advice.at(0).find("homeostat logs api-000000a2"), std::string::npos);
+  EXPECT_EQ(why->events.at(0).cause, "exit code 1");
+}
+
+TEST(Why, AShortageBeatsARestartingReplica) {
+  auto view = TestView();
+  view.steady.shortages = {{"api", 1, "no box has 64 GiB free"}};
+  EXPECT_EQ(CauseOf(view, "api"), "1 of 2 replicas of api cannot be placed: no box has 64 GiB free");
+}
+
+TEST(Why, AStoppedRolloutIsNamedUntilTheNewVersionIsHealthy) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("rollout.stopped", "api", "v2 was not healthy within 60 s"));
+  EXPECT_EQ(CauseOf(view, "api"),
+            "the rollout of api stopped and the old version serves on: v2 was not healthy within 60 s");
+  view.events.push_back(TestEvent("rollout.stopped", "web", "an old story"));
+  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u) << "all of web's replicas are of the wanted version";
+}
+
+TEST(Why, WithoutAControllerNothingIsPlanned) {
+  auto view = TestView();
+  view.controller = {};
+  view.reports.clear();
+  EXPECT_EQ(CauseOf(view, "web"), "0 of 2 replicas of web are healthy: no controller is known, so nothing is planned");
+}
+
+TEST(Why, AReplicaThatIsGoneIsExplainedByItsLastEvent) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("replica.stopped", "web-00000099", "web was scaled down to 2"));
+  EXPECT_EQ(CauseOf(view, "web-00000099"), "web-00000099 is gone: web was scaled down to 2");
+}
+
+TEST(Why, APlannedReplicaThatNobodyReportedYetNamesItsNodeAndThePlansReason) {
+  auto view = TestView();
+  PlanSlice slice;
+  slice.node = TestNode(3);
+  slice.assignments = {{ReplicaId{0x77ull << 32}, "web", {}, {}, "n3 has the fewest replicas of web"}};
+  view.slices[TestNode(3)] = std::make_shared<const RecordBody>(slice);
+  EXPECT_EQ(CauseOf(view, "web-00000077"),
+            "web-00000077 is planned on n3, which has not reported it yet: n3 has the fewest replicas of web");
+}
+
+TEST(Why, AStackIsAsItsWorstServiceAndTheClusterAsItsSteadyState) {
+  auto view = TestView();
+  EXPECT_EQ(CauseOf(view, "shop").find("1 of 2 replicas of api"), 0u);
+  EXPECT_EQ(CauseOf(view, "cluster"), "the cluster is steady for 34 s: everything asked for is there");
+  view.steady.steady = false;
+  view.steady.pending = {"api-000000a2 starts on n2"};
+  EXPECT_EQ(CauseOf(view, ""), "the cluster is not steady for 34 s: api-000000a2 starts on n2");
+}
+
+TEST(Why, AnUnknownNameIsAnError) { EXPECT_FALSE(Explain(TestView(), "nobody")); }
+
+// ------------------------------------------------------------------------------------------------------ progress
+
+const Stamp kRevision{1'600'000'000'000, 0, TestNode(1)};
+
+TEST(Progress, IsDoneWhenEveryServiceHasItsReplicasOfTheRevision) {
+  auto view = TestView();
+  auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_FALSE(progress.done);
+  EXPECT_FALSE(progress.failed);
+  EXPECT_EQ(progress.lines.at(0), "api  1/2 healthy, 1 starting (exit code 1)");
+  EXPECT_EQ(progress.lines.at(1), "web  2/2 healthy");
+  const auto& api = view.services[0];
+  const auto& web = view.services[1];
+  SetReport(view, 2, {TestReplica(web, 0xb2, ReplicaState::kRunning, Health::kHealthy),
+                      TestReplica(api, 0xa2, ReplicaState::kRunning, Health::kHealthy)});
+  EXPECT_TRUE(DeployProgress(view, "shop", kRevision).done);
+}
+
+TEST(Progress, AnOldVersionThatStillRunsIsNotDone) {
+  auto view = TestView();
+  view.services[1].hash = SpecHash{99};
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_EQ(progress.lines.at(1), "web  0/2 healthy, 2 of the old version");
+  EXPECT_FALSE(progress.done);
+}
+
+TEST(Progress, FailsWhenTheRolloutStoppedAfterTheDeployAndNotBefore) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("rollout.stopped", "api", "earlier", kRevision.wall_ms - 1));
+  EXPECT_FALSE(DeployProgress(view, "shop", kRevision).failed);
+  view.events.push_back(TestEvent("rollout.stopped", "api", "not healthy in time", kRevision.wall_ms + 1));
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.failed);
+  EXPECT_EQ(progress.reason, "not healthy in time");
+}
+
+TEST(Progress, IsShortWhenAllThatFitsIsHealthy) {
+  auto view = TestView();
+  view.steady.shortages = {{"api", 1, "no box fits"}};
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.is_short);
+  EXPECT_EQ(progress.reason, "1 of api cannot be placed: no box fits");
+}
+
+TEST(Progress, WaitsForARevisionNotYetSeenAndFailsForOneThatWasReplaced) {
+  const auto view = TestView();
+  const auto later = DeployProgress(view, "shop", Stamp{kRevision.wall_ms + 1, 0, TestNode(1)});
+  EXPECT_FALSE(later.done);
+  EXPECT_FALSE(later.failed);
+  EXPECT_TRUE(DeployProgress(view, "shop", Stamp{kRevision.wall_ms - 1, 0, TestNode(1)}).failed);
+}
+
+}  // namespace
+}  // namespace hs

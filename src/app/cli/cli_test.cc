@@ -1,0 +1,116 @@
+#include "app/cli/cli.h"
+
+#include <gtest/gtest.h>
+
+#include "app/cli/context.h"
+
+namespace hs {
+namespace {
+
+struct Outcome {
+  int exit_code;
+  std::string out;
+  std::string err;
+};
+
+Outcome Run(std::vector<std::string> words) {
+  words.insert(words.begin(), "homeostat");
+  std::vector<char*> argv;
+  for (auto& word : words) argv.push_back(word.data());
+  testing::internal::CaptureStdout();
+  testing::internal::CaptureStderr();
+  const int exit_code = RunCli(static_cast<int>(argv.size()), argv.data());
+  std::fflush(stdout);
+  return {exit_code, testing::internal::GetCapturedStdout(), testing::internal::GetCapturedStderr()};
+}
+
+struct Mistake {
+  std::vector<std::string> words;
+  const char* says;
+};
+
+TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
+  const std::vector<std::string> nowhere = {"--data", "/nonexistent/homeostat"};
+  const Mistake table[] = {
+      {{}, "--help"},
+      {{"frobnicate"}, "--help"},
+      {{"logs"}, "NAME"},
+      {{"ls", "--frob"}, "--frob"},
+      {{"scale", "web", "--data", "/nonexistent"}, "web=3"},
+      {{"scale", "web=-1", "--data", "/nonexistent"}, "web=3"},
+      {{"scale", "web=3x", "--data", "/nonexistent"}, "web=3"},
+      {{"scale", "=3", "--data", "/nonexistent"}, "web=3"},
+      {{"logs", "web", "--since", "yesterday"}, "15m"},
+      {{"token", "create", "--ttl", "soon"}, "90s"},
+      {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
+      {{"deploy", "-f", "/tmp"}, "cannot read /tmp"},
+      {{"deploy", "--timeout", "soon"}, "--timeout"},
+      {{"ls", "--data", "/nonexistent/homeostat"}, "homeostat up"},
+      {{"--data", "/nonexistent/homeostat", "ls", "--json"}, "/nonexistent/homeostat/api.sock"},
+      {{"ls", "--addr", "not an address"}, "--addr"},
+      {{"ls", "--data", "/" + std::string(200, 'x')}, "too long"},
+  };
+  for (const auto& row : table) {
+    const auto outcome = Run(row.words);
+    EXPECT_EQ(outcome.exit_code, 1) << row.says;
+    EXPECT_EQ(outcome.out, "") << row.says;
+    EXPECT_EQ(outcome.err.find("homeostat: "), 0u) << outcome.err;
+    EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+    EXPECT_NE(outcome.err.find(row.says), std::string::npos) << outcome.err;
+  }
+}
+
+TEST(Cli, HelpNamesEveryVerb) {
+  const auto outcome = Run({"--help"});
+  EXPECT_EQ(outcome.exit_code, 0);
+  for (const auto* verb : {"deploy", "ls", "ps", "nodes", "status", "logs", "events", "why", "scale", "rm", "drain",
+                           "token", "inspect", "version"}) {
+    EXPECT_NE(outcome.out.find(std::string("  ") + verb + " "), std::string::npos) << verb << outcome.out;
+  }
+}
+
+TEST(Cli, VersionNeedsNoNode) {
+  EXPECT_EQ(Run({"version"}).out.find("homeostat "), 0u);
+  EXPECT_EQ(Run({"version", "--json"}).out.find("{\"version\":\""), 0u);
+}
+
+TEST(Target, TheMoreExplicitWins) {
+  const auto socket = [](const CliOptions& options, const Environment& environment) {
+    const auto target = TargetOf(options, environment);
+    if (!target) return "error: " + target.error().message;
+    if (const auto* local = std::get_if<UnixTarget>(&*target)) return local->socket.string();
+    return std::get<TlsTarget>(*target).address.ToString() + " " + std::get<TlsTarget>(*target).token;
+  };
+  const Environment environment{{"HOMEOSTAT_ADDR", "10.0.0.1"}, {"HOMEOSTAT_TOKEN", "t"}};
+  CliOptions options;
+  EXPECT_EQ(socket(options, environment), "10.0.0.1:7700 t");
+  options.data = "/d";
+  EXPECT_EQ(socket(options, environment), "/d/api.sock");
+  options.addr = "10.0.0.2:99";
+  EXPECT_EQ(socket(options, environment), "10.0.0.2:99 t");
+  options.addr = "/run/x.sock";
+  EXPECT_EQ(socket(options, environment), "/run/x.sock");
+  EXPECT_EQ(DefaultDataDir({{"HOME", "/home/u"}}, false), "/home/u/.local/share/homeostat");
+  EXPECT_EQ(DefaultDataDir({{"HOME", "/root"}}, true), "/var/lib/homeostat");
+}
+
+TEST(Times, SpansAndTimesAreRead) {
+  EXPECT_EQ(*ParseSpan("90"), 90);
+  EXPECT_EQ(*ParseSpan("15m"), 900);
+  EXPECT_EQ(*ParseSpan("3d"), 259200);
+  for (const auto* text : {"", "m", "-5s", "5y", "5 m", "99999999999999999999"}) EXPECT_FALSE(ParseSpan(text)) << text;
+  EXPECT_EQ(*ParseSince("10s", 60000), 50000);
+  EXPECT_EQ(*ParseSince("10m", 60000), 0);
+  EXPECT_EQ(*ParseSince("2026-11-22T08:00:00", 0), 1795334400000);
+  EXPECT_FALSE(ParseSince("2026-11-22", 0));
+}
+
+TEST(Table, ColumnsAreAlignedByWhatIsSeenAndControlBytesAreNotPassedOn) {
+  EXPECT_EQ(FormatTable({"NAME", "N"}, {{"é", "1"}, {"longer", "22"}}), "NAME    N\né       1\nlonger  22\n");
+  EXPECT_EQ(FormatTable({"A"}, {{"x\033[2J"}}), "A\nx [2J\n");
+}
+
+TEST(Encoding, PathsSurviveAnyName) { EXPECT_EQ(PercentEncode("a/b c?é"), "a%2Fb%20c%3F%C3%A9"); }
+
+}  // namespace
+}  // namespace hs
