@@ -246,7 +246,7 @@ bool LinkConnection::TakeFrame(FrameType type, std::string_view content) {
     peer_boot_ = BootId{reader.Number(8)};
     if (!reader.ok() || protocol != kProtocol) return false;
     ready_ = true;
-    timer_.cancel();
+    if (!bye_sent_) timer_.cancel();
     last_used_ = Clock::now();
     owner_->OnReady(*this);
     return true;

@@ -64,6 +64,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void End(LinkEnd end, bool silent = false);
 
   bool dialed() const { return dialed_; }
+  bool proven() const { return proven_; }  // we know who it is; it may not have said hello yet
   bool ready() const { return ready_; }
   bool usable() const { return ready_ && !denying_ && !bye_sent_ && !bye_received_ && !ended_; }
   bool ended() const { return ended_; }

@@ -120,7 +120,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     ErrorCode ignored;
     acceptor_.close(ignored);
     for (const auto& connection : All()) {
-      if (connection->ready()) {
+      if (connection->proven()) {
         connection->SendBye();
       } else {
         connection->End(LinkEnd::kClosed, true);

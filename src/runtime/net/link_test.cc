@@ -106,7 +106,7 @@ TEST_F(LinkTest, AnotherNodeAtTheAddressIsDenied) {
 TEST_F(LinkTest, AHintWithoutAnIdFindsWhoeverLivesThere) {
   TestNode a(loop_, cluster_.Member(1)), b(loop_, cluster_.Member(2));
   a.host->Send({}, b.endpoint, "who are you");
-  ASSERT_TRUE(Until([&] { return b.Saw("1: who are you"); }));
+  ASSERT_TRUE(Until([&] { return b.Saw("1: who are you") && a.Saw("up 2"); }));
   EXPECT_THAT(a.events, ElementsAre("up 2"));
 }
 

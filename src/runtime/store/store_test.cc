@@ -63,6 +63,7 @@ class StoreTest : public ::testing::Test {
   Result<void> Persist(std::vector<Document> documents) {
     std::optional<Result<void>> answer;
     store_->Persist(std::move(documents), [&](Result<void> result) { answer = result; });
+    loop_.restart();
     const auto guard = boost::asio::make_work_guard(loop_);
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     while (!answer && std::chrono::steady_clock::now() < deadline) loop_.run_one_for(std::chrono::seconds(1));
