@@ -112,6 +112,19 @@ TEST(Leadership, InSteadyMembershipNothingEverChanges) {
   for (int i = 0; i < 100; ++i) EXPECT_FALSE(r.Round());
 }
 
+TEST(Leadership, NewcomersAndSuspicionTakeNoRoleAway) {
+  Region r(3);
+  r.Settle();
+  const NodeId controller = r.Controller(), standby = r.ViewOf(controller).standby;
+  for (int n = 4; n <= 15; ++n) r.Add(n);
+  r.Settle();
+  r.now += 60s;
+  r.SetState(standby, MemberState::kSuspect);
+  r.Settle();
+  EXPECT_EQ(r.Controller(), controller);
+  EXPECT_EQ(r.ViewOf(controller).standby, standby);
+}
+
 TEST(Leadership, WhatTakesControlAwayAndWhatDoesNot) {
   struct Row {
     const char* why;

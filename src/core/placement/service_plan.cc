@@ -247,10 +247,10 @@ ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
   return keeper ? keeper : victim.id;
 }
 
-void ServicePlan::Emit(const std::string& name, const std::vector<Piece>& pieces) {
-  for (const Piece& piece : pieces) {
+void ServicePlan::Emit(const std::string& name, std::vector<Piece>& pieces) {
+  for (Piece& piece : pieces) {
     draft_.nodes[fleet_.MemberOf(piece.box).id].push_back(
-        {piece.id, name, piece.spec, piece.keeper, piece.cause});
+        {piece.id, name, piece.spec, piece.keeper, std::move(piece.cause)});
   }
 }
 

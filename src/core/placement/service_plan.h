@@ -47,7 +47,7 @@ class ServicePlan {
   void ChooseStops();
   Piece* NextVictim(const Counts& counts);
   ReplicaId KeeperFor(const Piece& victim) const;
-  void Emit(const std::string& name, const std::vector<Piece>& pieces);
+  void Emit(const std::string& name, std::vector<Piece>& pieces);  // takes the causes along
   void SayPending();
 
   const ReconcileInput& input_;
