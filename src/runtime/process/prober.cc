@@ -32,6 +32,8 @@ using boost::system::error_code;
 constexpr Duration kLate = 100ms;
 constexpr Duration kLateGrace = 250ms;
 
+const IpAddress kLocalhost = IpAddress::V4(127, 0, 0, 1);
+
 tcp::endpoint ToAsio(const Endpoint& address) {
   if (!address.ip.IsV4()) return {asio::ip::address_v6(address.ip.bytes), address.port};
   const auto& b = address.ip.bytes;
@@ -75,8 +77,8 @@ class NetworkProbe : public std::enable_shared_from_this<NetworkProbe> {
 
   void Connected(error_code error) {
     if (!done_) return;
-    if (error == asio::error::connection_refused && !address_.ip.IsLoopback()) {
-      address_.ip = IpAddress::V4(127, 0, 0, 1);
+    if (error == asio::error::connection_refused && address_.ip != kLocalhost) {
+      address_.ip = kLocalhost;
       error_code ignored;
       socket_.close(ignored);
       Connect();

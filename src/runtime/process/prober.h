@@ -1,7 +1,7 @@
 // One health probe, asynchronously: http, tcp or a command. Answers exactly once.
 //
-// If the address refuses and is not loopback, 127.0.0.1 with the same port is asked too: many programs listen
-// on loopback only, and the replica's own node can reach them there. Where it answered is told.
+// If the address refuses and is another than 127.0.0.1, that with the same port is asked too: many programs
+// listen on loopback only, and the replica's own node can reach them there. Where it answered is told.
 //
 // An agent that was stopped past a probe's deadline looks at what has arrived meanwhile before it calls it
 // too late.

@@ -55,7 +55,9 @@ class ProcessHostTest : public ::testing::TestWithParam<bool> {
     host_.reset();
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(dir_ / "replicas", error)) {
-      const auto id = std::stoull(entry.path().filename(), nullptr, 16);
+      const std::string name = entry.path().filename();
+      if (name.size() != 16) continue;
+      const auto id = std::stoull(name, nullptr, 16);
       const ReplicaDir replica(dir_, ReplicaId{id});
       const auto pids = replica.ReadPids();
       if (!pids || !IsAlive(pids->shim)) continue;
@@ -370,7 +372,8 @@ TEST_F(ProcessHostTest, ProbesByTcpHttpAndCommand) {
     host_->Probe({kId, ++number, check, started->address});
     result = Next<ProbeResult>();
     return !result || result->healthy;
-  }));
+  })) << result->detail
+      << Log();
   ASSERT_TRUE(result);
   EXPECT_EQ(result->probe, number);
   EXPECT_EQ(result->address.ip.ToString(), "127.0.0.1") << "it listens on loopback only";
