@@ -239,6 +239,26 @@ TEST(IntentStoreTest, AMemberThatDoesNotStoreIsWaitedForUntilWriteWaitAndNoLonge
   EXPECT_EQ(world.Value(3, kKey), 3) << "anti-entropy brings it once the disk is back";
 }
 
+TEST(IntentStoreTest, MembersThatTheFloodDidNotReachAreToldDirectlyWithinWriteWait) {
+  World world(4, 15);
+  for (std::size_t i = 0; i < 4; ++i) {
+    for (std::size_t j = 0; j < 4; ++j) world.Hand(i, LinkDown{Node(j), LinkEnd::kReset});
+  }
+  const Time start = world.now_;
+  world.Write(0, 1, kKey, Scale(3));
+  world.Run(1s);
+  ASSERT_TRUE(world.replies_.contains(1) && world.replies_.at(1).has_value());
+  EXPECT_LT(world.replied_at_[1] - start, 150ms);
+}
+
+TEST(IntentStoreTest, APeerWithALowerFloorIsToldOfOursAlthoughItHasNothingForUs) {
+  const Document floor{"floor", {kStart, 0, Node(0)}, std::monostate{}, {}};
+  IntentStore store({}, Node(0), {floor}, Prng(1), {Time{}, kStart});
+  const auto out = store.Step({Time{}, kStart}, DocumentOfferReceived{Node(1), {true, {}, {}}});
+  ASSERT_EQ(out.size(), 1u);
+  EXPECT_EQ(std::get<DocumentOffer>(std::get<SendLink>(out[0]).message).floor, floor.stamp);
+}
+
 TEST(IntentStoreTest, TooFewCopiesAreAnErrorThatSaysHowManyThereAre) {
   World world(3, 4);
   world.host(1).disk_error = world.host(2).disk_error = "disk full";
