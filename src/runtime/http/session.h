@@ -78,6 +78,7 @@ class Session {
 
   // False: the connection is done with.
   Task<bool> OneRequest() {
+    is_head_ = false;  // of the request before: an error is answered in full
     HeaderParser parser;
     parser.header_limit(limits_.header_bytes);
     parser.body_limit(boost::none);
