@@ -52,6 +52,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   struct Round {
     std::vector<std::string> errors;
     std::optional<Duration> again;
+    bool undecided = false;  // too early to say whether all is well
     void Retry(Duration after) { again = again ? std::min(*again, after) : after; }
     void Failed(std::string error, Duration after) {
       errors.push_back(std::move(error));
@@ -75,6 +76,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   awaitable<void> End(std::function<void()> done);
 
   std::set<Endpoint> TakenPorts(const DoorTable& table, bool running, Round& round) const;
+  void AwaitAnswer(pid_t master, Round& round);
   void Report(const Round& round);
   void Wake() { wake.expires_at(WallTimer::time_point::min()); }
 
@@ -96,6 +98,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   WallTimer::time_point refused_until{};
   Duration backoff = kBackoffFirst;
   WallTimer::time_point start_not_before{};
+  std::optional<WallTimer::time_point> silent_since;
   pid_t watched = 0;
   std::optional<std::string> reported;
 };
@@ -162,7 +165,7 @@ awaitable<void> HaproxyDoor::Impl::Run() {
 
 void HaproxyDoor::Impl::Report(const Round& round) {
   const std::string error = fmt::format("{}", fmt::join(round.errors, "; "));
-  if (reported == error || !on_status) return;
+  if (round.undecided || reported == error || !on_status) return;
   reported = error;
   on_status(error);
 }
@@ -222,9 +225,14 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   const std::set<Endpoint> taken = TakenPorts(table, processes.has_value(), round);
   const std::string wanted = RenderConfig(table, config, ports, taken);
   if (!processes) {
-    co_await Start(table, wanted, round);
+    if (const pid_t master = RunningMaster(config); master != 0) {
+      AwaitAnswer(master, round);
+    } else {
+      co_await Start(table, wanted, round);
+    }
     co_return;
   }
+  silent_since.reset();
   if (watched != processes->master) {
     watched = processes->master;
     asio::co_spawn(io, Watch(watched), asio::detached);
@@ -238,6 +246,23 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   }
   if (co_await Reload(table, wanted, *processes, round)) {
     round.Retry(0ms);  // servers that changed meanwhile, and what the new worker says it has
+  }
+}
+
+// The process is there and does not answer: it is starting, reloading, or stuck. Never start a second one
+// beside it, since the kernel would let both have the ports.
+void HaproxyDoor::Impl::AwaitAnswer(pid_t master, Round& round) {
+  const auto now = WallTimer::now();
+  if (!silent_since) silent_since = now;
+  if (now - *silent_since < kAskTimeout) {
+    round.undecided = true;
+    round.Retry(kPoll);
+    return;
+  }
+  round.Failed("HAProxy does not answer", kRetry);
+  if (now - *silent_since > kReloadTimeout) {
+    kill(master, SIGKILL);  // its workers end with it
+    silent_since.reset();
   }
 }
 
@@ -413,10 +438,9 @@ awaitable<void> HaproxyDoor::Impl::AdjustRoutes(const Routes& wanted, Round& rou
 
 awaitable<void> HaproxyDoor::Impl::End(std::function<void()> done) {
   const auto self = shared_from_this();
-  const std::optional<HaproxyProcesses> processes = co_await Processes();
-  if (processes) {
-    kill(processes->master, SIGTERM);
-    for (Duration waited{}; waited < 5s && kill(processes->master, 0) == 0; waited += kPoll)
+  if (const pid_t master = RunningMaster(config); master != 0) {
+    kill(master, SIGTERM);  // it ends its workers and then itself
+    for (Duration waited{}; waited < 5s && RunningMaster(config) == master; waited += kPoll)
       co_await Sleep(kPoll);
   }
   if (done) done();

@@ -27,6 +27,7 @@
 #include <thread>
 
 #include "runtime/haproxy/door.h"
+#include "runtime/haproxy/files.h"
 
 extern char** environ;
 
@@ -134,7 +135,9 @@ class DoorWorld : public ::testing::Test {
       pid_t pid = 0;
       file >> pid;
       OnLoop([&] { box.door.reset(); });
-      if (pid > 0 && kill(pid, SIGTERM) == 0) Eventually([pid] { return kill(pid, 0) != 0; });
+      if (pid > 0 && kill(pid, SIGTERM) == 0) {
+        EXPECT_TRUE(Eventually([&] { return !IsListening(MasterSocketPath(box.config)); }));
+      }
     }
     for (const auto& [name, pid] : replicas_) End(pid);
     work_.reset();

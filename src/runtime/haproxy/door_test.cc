@@ -203,6 +203,17 @@ TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
   EXPECT_EQ(WorkerOf(box), worker);
 }
 
+TEST_F(DoorWorld, ANodeThatLeavesTakesItsHaproxyAlong) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  std::promise<void> ended;
+  OnLoop([&] { box.door->Shutdown([&] { ended.set_value(); }); });
+  EXPECT_EQ(ended.get_future().wait_for(std::chrono::seconds(8)), std::future_status::ready);
+  EXPECT_EQ(Ask(box.config.door, "/").status, 0);
+}
+
 TEST_F(DoorWorld, HaproxyIsStartedAgainWhenItDies) {
   Box& box = MakeBox(1);
   const DoorServer one = StartReplica("r1", 1, 20001);

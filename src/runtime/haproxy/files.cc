@@ -113,11 +113,20 @@ bool IsListening(const std::string& socket_path) {
          connect(socket_fd.fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
 }
 
+pid_t RunningMaster(const DoorConfig& config) {
+  pid_t pid = 0;
+  std::istringstream text(ReadText(PidPath(config)));
+  if (!(text >> pid) || pid <= 0) return 0;
+  // The number may have gone to another process, and a zombie has no command line.
+  const std::string command = ReadText(fmt::format("/proc/{}/cmdline", pid));
+  return command.find(ConfigPath(config) + '\0') != std::string::npos ? pid : 0;
+}
+
 Result<DoorPorts> ChoosePorts(const DoorConfig& config) {
   const DoorPorts last = ReadPorts(config);
   if (last.http != 0) {
     const std::set<Endpoint> bound = BindsOf(ReadText(ConfigPath(config)));
-    const bool ours = IsListening(MasterSocketPath(config)) && bound.contains({config.inbound_ip, last.http});
+    const bool ours = RunningMaster(config) != 0 && bound.contains({config.inbound_ip, last.http});
     if (ours || AreFree(config, last)) return last;
   }
   constexpr int kTries = 1000;

@@ -1,6 +1,9 @@
 // The door's files and ports on this box: small synchronous helpers, none of which can block for long.
 #pragma once
 
+#include <sys/types.h>
+
+#include <cstdint>
 #include <string>
 
 #include "base/result.h"
@@ -22,6 +25,9 @@ std::string WhyNotBindable(const Endpoint& endpoint);
 
 // Whether somebody accepts on a Unix socket now.
 bool IsListening(const std::string& socket_path);
+
+// The master process that runs this configuration, by its pid file and command line; 0 when there is none.
+pid_t RunningMaster(const DoorConfig& config);
 
 // See HaproxyDoor::Prepare.
 Result<DoorPorts> ChoosePorts(const DoorConfig& config);
