@@ -13,6 +13,7 @@
 #include <future>
 #include <thread>
 
+#include "base/prng.h"
 #include "runtime/http/client.h"
 #include "runtime/http/log_merge.h"
 #include "runtime/http/server.h"

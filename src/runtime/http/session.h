@@ -67,8 +67,8 @@ class Session {
         watchdog_(stream.get_executor(), std::move(close)) {}
 
   Task<void> Run() {
-    while (co_await OneRequest()) {
-    }
+    // Not as the loop's condition: g++ 12 compiles that into a trap.
+    for (bool more = true; more;) more = co_await OneRequest();
   }
 
  private:
@@ -102,7 +102,8 @@ class Session {
     request.accept = std::string(header[http::field::accept]);
     request.who = WhoIs(std::string(header[http::field::authorization]));
     if (HasStreamedBody(request.method, request.path)) co_return co_await Upload(parser, request);
-    if (!co_await ReadBody(parser, request)) co_return false;
+    const bool whole = co_await ReadBody(parser, request);
+    if (!whole) co_return false;
     co_return co_await Answer(request, Handle(request, backend_.View()));
   }
 
@@ -142,7 +143,8 @@ class Session {
       co_return co_await Refuse(413, "the body is larger than " + std::to_string(limits_.body_bytes >> 20) + " MiB");
     }
     watchdog_.Arm(limits_.progress_wait);
-    if (!co_await Continue(Expects(header))) co_return false;
+    const bool open = co_await Continue(Expects(header));
+    if (!open) co_return false;
     http::request_parser<http::string_body> parser(std::move(header));
     parser.body_limit(limits_.body_bytes);
     co_await http::async_read(stream_, buffer_, parser, Use());
@@ -176,7 +178,8 @@ class Session {
     parser.get().body().open(path.c_str(), boost::beast::file_mode::write, opened);
     if (opened) co_return co_await Refuse(507, "cannot write a bundle here: " + opened.message());
     watchdog_.Arm(limits_.progress_wait);
-    if (!co_await Continue(expected)) co_return false;
+    const bool open = co_await Continue(expected);
+    if (!open) co_return false;
     while (!code_ && !parser.is_done()) {
       watchdog_.Arm(limits_.progress_wait);
       co_await http::async_read_some(stream_, buffer_, parser, Use());
