@@ -252,7 +252,7 @@ TEST(IntentStoreTest, MembersThatTheFloodDidNotReachAreToldDirectlyWithinWriteWa
 }
 
 TEST(IntentStoreTest, APeerWithALowerFloorIsToldOfOursAlthoughItHasNothingForUs) {
-  const Document floor{"floor", {kStart, 0, Node(0)}, std::monostate{}, {}};
+  const Document floor{"token/.floor", {kStart, 0, Node(0)}, std::monostate{}, {}};
   IntentStore store({}, Node(0), {floor}, Prng(1), {Time{}, kStart});
   const auto out = store.Step({Time{}, kStart}, DocumentOfferReceived{Node(1), {true, {}, {}}});
   ASSERT_EQ(out.size(), 1u);
@@ -298,7 +298,7 @@ TEST(IntentStoreTest, SeveralDocumentsGoToDiskTogetherAndAreAnsweredTogether) {
 TEST(IntentStoreTest, MalformedWritesAreRefusedAndChangeNothing) {
   World world(1, 7);
   world.Write(0, 1, "scale/", Scale(1));
-  world.Write(0, 2, "floor", std::monostate{});
+  world.Write(0, 2, "token/.floor", std::monostate{});
   world.Write(0, 3, ScaleKey("api"), Scale(1));
   world.Hand(0, ClientWrite{RequestId{4}, {}});
   world.Hand(0, ClientWrite{RequestId{5}, {{kKey, Scale(1)}, {kKey, Scale(2)}}});
