@@ -288,7 +288,7 @@ TEST_F(SupervisorTest, AnAdoptedOneThatEndedIsStartedAgain) {
 TEST_F(SupervisorTest, WordsAboutUnknownReplicasAndOldProbesAreIgnored) {
   RunHealthy();
   Give(ReplicaExited{kOther, 1, 0});
-  Give(ProbeResult{kWeb, 9999, false, "old", {}});
+  for (int i = 0; i < 9; ++i) Give(ProbeResult{kWeb, 9999, false, "old", {}});
   Give(ReplicaStarted{kWeb, 200, {}});
   EXPECT_EQ(Web().pid, 100u);
   EXPECT_EQ(Web().health, Health::kHealthy);

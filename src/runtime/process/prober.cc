@@ -157,8 +157,7 @@ class CommandProbe : public std::enable_shared_from_this<CommandProbe> {
       return Finish(false, "pidfd: " + why);
     }
     end_.assign(fd);
-    end_.async_wait(asio::posix::descriptor_base::wait_read,
-                    [self = shared_from_this()](error_code error) { self->Ended(error); });
+    AwaitEnd();
     Arm(timer_, probe_.check.timeout, [self = shared_from_this()] {
       self->timed_out_ = true;
       kill(-self->pid_, SIGKILL);  // its end is then noticed like any other
@@ -166,8 +165,14 @@ class CommandProbe : public std::enable_shared_from_this<CommandProbe> {
   }
 
  private:
+  void AwaitEnd() {
+    end_.async_wait(asio::posix::descriptor_base::wait_read,
+                    [self = shared_from_this()](error_code error) { self->Ended(error); });
+  }
+
   void Ended(error_code error) {
     if (error) return;
+    if (!HasEnded(end_.native_handle())) return AwaitEnd();
     siginfo_t info{};
     kill(-pid_,
          SIGKILL);  // not reaped yet, so the number is still its own; what it left in its group ends with it

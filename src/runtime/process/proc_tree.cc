@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -64,6 +65,11 @@ bool IsAlive(const ProcessName& process) {
 }
 
 int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0U)); }
+
+bool HasEnded(int pidfd) {
+  pollfd wait{pidfd, POLLIN, 0};
+  return poll(&wait, 1, 0) > 0;
+}
 
 std::vector<pid_t> DescendantsOf(pid_t root) {
   std::multimap<pid_t, pid_t> children;

@@ -27,6 +27,9 @@ bool IsAlive(const ProcessName& process);
 // A descriptor that becomes readable when the process ends; -1 with errno set. (glibc 2.36's header for it
 // does not link from C++.)
 int OpenPidfd(pid_t pid);
+// Whether it has. Wake-ups on a pidfd were seen here while its process lived, so nobody acts on one without
+// asking.
+bool HasEnded(int pidfd);
 
 // Every process below `root`, without `root` itself, in no particular order.
 std::vector<pid_t> DescendantsOf(pid_t root);

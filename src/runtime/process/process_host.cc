@@ -242,6 +242,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
       const ReplicaEnd end = EndOf(*entry);
       adopted.exit_code = end.start_error.empty() ? end.exit_code : 127;
       adopted.term_signal = end.term_signal;
+      CgroupTree::Remove(entry->cgroup);
     }
     entries_[id] = std::move(entry);
     found.push_back(std::move(adopted));
@@ -278,10 +279,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     if (fd < 0) return false;
     entry.shim_end = std::make_unique<Pipe>(io_, fd);
     if (StartTimeOf(entry.pids.shim.pid) != entry.pids.shim.start) return false;
-    entry.shim_end->async_wait(Pipe::wait_read, [self = weak_from_this(), id](error_code error) {
-      if (error) return;
-      if (const auto host = self.lock()) host->ShimEnded(id);
-    });
+    AwaitEnd(id, entry);
     return true;
   }
 
@@ -365,6 +363,16 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   // ------------------------------------------------------------------------------------------------ ending
+
+  void AwaitEnd(ReplicaId id, Entry& entry) {
+    entry.shim_end->async_wait(Pipe::wait_read, [self = weak_from_this(), id](error_code error) {
+      const auto host = error ? nullptr : self.lock();
+      Entry* found = host ? host->Find(id) : nullptr;
+      if (found == nullptr || found->shim_end == nullptr) return;
+      if (!HasEnded(found->shim_end->native_handle())) return host->AwaitEnd(id, *found);
+      host->ShimEnded(id);
+    });
+  }
 
   void ShimEnded(ReplicaId id) {
     Entry* entry = Find(id);

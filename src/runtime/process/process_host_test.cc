@@ -13,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "runtime/process/cgroup.h"
 #include "runtime/process/log_reader.h"
 #include "runtime/process/proc_tree.h"
 
@@ -44,7 +45,7 @@ Result<ServiceSpec> Decode(std::string_view text) {
   return spec;
 }
 
-class ProcessHostTest : public ::testing::TestWithParam<bool> {
+class ProcessHostTest : public ::testing::Test {
  protected:
   ProcessHostTest() {
     std::string pattern = (fs::temp_directory_path() / "hs_process_XXXXXX").string();
@@ -54,16 +55,22 @@ class ProcessHostTest : public ::testing::TestWithParam<bool> {
   ~ProcessHostTest() override {
     host_.reset();
     std::error_code error;
+    std::vector<fs::path> groups;
     for (const auto& entry : fs::directory_iterator(dir_ / "replicas", error)) {
       const std::string name = entry.path().filename();
       if (name.size() != 16) continue;
       const auto id = std::stoull(name, nullptr, 16);
       const ReplicaDir replica(dir_, ReplicaId{id});
       const auto pids = replica.ReadPids();
+      groups.push_back(replica.ReadCgroup());
       if (!pids || !IsAlive(pids->shim)) continue;
       KillDescendants(pids->shim.pid, 0);
       for (int i = 0; i < 1000 && IsAlive(pids->shim); ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    for (const fs::path& group : groups) {
+      CgroupTree::Remove(group);
+      CgroupTree::Remove(group.parent_path());
     }
     fs::remove_all(dir_, error);
   }
@@ -355,6 +362,30 @@ TEST_F(ProcessHostTest, CutsEndlessLinesAndKeepsEveryByte) {
   ASSERT_EQ(lines.size(), 3u);
   EXPECT_EQ(lines[0].size(), 27u + 16 * 1024);
   EXPECT_EQ(lines[0].size() + lines[1].size() + lines[2].size(), 3 * 27u + 40'000);
+}
+
+TEST_F(ProcessHostTest, AFullDiskDropsOutputAndBlocksNobody) {
+  fs::create_directories(dir_ / "replicas" / "000000000000abc1");
+  fs::create_symlink("/dev/full", dir_ / "replicas" / "000000000000abc1" / "out.log");
+  Start({"sh", "-c", "head -c 3000000 /dev/zero; exit 6"});
+  const auto exited = Next<ReplicaExited>();
+  ASSERT_TRUE(exited);
+  EXPECT_EQ(exited->exit_code, 6);
+}
+
+TEST_F(ProcessHostTest, TheShimStaysUnderOneMegabyte) {
+  Start({"sh", "-c", "head -c 3000000 /dev/zero | fold; echo; echo done; sleep 1000"});
+  ASSERT_TRUE(Next<ReplicaStarted>());
+  ASSERT_TRUE(Until([&] {
+    return !ReadLog(host_->LogDir(kId), 1).empty() && ReadLog(host_->LogDir(kId), 1)[0].ends_with("o done");
+  }));
+  std::ifstream status("/proc/" + std::to_string(ReplicaDir(dir_, kId).ReadPids()->shim.pid) + "/status");
+  std::size_t resident_kb = 0;
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmRSS:")) resident_kb = std::stoul(line.substr(6));
+  }
+  EXPECT_GT(resident_kb, 0u);
+  EXPECT_LT(resident_kb, 1000u);
 }
 
 TEST_F(ProcessHostTest, ProbesByTcpHttpAndCommand) {
