@@ -201,7 +201,9 @@ class Session {
     const auto adopted = co_await done.Wait(std::chrono::minutes(2), "checking the bundle takes too long");
     if (!adopted) co_return co_await Send(ErrorResponse(adopted.error()));
     if (!*adopted) co_return co_await Send(ErrorResponse(adopted->error()));
-    co_return co_await Send({200, "{\"stored\":\"" + store->digest.Hex() + "\"}"});
+    ApiResponse stored;  // named: g++ 12 destroys an aggregate twice that is a temporary of a co_await
+    stored.body = "{\"stored\":\"" + store->digest.Hex() + "\"}";
+    co_return co_await Send(std::move(stored));
   }
 
   // The client may still be sending: closing at once would reset the connection and lose the answer.
@@ -223,7 +225,9 @@ class Session {
     if (const auto* bundle = std::get_if<SendBundleCommand>(&result)) co_return co_await SendBundle(*bundle);
     if (std::holds_alternative<ShowJoinTokenCommand>(result)) {
       const auto token = backend_.JoinToken();
-      co_return co_await Send(token ? JoinTokenShown(*token) : ErrorResponse(token.error()));
+      // Not within the co_await: g++ 12 evaluates both branches there.
+      ApiResponse shown = token ? JoinTokenShown(*token) : ErrorResponse(token.error());
+      co_return co_await Send(std::move(shown));
     }
     if (const auto* create = std::get_if<CreateTokenCommand>(&result)) {
       Pending<Result<MadeToken>> done(stream_.get_executor());
