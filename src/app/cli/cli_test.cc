@@ -13,7 +13,7 @@ struct Outcome {
   std::string err;
 };
 
-Outcome Run(std::vector<std::string> words) {
+Outcome RunWords(std::vector<std::string> words) {
   words.insert(words.begin(), "homeostat");
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
@@ -30,7 +30,6 @@ struct Mistake {
 };
 
 TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
-  const std::vector<std::string> nowhere = {"--data", "/nonexistent/homeostat"};
   const Mistake table[] = {
       {{}, "--help"},
       {{"frobnicate"}, "--help"},
@@ -51,7 +50,7 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"ls", "--data", "/" + std::string(200, 'x')}, "too long"},
   };
   for (const auto& row : table) {
-    const auto outcome = Run(row.words);
+    const auto outcome = RunWords(row.words);
     EXPECT_EQ(outcome.exit_code, 1) << row.says;
     EXPECT_EQ(outcome.out, "") << row.says;
     EXPECT_EQ(outcome.err.find("homeostat: "), 0u) << outcome.err;
@@ -61,7 +60,7 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
 }
 
 TEST(Cli, HelpNamesEveryVerb) {
-  const auto outcome = Run({"--help"});
+  const auto outcome = RunWords({"--help"});
   EXPECT_EQ(outcome.exit_code, 0);
   for (const auto* verb : {"deploy", "ls", "ps", "nodes", "status", "logs", "events", "why", "scale", "rm", "drain",
                            "token", "inspect", "version"}) {
@@ -70,8 +69,8 @@ TEST(Cli, HelpNamesEveryVerb) {
 }
 
 TEST(Cli, VersionNeedsNoNode) {
-  EXPECT_EQ(Run({"version"}).out.find("homeostat "), 0u);
-  EXPECT_EQ(Run({"version", "--json"}).out.find("{\"version\":\""), 0u);
+  EXPECT_EQ(RunWords({"version"}).out.find("homeostat "), 0u);
+  EXPECT_EQ(RunWords({"version", "--json"}).out.find("{\"version\":\""), 0u);
 }
 
 TEST(Target, TheMoreExplicitWins) {
