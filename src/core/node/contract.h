@@ -5,19 +5,24 @@
 //
 // The caller's duties:
 //  1. `now.mono` never runs backwards. `now.wall_ms` may do anything.
-//  2. Outputs are carried out in order. A failure to carry one out is an input where the output has an answer,
+//  2. Outputs are carried out in order. A failure to carry one out is an input where the output has an
+//  answer,
 //     and otherwise silence: the core expects loss everywhere.
-//  3. Persist{id}: make the documents durable, then hand in Persisted{id}, or PersistFailed{id} if that cannot be.
+//  3. Persist{id}: make the documents durable, then hand in Persisted{id}, or PersistFailed{id} if that
+//  cannot be.
 //     Nothing that depends on durability leaves the node before. Ids may be answered in any order.
-//  4. Messages are handed in only from senders whose identity was proven (a sealed datagram or mutual TLS), decoded
+//  4. Messages are handed in only from senders whose identity was proven (a sealed datagram or mutual TLS),
+//  decoded
 //     and validated by wire/. A message to oneself is never handed in.
-//  5. SendLink opens a link to the peer if none is open; LinkDown tells how it ended. Order within one link is kept.
-//     HoldLinks names the links to keep open all the time; they are opened again when they break, with back-off,
-//     until the next HoldLinks leaves them out.
+//  5. SendLink opens a link to the peer if none is open; LinkDown tells how it ended. Order within one link
+//  is kept.
+//     HoldLinks names the links to keep open all the time; they are opened again when they break, with
+//     back-off, until the next HoldLinks leaves them out.
 //  6. TryConnect is answered by exactly one ConnectOutcome, within the timeout given.
-//  7. Processes belong to replicas, not to the agent: at a start the caller finds what still runs and hands it over in
-//     BootState, before anything else. StartReplica is answered by ReplicaStarted or ReplicaStartFailed; every end of a
-//     started process by ReplicaExited.
+//  7. Processes belong to replicas, not to the agent: at a start the caller finds what still runs and hands
+//  it over in
+//     BootState, before anything else. StartReplica is answered by ReplicaStarted or ReplicaStartFailed;
+//     every end of a started process by ReplicaExited.
 //  8. ApplyDoor is the whole table each time; the caller works out the difference.
 //  9. A boot counter greater than all earlier ones is on disk before the Node is made.
 // 10. Reply{request} answers exactly one Client* input with that request id, some time later.
@@ -34,7 +39,8 @@
 
 namespace hs {
 
-// ------------------------------------------------------------------------------------------------------ inputs
+// ------------------------------------------------------------------------------------------------------
+// inputs
 
 // The deadline has come, or nothing else happened for a while.
 struct Tick {};
@@ -128,11 +134,13 @@ struct LocalMetaChanged {
 // The node should go: say goodbye, then output Gone.
 struct LeaveRequested {};
 
-using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
-                           PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
-                           BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LeaveRequested>;
+using Input =
+    std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
+                 PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
+                 BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LeaveRequested>;
 
-// ------------------------------------------------------------------------------------------------------ outputs
+// ------------------------------------------------------------------------------------------------------
+// outputs
 
 struct SendDatagram {
   NodeId to;
@@ -199,11 +207,17 @@ struct Reply {
 struct EmitEvent {
   Event event;
 };
+// Someone else lives with this node's id: a copied data directory. End this node and start again as a new
+// one.
+struct TakeNewIdentity {
+  Endpoint other;
+};
 // Everyone was told; the process may end.
 struct Gone {};
 
-using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, Persist, StartReplica, SignalReplica, KillReplica,
-                            ForgetReplica, ProbeReplica, FetchBundle, ApplyDoor, Reply, EmitEvent, Gone>;
+using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, Persist, StartReplica,
+                            SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, ApplyDoor,
+                            Reply, EmitEvent, TakeNewIdentity, Gone>;
 using Outputs = std::vector<Output>;
 
 // ------------------------------------------------------------------------------------------------------ boot
@@ -225,7 +239,7 @@ struct AdoptedReplica {
 struct BootState {
   ClusterId cluster;
   NodeId node;
-  BootId boot_id;                 // random
+  BootId boot_id;                  // random
   std::uint32_t boot_counter = 0;  // this start's, already on disk
   MemberMeta meta;
   std::vector<Document> documents;

@@ -3,12 +3,19 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include "base/tunables.h"
 #include "core/node/contract.h"
 #include "core/node/view.h"
 
 namespace hs {
+
+// Whom a node follows: cheap to ask after every step.
+struct Following {
+  NodeId controller;  // as its own view elects
+  PlanStamp plan;     // of the slice in force
+};
 
 class Node {
  public:
@@ -22,6 +29,11 @@ class Node {
   Time NextDeadline() const;
 
   NodeView View(Now now) const;
+  Following following() const;
+  // Null when there is none; a tombstone is a document. Valid until the next Step.
+  const Document* FindDocument(const std::string& key) const;
+  // Where a member is, or a zero endpoint.
+  Endpoint AddressOf(NodeId node) const;
 
  private:
   class Impl;

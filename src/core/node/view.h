@@ -12,8 +12,8 @@
 
 namespace hs {
 
-// Steady: the controller is known, its plan is acknowledged by all alive, intent digests agree, and nothing is
-// starting or draining. What cannot be placed is listed as short, which is steady too.
+// Steady: the controller is known, its plan is acknowledged by all alive, intent digests agree, and nothing
+// is starting or draining. What cannot be placed is listed as short, which is steady too.
 struct SteadyState {
   bool steady = false;
   Time since{};                      // of the present answer
@@ -27,13 +27,13 @@ struct NodeView {
   NodeId self;
   NodeId controller;  // as this node's own view elects; zero when unknown
   Term term = 0;
-  std::vector<Member> members;  // sorted by id; includes self
-  std::vector<Document> documents;            // sorted by key; includes tombstones
-  std::vector<Document> conflicts;            // losers of conflicts, newest first
-  std::vector<DesiredService> services;       // sorted by name
-  std::map<NodeId, std::shared_ptr<const RecordBody>> reports;   // NodeReport by owner
-  std::map<NodeId, std::shared_ptr<const RecordBody>> slices;    // PlanSlice in force, by node
-  std::vector<std::shared_ptr<const RecordBody>> events;         // Event, oldest first
+  std::vector<Member> members;                                  // sorted by id; includes self
+  std::vector<Document> documents;                              // sorted by key; includes tombstones
+  std::vector<Document> conflicts;                              // losers of conflicts, newest first
+  std::vector<DesiredService> services;                         // sorted by name
+  std::map<NodeId, std::shared_ptr<const RecordBody>> reports;  // NodeReport by owner
+  std::map<NodeId, std::shared_ptr<const RecordBody>> slices;   // PlanSlice in force, by node
+  std::vector<std::shared_ptr<const RecordBody>> events;        // Event, oldest first
   DoorTable door;
   SteadyState steady;
   std::uint64_t intent_digest = 0;

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +20,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
+
+#include "runtime/process/proc_tree.h"
 
 extern char** environ;
 
@@ -162,9 +163,6 @@ awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration
   end.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   co_return end;
 }
-
-// By number: the C library's declaration lacks C linkage in Debian 12.
-int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 std::string FindProgram(const std::string& name) {
   if (name.find('/') != std::string::npos) return access(name.c_str(), X_OK) == 0 ? name : "";

@@ -29,9 +29,6 @@ struct ProgramEnd {
 // kFixInput when there is no such program.
 boost::asio::awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration timeout);
 
-// A descriptor that becomes readable when the process ends; -1 when there is none.
-int OpenPidfd(pid_t pid);
-
 // The path of `name`, looked up in PATH and the usual system folders; empty when it is not installed.
 std::string FindProgram(const std::string& name);
 

@@ -18,6 +18,7 @@
 #include "runtime/haproxy/control.h"
 #include "runtime/haproxy/files.h"
 #include "runtime/haproxy/processes.h"
+#include "runtime/process/proc_tree.h"
 
 namespace hs {
 

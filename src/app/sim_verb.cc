@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+#include <chrono>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "app/own_verbs.h"
+#include "sim/scenario.h"
+#include "sim/swarm.h"
+
+namespace hs {
+namespace {
+
+struct SimWords {
+  std::string scenario;
+  std::uint64_t seed = 1;
+  std::uint64_t seeds = 10;
+  std::size_t nodes_min = 5;
+  std::size_t nodes_max = 9;
+  std::string span = "60s";
+  std::string fault_gap = "3s";
+  bool once = false;
+  bool verbose = false;
+};
+
+int RunText(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    fmt::print(stderr, "homeostat: cannot read {}\n", path);
+    return 1;
+  }
+  std::stringstream text;
+  text << file.rdbuf();
+  const auto result = sim::RunScenario(text.str());
+  if (!result) {
+    fmt::print(stderr, "homeostat: {}: {}\n", path, result.error().message);
+    return 1;
+  }
+  fmt::print("{}", result->transcript);
+  return result->passed ? 0 : 1;
+}
+
+void Print(const sim::SwarmResult& result, double seconds, bool verbose) {
+  fmt::print("{:>6} {:>5} {:>9} {:>6} {:>7.1f} s {:>6.2f} s  {:016x}  {}\n", result.seed, result.hosts,
+             result.steps, result.acknowledged, ToSeconds(result.converged_after), seconds, result.digest,
+             result.Passed() ? "ok" : "FAILED");
+  if (result.Passed() && !verbose) return;
+  for (const auto& line : result.violations) fmt::print("       violation: {}\n", line);
+  for (const auto& line : result.not_converged) fmt::print("       not converged: {}\n", line);
+  for (const auto& line : result.faults) fmt::print("       fault: {}\n", line);
+}
+
+int RunSeeds(const SimWords& words) {
+  sim::SwarmOptions options;
+  const auto span = sim::ParseNanoseconds(words.span);
+  const auto gap = sim::ParseNanoseconds(words.fault_gap);
+  if (!span || !gap) {
+    fmt::print(stderr, "homeostat: {}\n", (!span ? span : gap).error().message);
+    return 1;
+  }
+  options.faults_for = Duration(*span);
+  options.fault_gap = Duration(*gap);
+  options.hosts_min = words.nodes_min;
+  options.hosts_max = std::max(words.nodes_min, words.nodes_max);
+  fmt::print("  seed nodes     steps writes converged     took  digest            result\n");
+  std::uint64_t failed = 0;
+  for (std::uint64_t seed = words.seed; seed < words.seed + words.seeds; ++seed) {
+    const auto start = std::chrono::steady_clock::now();
+    const sim::SwarmResult result = sim::RunSeed(seed, options);
+    const double took = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    Print(result, took, words.verbose);
+    const bool same = words.once || sim::RunSeed(seed, options).digest == result.digest;
+    if (!same) fmt::print("       violation: the second run of seed {} took another course\n", seed);
+    if (!same || !result.Passed()) ++failed;
+  }
+  fmt::print("{} passed, {} failed\n", words.seeds - failed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+void AddSimVerb(CLI::App& app, int& exit_code) {
+  auto words = std::make_shared<SimWords>();
+  auto* sim = app.add_subcommand(
+      "sim", "run the real decision code on simulated boxes, in virtual time, with faults");
+  sim->add_option("--scenario", words->scenario, "a text that says what happens; prints the transcript");
+  sim->add_option("--seed", words->seed, "first seed (default 1)");
+  sim->add_option("--seeds", words->seeds, "how many seeds, one after the other (default 10)");
+  sim->add_option("--nodes", words->nodes_min, "fewest nodes (default 5)")->check(CLI::Range(2, 10000));
+  sim->add_option("--nodes-max", words->nodes_max, "most nodes (default 9)");
+  sim->add_option("--for", words->span, "virtual time with faults (default 60s)");
+  sim->add_option("--fault-gap", words->fault_gap, "mean virtual time between faults (default 3s)");
+  sim->add_flag("--once", words->once, "do not run each seed a second time to compare digests");
+  sim->add_flag("-v,--verbose", words->verbose, "print the faults of seeds that passed, too");
+  sim->callback([words, &exit_code] {
+    exit_code = words->scenario.empty() ? RunSeeds(*words) : RunText(words->scenario);
+  });
+}
+
+}  // namespace hs

@@ -1,0 +1,163 @@
+#include "core/node/node.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+namespace {
+
+std::vector<Digest> Sorted(std::vector<Digest> digests) {
+  std::sort(digests.begin(), digests.end());
+  return digests;
+}
+
+}  // namespace
+
+Node::Node(const Tunables& tunables, BootState boot, Now now)
+    : impl_(std::make_unique<Impl>(tunables, std::move(boot), now)) {}
+Node::~Node() = default;
+Outputs Node::Step(Now now, const Input& input) { return impl_->Step(now, input); }
+Time Node::NextDeadline() const { return impl_->NextDeadline(); }
+NodeView Node::View(Now now) const { return impl_->View(now); }
+Following Node::following() const { return impl_->following(); }
+
+const Document* Node::FindDocument(const std::string& key) const { return impl_->FindDocument(key); }
+Endpoint Node::AddressOf(NodeId node) const { return impl_->AddressOf(node); }
+
+Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
+    : tunables_(tunables),
+      cluster_(boot.cluster),
+      self_(boot.node),
+      boot_counter_(boot.boot_counter),
+      started_(now.mono),
+      now_(now),
+      prng_(boot.seed),
+      meta_(boot.meta),
+      membership_(tunables, {boot.node, boot.boot_id, boot.boot_counter, boot.meta}, prng_.Fork(), now.mono),
+      intent_(tunables, boot.node, std::move(boot.documents), prng_.Fork(), now),
+      board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
+      reachability_(boot.node),
+      leadership_(tunables, boot.node, now.mono),
+      supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
+      plan_book_(boot.node),
+      bundles_(boot.bundles.begin(), boot.bundles.end()) {
+  for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
+  if (boot.peers.empty()) {
+    table_known_ = true;  // nobody to compare with
+  } else {
+    AsMember(Membership::Seeds{std::move(boot.peers)});
+  }
+}
+
+Outputs Node::Impl::Step(Now now, const Input& input) {
+  HS_CHECK(now.mono >= now_.mono);
+  now_ = now;
+  std::visit([this](const auto& value) { Apply(value); }, input);
+  Settle();
+  return std::exchange(outputs_, {});
+}
+
+Time Node::Impl::NextDeadline() const {
+  return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
+                   leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
+                   Leads() ? plan_at_ : kNever, door_at_});
+}
+
+// ------------------------------------------------------------------------------------------------ inputs
+
+void Node::Impl::Apply(const Tick&) {
+  const Time now = now_.mono;
+  if (membership_.NextDeadline() <= now) AsMember(Tick{});
+  if (intent_.NextDeadline() <= now) Intend(Tick{});
+  if (board_.NextDeadline() <= now) Observe(Tick{});
+  if (supervisor_.NextDeadline() <= now) Supervise(Tick{});
+  if (leadership_.NextDeadline() <= now) dirty_.members = true;
+}
+
+void Node::Impl::Apply(const DatagramReceived& input) {
+  if (const auto* ack = std::get_if<DocumentAck>(&input.message.body))
+    Intend(DocumentAcked{input.from, ack->stamp});
+  if (std::holds_alternative<Ack>(input.message.body)) Reach(Reached{input.from});
+  AsMember(input);
+}
+
+void Node::Impl::Apply(const LinkUp& input) {
+  Reach(Reached{input.peer});
+  AsMember(input);
+  Intend(input);
+  Observe(input);
+}
+
+void Node::Impl::Apply(const LinkDown& input) {
+  if (input.end != LinkEnd::kClosed) Reach(NotReached{input.peer});
+  AsMember(input);
+  Intend(input);
+  Observe(input);
+}
+
+void Node::Impl::Apply(const LinkReceived& input) {
+  struct Visitor {
+    Impl& node;
+    NodeId from;
+    void operator()(const PushPull& message) {
+      node.AsMember(Membership::PushPullReceived{from, message});
+      node.table_known_ = true;
+      node.dirty_.members = true;
+    }
+    void operator()(const DocumentPush& message) { node.Intend(DocumentsReceived{from, message}); }
+    void operator()(const DocumentOffer& message) { node.Intend(DocumentOfferReceived{from, message}); }
+    void operator()(const RecordPush& message) { node.Observe(RecordsReceived{from, message}); }
+    void operator()(const RecordOffer& message) { node.Observe(RecordOfferReceived{from, message}); }
+  };
+  std::visit(Visitor{*this, input.from}, input.message);
+}
+
+void Node::Impl::Apply(const ConnectOutcome& input) {
+  AsMember(input);
+  Weigh(input);
+}
+
+void Node::Impl::Apply(const Persisted& input) { Intend(input); }
+void Node::Impl::Apply(const PersistFailed& input) {
+  Emit("disk.failed", meta_.name, "documents could not be written: " + input.reason);
+  Intend(input);
+}
+void Node::Impl::Apply(const ClientWrite& input) { Intend(input); }
+void Node::Impl::Apply(const ReplicaStarted& input) { Supervise(input); }
+void Node::Impl::Apply(const ReplicaStartFailed& input) { Supervise(input); }
+void Node::Impl::Apply(const ReplicaExited& input) { Supervise(input); }
+void Node::Impl::Apply(const ProbeResult& input) { Supervise(input); }
+
+void Node::Impl::Apply(const BundleReady& input) {
+  if (bundles_.insert(input.digest).second) dirty_.statuses = true;
+  Supervise(input);
+}
+
+void Node::Impl::Apply(const BundleFailed& input) {
+  Emit("bundle.failed", input.digest.Short(), "the bundle could not be fetched: " + input.reason);
+  Supervise(input);
+}
+
+void Node::Impl::Apply(const DoorStatus& input) {
+  if (input.error == door_error_) return;
+  door_error_ = input.error;
+  dirty_.statuses = true;
+  Emit(door_error_.empty() ? "door.ok" : "door.failed", meta_.name,
+       door_error_.empty() ? "the door serves its table" : door_error_);
+}
+
+void Node::Impl::Apply(const LocalMetaChanged& input) {
+  const RoleClaim roles = meta_.roles;
+  meta_ = input.meta;
+  meta_.roles = roles;
+  AsMember(Membership::SetMeta{meta_});
+}
+
+void Node::Impl::Apply(const LeaveRequested&) {
+  Emit("member.leaving", meta_.name, "asked to leave");
+  AsMember(Membership::Leave{});
+}
+
+}  // namespace hs

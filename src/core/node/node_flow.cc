@@ -1,0 +1,215 @@
+// What the mechanisms say: out of the node, or on to one another.
+#include <algorithm>
+#include <utility>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+namespace {
+
+std::string ReplicaNews(const ReplicaChanged& change) {
+  const ReplicaStatus& status = change.after ? *change.after : *change.before;
+  return ReplicaName(status.service, status.id);
+}
+
+}  // namespace
+
+// Each mechanism's outputs are variants of contract outputs, which leave the node as they are, and of words
+// of its own, for which there is an On().
+template <typename MechanismOutputs>
+void Node::Impl::Carry(MechanismOutputs outputs) {
+  for (auto& output : outputs) {
+    std::visit(
+        [this](auto& value) {
+          if constexpr (std::is_constructible_v<Output, decltype(std::move(value))>) {
+            outputs_.emplace_back(std::move(value));
+          } else {
+            On(value);
+          }
+        },
+        output);
+  }
+}
+
+void Node::Impl::AsMember(const Membership::Input& input) { Carry(membership_.Step(now_, input)); }
+void Node::Impl::Intend(const IntentInput& input) { Carry(intent_.Step(now_, input)); }
+void Node::Impl::Observe(const BoardInput& input) { Carry(board_.Step(now_.mono, input)); }
+void Node::Impl::Supervise(const SupervisorInput& input) { Carry(supervisor_.Step(now_, input)); }
+void Node::Impl::Weigh(const EvidenceInput& input) { Carry(evidence_.Step(now_.mono, input)); }
+
+void Node::Impl::Reach(const ReachabilityInput& input) {
+  for (const ReachabilityChanged& change : reachability_.Step(now_.mono, input)) On(change);
+}
+
+// ------------------------------------------------------------------------------------------------ membership
+
+void Node::Impl::On(const Membership::MemberChanged& change) {
+  dirty_.members = true;
+  const Member& after = change.after;
+  if (after.id == self_) return;
+  const bool moved = !change.before || change.before->state != after.state;
+  if (moved && after.state != MemberState::kSuspect &&
+      !(change.before && change.before->state == MemberState::kSuspect &&
+        after.state == MemberState::kAlive)) {
+    Emit(std::string("member.") + ToString(after.state), after.meta.name, change.cause);
+  }
+  if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
+    Observe(OwnerGone{after.id, after.incarnation.boot});
+  }
+  if (!IsPresent(after.state)) intent_digests_.erase(after.id);
+}
+
+void Node::Impl::On(const Membership::ClockSample& sample) {
+  Intend(ClockSample{sample.peer, sample.offset_ms});
+}
+
+void Node::Impl::On(const Membership::PeerDigests& digests) {
+  if (digests.intent != 0 && std::exchange(intent_digests_[digests.peer], digests.intent) != digests.intent) {
+    steady_dirty_ = true;
+  }
+  if (digests.intent == intent_.digest()) intent_known_ = true;
+  Intend(IntentDigestHeard{digests.peer, digests.intent});
+  Observe(BoardDigestHeard{digests.peer, digests.observation});
+}
+
+void Node::Impl::On(const Membership::IdentityConflict& conflict) {
+  Emit("member.identity-conflict", meta_.name,
+       "another agent with this node's id speaks from " + conflict.address.ToString() +
+           ": a copied data directory; this one takes a new id");
+  outputs_.emplace_back(TakeNewIdentity{conflict.address});
+}
+
+void Node::Impl::On(const Membership::LeaveDone&) { outputs_.emplace_back(Gone{}); }
+
+// ------------------------------------------------------------------------------------------------ intent
+
+void Node::Impl::On(const AckDocument& ack) {
+  if (!ack.address) return;
+  GossipMessage message;
+  message.body = DocumentAck{ack.stamp};
+  outputs_.emplace_back(SendDatagram{ack.to, ack.address, std::move(message)});
+}
+
+void Node::Impl::On(const DocumentChanged& change) {
+  dirty_.documents = true;
+  const auto key = ParseKey(change.key);
+  if (!key) return;
+  // Told by the node that took the write; the others see the same document.
+  if (change.after.stamp.node != self_) return;
+  const bool gone = change.after.IsTombstone();
+  const std::string subject =
+      key->kind == KeyKind::kDrain || key->kind == KeyKind::kNode ? NameOf(key->node) : key->name;
+  switch (key->kind) {
+    case KeyKind::kStack:
+      return gone ? Emit("intent.remove", subject,
+                         "revision " + std::to_string(key->revision) + " was removed")
+                  : Emit("intent.deploy", subject,
+                         "revision " + std::to_string(key->revision) + " was deployed");
+    case KeyKind::kScale: {
+      const auto* scale = std::get_if<ScaleOverride>(&change.after.body);
+      return Emit("intent.scale", subject,
+                  scale == nullptr ? "the scale override was removed"
+                                   : "asked for " + std::to_string(scale->replicas) + " replicas");
+    }
+    case KeyKind::kDrain:
+      return Emit(gone ? "intent.undrain" : "intent.drain", subject,
+                  gone ? "may take work again" : "asked to give its work away");
+    case KeyKind::kToken:
+      return Emit(gone ? "intent.token-revoked" : "intent.token", subject,
+                  gone ? "a token was revoked" : "a token was made");
+    case KeyKind::kNode:
+      return Emit(gone ? "intent.node-removed" : "intent.node-admitted", subject,
+                  gone ? "its key is no longer trusted" : "its key is trusted from now on");
+  }
+}
+
+void Node::Impl::On(const DocumentHeldBack& held) {
+  Emit("intent.held-back", held.key,
+       "stamped too far ahead of the members' clocks: kept aside until its time comes; check the clock of "
+       "the box that wrote it");
+}
+
+void Node::Impl::On(const DocumentConflict& conflict) {
+  Emit("intent.conflict", conflict.loser.key,
+       "two writers wrote it without knowing of each other; the later one counts, the other can be read "
+       "under conflicts");
+}
+
+// ------------------------------------------------------------------------------------------------
+// observation
+
+void Node::Impl::On(const RecordChanged& change) {
+  switch (change.record.key.kind) {
+    case RecordKind::kNodeReport:
+      dirty_.reports = true;
+      return;
+    case RecordKind::kPlanSlice:
+    case RecordKind::kRegionReport:
+      dirty_.plans = true;
+      return;
+    case RecordKind::kEvent:
+      return;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ replicas
+
+void Node::Impl::On(const ReplicaChanged& change) {
+  dirty_.statuses = true;
+  if (!change.after) {
+    Emit("replica.gone", ReplicaNews(change), change.cause);
+    return;
+  }
+  const bool moved = !change.before || change.before->state != change.after->state;
+  const bool turned = change.before && change.before->health != change.after->health &&
+                      change.after->health == Health::kUnhealthy;
+  if (moved) {
+    Emit(std::string("replica.") + ToString(change.after->state), ReplicaNews(change), change.cause);
+  } else if (turned) {
+    Emit("replica.unhealthy", ReplicaNews(change), change.cause);
+  }
+}
+
+void Node::Impl::Fetch(const Digest& digest) {
+  FetchBundle fetch{digest, {}};
+  for (const auto& [node, body] : board_.Reports()) {
+    const auto& bundles = std::get<NodeReport>(*body).bundles;
+    if (node == self_ || !std::binary_search(bundles.begin(), bundles.end(), digest)) continue;
+    const auto member = membership_.members().find(node);
+    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
+    fetch.holders.emplace_back(node, member->second.meta.address);
+  }
+  prng_.Shuffle(fetch.holders);  // so that not everyone asks the first one
+  outputs_.emplace_back(std::move(fetch));
+}
+
+void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead{proof.node, proof.cause}); }
+
+void Node::Impl::On(const ReachabilityChanged& change) {
+  Emit(change.reachable ? "route.direct" : "route.lost", NameOf(change.peer),
+       change.reachable ? meta_.name + " reaches it directly again"
+                        : meta_.name + " cannot reach it directly");
+}
+
+// ------------------------------------------------------------------------------------------------ helpers
+
+void Node::Impl::Emit(const std::string& kind, const std::string& subject, const std::string& cause) {
+  Event event{now_.wall_ms, self_, kind, subject, cause};
+  Observe(PublishEvent{event});
+  outputs_.emplace_back(EmitEvent{std::move(event)});
+}
+
+std::string Node::Impl::NameOf(NodeId node) const {
+  const auto member = membership_.members().find(node);
+  return member == membership_.members().end() ? node.Short() : member->second.meta.name;
+}
+
+std::vector<std::pair<NodeId, Endpoint>> Node::Impl::PresentOthers() const {
+  std::vector<std::pair<NodeId, Endpoint>> others;
+  for (const auto& [id, member] : membership_.members()) {
+    if (id != self_ && IsPresent(member.state)) others.emplace_back(id, member.meta.address);
+  }
+  return others;
+}
+
+}  // namespace hs

@@ -1,0 +1,171 @@
+// The inside of Node: the mechanisms and what flows between them.
+//
+// One input is routed to the mechanisms it concerns; what they say either leaves the node or changes what
+// others must know, which is noted in `dirty_`. Settle() then brings everything derived up to date, in a
+// fixed order, until nothing is dirty. So each mechanism sees a consistent world and none knows another.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "core/engines/door_table.h"
+#include "core/intent/store.h"
+#include "core/leadership/leadership.h"
+#include "core/membership/membership.h"
+#include "core/node/node.h"
+#include "core/observation/board.h"
+#include "core/placement/evidence.h"
+#include "core/placement/health_watch.h"
+#include "core/placement/plan_book.h"
+#include "core/placement/reconcile.h"
+#include "core/routing/reachability.h"
+#include "core/supervision/supervisor.h"
+
+namespace hs {
+
+class Node::Impl {
+ public:
+  Impl(const Tunables& tunables, BootState boot, Now now);
+
+  Outputs Step(Now now, const Input& input);
+  Time NextDeadline() const;
+  NodeView View(Now now) const;
+  const Document* FindDocument(const std::string& key) const;
+  Endpoint AddressOf(NodeId node) const;
+  Following following() const { return {region_.controller, slice_stamp_}; }
+
+ private:
+  // What changed since the last Settle().
+  struct Dirty {
+    bool members = true;    // a member's state or metadata
+    bool documents = true;  // intent
+    bool reports = true;    // somebody's NodeReport
+    bool plans = true;      // a slice or a region report
+    bool statuses = true;   // our own replicas, bundles or door
+    bool Any() const { return members || documents || reports || plans || statuses; }
+  };
+
+  // ---- inputs (node.cc)
+  void Apply(const Tick&);
+  void Apply(const DatagramReceived& input);
+  void Apply(const LinkUp& input);
+  void Apply(const LinkDown& input);
+  void Apply(const LinkReceived& input);
+  void Apply(const ConnectOutcome& input);
+  void Apply(const Persisted& input);
+  void Apply(const PersistFailed& input);
+  void Apply(const ClientWrite& input);
+  void Apply(const ReplicaStarted& input);
+  void Apply(const ReplicaStartFailed& input);
+  void Apply(const ReplicaExited& input);
+  void Apply(const ProbeResult& input);
+  void Apply(const BundleReady& input);
+  void Apply(const BundleFailed& input);
+  void Apply(const DoorStatus& input);
+  void Apply(const LocalMetaChanged& input);
+  void Apply(const LeaveRequested& input);
+
+  // ---- mechanisms' words (node_flow.cc)
+  template <typename MechanismOutputs>
+  void Carry(MechanismOutputs outputs);
+  void AsMember(const Membership::Input& input);
+  void Intend(const IntentInput& input);
+  void Observe(const BoardInput& input);
+  void Supervise(const SupervisorInput& input);
+  void Weigh(const EvidenceInput& input);
+  void Reach(const ReachabilityInput& input);
+
+  void On(const Membership::MemberChanged& change);
+  void On(const Membership::ClockSample& sample);
+  void On(const Membership::PeerDigests& digests);
+  void On(const Membership::IdentityConflict& conflict);
+  void On(const Membership::LeaveDone&);
+  void On(const AckDocument& ack);
+  void On(const DocumentChanged& change);
+  void On(const DocumentHeldBack& held);
+  void On(const DocumentConflict& conflict);
+  void On(const RecordChanged& change);
+  void On(const ReplicaChanged& change);
+  void On(const NeedBundle& need) { Fetch(need.digest); }
+  void On(const NodeProvenDead& proof);
+  void On(const VerdictChanged&);
+  void On(const ReachabilityChanged& change);
+
+  // ---- derived state (node_settle.cc)
+  void Settle();
+  void SettleMembers();
+  void SettleLeadership();
+  void SettleServices();
+  void SettleReport();
+  void SettleSlice();
+  void SettleKeepers();
+  void SettleBundles();
+  void SettleDoor();
+  void SettleDigests();
+  void SettleSteady();
+  void Plan();
+  std::vector<std::string> WhatIsPending() const;
+  void WatchEvidence();
+
+  // ---- helpers
+  void Fetch(const Digest& digest);
+  bool Leads() const { return region_.controller == self_; }
+  std::vector<std::pair<NodeId, Endpoint>> PresentOthers() const;
+  std::map<NodeId, ObservedReport> ObservedReports() const;
+  KnownSlices ObservedSlices() const;
+  void Emit(const std::string& kind, const std::string& subject, const std::string& cause);
+  std::string NameOf(NodeId node) const;
+
+  const Tunables tunables_;
+  const ClusterId cluster_;
+  const NodeId self_;
+  const std::uint32_t boot_counter_;
+  const Time started_;
+  Now now_;
+  Prng prng_;
+  MemberMeta meta_;
+
+  Membership membership_;
+  IntentStore intent_;
+  Board board_;
+  Reachability reachability_;
+  Leadership leadership_;
+  Supervisor supervisor_;
+  WorkEvidence evidence_;
+  PlanBook plan_book_;
+  HealthWatch health_watch_;
+
+  Dirty dirty_;
+  bool steady_dirty_ = true;  // the answer to "steady?" may have changed
+  Outputs outputs_;
+
+  // Derived:
+  RegionView region_;
+  bool table_known_ = false;   // the member table was compared with somebody's
+  bool intent_known_ = false;  // the documents were found equal to somebody's, or nobody else is there
+  std::vector<DesiredService> services_;
+  std::map<SpecHash, ServiceSpec> specs_;
+  std::set<NodeId> drained_;
+  PlanStamp slice_stamp_;  // in force
+  std::shared_ptr<const RecordBody> slice_;
+  std::set<Digest> bundles_;
+  std::map<Digest, Time> fetching_;  // asked for, and when to ask again
+  std::string door_error_;
+  DoorTable door_;
+  bool door_told_ = false;
+  SteadyState steady_;
+  std::map<NodeId, std::uint64_t> intent_digests_;  // as present members last said
+  std::optional<NodeReport> published_;
+  std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
+
+  // Work that waits a moment, so that a burst of news is looked at once.
+  Time plan_at_{};
+  Time planned_at_{};
+  Time door_at_ = kNever;
+  Time door_built_at_{};
+};
+
+}  // namespace hs

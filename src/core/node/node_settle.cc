@@ -1,0 +1,269 @@
+// Brings what is derived up to date, in the order in which one thing follows from another.
+#include <algorithm>
+#include <utility>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+namespace {
+
+// Bursts of news (a box dies, fifty replicas start) are looked at together.
+constexpr Duration kPlanPause = 15ms;
+constexpr Duration kDoorPause = 5ms;
+// A bundle that could not be fetched is tried again with the next news after this long.
+constexpr Duration kFetchAgain = 10s;
+// A node that never found its documents equal to anybody's acts on what it has after this long.
+constexpr Duration kIntentPatience = 30s;
+
+bool IsServing(const ReplicaStatus& status) {
+  return status.state == ReplicaState::kRunning && status.health == Health::kHealthy;
+}
+
+}  // namespace
+
+void Node::Impl::Settle() {
+  // Each round can only dirty what comes later, save for leadership (our own metadata) and our own report.
+  for (int round = 0; dirty_.Any(); ++round) {
+    HS_CHECK(round < 10);
+    const Dirty dirty = std::exchange(dirty_, Dirty{false, false, false, false, false});
+    steady_dirty_ = true;
+    if (dirty.documents) SettleServices();
+    if (dirty.members) SettleMembers();
+    if (dirty.members || dirty.documents) SettleLeadership();
+    if (dirty.members || dirty.reports) WatchEvidence();
+    if (dirty.members || dirty.plans || dirty.documents) SettleSlice();
+    if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
+    if (dirty.reports) SettleBundles();
+    SettleReport();
+    if (dirty.members || dirty.documents || dirty.reports)
+      plan_at_ = std::min(plan_at_, planned_at_ + kPlanPause);
+    if (dirty.members || dirty.documents || dirty.reports || dirty.statuses) {
+      door_at_ = std::min(door_at_, std::max(now_.mono, door_built_at_ + kDoorPause));
+    }
+  }
+  if (evidence_.NextDeadline() <= now_.mono) WatchEvidence();
+  if (Leads() && plan_at_ <= now_.mono) Plan();
+  if (door_at_ <= now_.mono) SettleDoor();
+  SettleDigests();
+  SettleSteady();
+  // Planning publishes slices and reports, which concern us as well.
+  if (dirty_.Any()) Settle();
+}
+
+void Node::Impl::SettleServices() {
+  const Documents& documents = intent_.documents();
+  services_ = DesiredServices(documents);
+  specs_.clear();
+  drained_.clear();
+  for (const auto& [key, document] : documents) {
+    if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained_.insert(drain->node);
+    const auto* stack = std::get_if<StackSpec>(&document.body);
+    if (stack == nullptr) continue;
+    for (const ServiceSpec& service : stack->services) specs_[HashOf(service)] = service;
+  }
+}
+
+void Node::Impl::SettleMembers() {
+  const auto others = PresentOthers();
+  Intend(IntentPeers{others});
+  Observe(BoardPeers{others});
+  ReachabilityMembers reachable;
+  for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
+  Reach(reachable);
+  if (others.empty() && table_known_) intent_known_ = true;
+}
+
+void Node::Impl::SettleLeadership() {
+  LeadershipOutcome outcome = leadership_.Step(
+      now_.mono, {.members = membership_.members(), .drained = drained_, .table_known = table_known_});
+  outcome.own.door = meta_.door.port != 0;
+  const bool led = Leads();
+  region_ = std::move(outcome.view);
+  if (led && !Leads()) plan_book_.Close();
+  if (!led && Leads()) plan_at_ = now_.mono;
+  if (outcome.own == meta_.roles) return;
+  const RoleClaim before = std::exchange(meta_.roles, outcome.own);
+  AsMember(Membership::SetMeta{meta_});
+  if (before.controller == meta_.roles.controller && before.standby == meta_.roles.standby) return;
+  for (const std::string& cause : outcome.causes) Emit("role.changed", meta_.name, cause);
+}
+
+void Node::Impl::WatchEvidence() {
+  const auto reports = ObservedReports();
+  Weigh(EvidenceWatch{region_.controller == self_ || region_.standby == self_, &membership_.members(),
+                      &reports});
+}
+
+void Node::Impl::On(const VerdictChanged&) { plan_at_ = std::min(plan_at_, planned_at_ + kPlanPause); }
+
+// Our slice, if the controller that we elect made it in its present term.
+void Node::Impl::SettleSlice() {
+  const auto slices = board_.Slices(region_.controller);
+  const auto found = slices.find(self_);
+  if (found == slices.end()) return;
+  const PlanSlice& slice = std::get<PlanSlice>(*found->second);
+  if (slice.stamp.term != region_.term || slice.stamp < slice_stamp_) return;
+  slice_ = found->second;
+  slice_stamp_ = slice.stamp;
+  SliceReceived order{slice, {}};
+  for (const Assignment& assignment : slice.assignments) {
+    if (const ServiceSpec* spec = FindSpec(intent_.documents(), assignment.service, assignment.spec)) {
+      order.specs[assignment.replica] = *spec;
+    }
+  }
+  Supervise(order);
+}
+
+// Only keepers that our own orders name matter to us.
+void Node::Impl::SettleKeepers() {
+  if (!slice_) return;
+  std::set<ReplicaId> named;
+  for (const Assignment& assignment : std::get<PlanSlice>(*slice_).assignments) {
+    if (assignment.stop_keeper && assignment.stop_keeper != assignment.replica)
+      named.insert(assignment.stop_keeper);
+  }
+  if (named.empty()) return;
+  KeeperHealth keepers;
+  for (const auto& [node, body] : board_.Reports()) {
+    const auto member = membership_.members().find(node);
+    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
+    for (const ReplicaStatus& status : std::get<NodeReport>(*body).replicas) {
+      if (named.contains(status.id) && IsServing(status)) keepers.healthy.insert(status.id);
+    }
+  }
+  Supervise(keepers);
+}
+
+// Code is on every box before it is needed: what any present member holds is fetched.
+void Node::Impl::SettleBundles() {
+  for (const auto& [node, body] : board_.Reports()) {
+    const auto member = membership_.members().find(node);
+    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
+    for (const Digest& digest : std::get<NodeReport>(*body).bundles) {
+      Time& again_at = fetching_[digest];
+      if (bundles_.contains(digest) || now_.mono < again_at) continue;
+      again_at = now_.mono + kFetchAgain;
+      Fetch(digest);
+    }
+  }
+}
+
+void Node::Impl::SettleReport() {
+  NodeReport report;
+  report.replicas = supervisor_.statuses();
+  report.plan = slice_stamp_;
+  report.bundles.assign(bundles_.begin(), bundles_.end());
+  report.door_error = door_error_;
+  if (published_ == report) return;
+  published_ = report;
+  Observe(Publish{RecordKind::kNodeReport, 0, std::make_shared<const RecordBody>(std::move(report))});
+  dirty_.reports = true;
+}
+
+std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
+  std::map<NodeId, ObservedReport> reports;
+  for (const auto& [key, record] : board_.records()) {
+    if (key.kind != RecordKind::kNodeReport) continue;
+    reports[key.owner] = {&std::get<NodeReport>(*record.body), record.version.boot};
+  }
+  return reports;
+}
+
+KnownSlices Node::Impl::ObservedSlices() const {
+  KnownSlices slices;
+  for (const auto& [key, record] : board_.records()) {
+    if (key.kind != RecordKind::kPlanSlice) continue;
+    const PlanSlice& slice = std::get<PlanSlice>(*record.body);
+    const PlanSlice*& newest = slices[slice.node];
+    if (newest == nullptr || newest->stamp < slice.stamp) newest = &slice;
+  }
+  return slices;
+}
+
+void Node::Impl::Plan() {
+  planned_at_ = now_.mono;
+  plan_at_ = now_.mono + tunables_.plan_interval;
+  if (now_.mono - started_ > kIntentPatience) intent_known_ = true;
+  const auto reports = ObservedReports();
+  health_watch_.Observe(now_.mono, reports);
+  const KnownSlices previous = plan_book_.Known(ObservedSlices());
+  const PlanDraft draft = Reconcile({.now = now_.mono,
+                                     .started_at = started_,
+                                     .tunables = tunables_,
+                                     .members = membership_.members(),
+                                     .drained = drained_,
+                                     .services = services_,
+                                     .specs = specs_,
+                                     .reports = reports,
+                                     .previous = previous,
+                                     .evidence = evidence_.verdicts(),
+                                     .unhealthy_since = health_watch_.since(),
+                                     .intent_known = intent_known_},
+                                    prng_);
+  PlanUpdate update = plan_book_.Apply(region_.term, draft, membership_.members(), reports);
+  for (Decision& decision : update.decisions) Emit(decision.kind, decision.subject, decision.cause);
+  for (PlanSlice& slice : update.changed) {
+    const std::uint64_t sub = slice.node.Prefix64();
+    dirty_.plans = true;
+    Observe(Publish{RecordKind::kPlanSlice, sub, std::make_shared<const RecordBody>(std::move(slice))});
+  }
+  if (update.report_changed) {
+    Observe(Publish{RecordKind::kRegionReport, region_.region,
+                    std::make_shared<const RecordBody>(std::move(update.report))});
+  }
+}
+
+void Node::Impl::SettleDoor() {
+  door_at_ = kNever;
+  door_built_at_ = now_.mono;
+  std::map<NodeId, const NodeReport*> reports;
+  for (const auto& [node, observed] : ObservedReports()) reports[node] = observed.report;
+  DoorTable table = BuildDoorTable(
+      {.self = self_, .members = membership_.members(), .services = services_, .reports = reports});
+  if (door_told_ && table == door_) return;
+  door_told_ = true;
+  door_ = std::move(table);
+  outputs_.emplace_back(ApplyDoor{door_});
+}
+
+void Node::Impl::SettleDigests() {
+  const std::pair digests(intent_.digest(), board_.digest());
+  if (std::exchange(digests_, digests) == digests) return;
+  steady_dirty_ = true;
+  AsMember(Membership::SetDigests{digests.first, digests.second});
+}
+
+// ------------------------------------------------------------------------------------------------ steady
+
+std::vector<std::string> Node::Impl::WhatIsPending() const {
+  if (!region_.controller) return {"no controller is known yet"};
+  const auto body = board_.Region(region_.controller, region_.region);
+  if (!body) return {"the controller " + NameOf(region_.controller) + " has not published its plan yet"};
+  const auto& report = std::get<RegionReport>(*body);
+  if (report.stamp.term != region_.term)
+    return {"the controller " + NameOf(region_.controller) + " has not planned in its present term yet"};
+  if (!report.pending.empty()) return report.pending;
+  std::vector<std::string> pending;
+  for (const auto& [id, member] : membership_.members()) {
+    if (id == self_ || !IsPresent(member.state)) continue;
+    if (member.state == MemberState::kSuspect) pending.push_back(member.meta.name + " is suspected");
+    const auto said = intent_digests_.find(id);
+    if (said == intent_digests_.end() || said->second != intent_.digest()) {
+      pending.push_back(member.meta.name + " has not yet been seen with the same documents");
+    }
+  }
+  return pending;
+}
+
+void Node::Impl::SettleSteady() {
+  if (!std::exchange(steady_dirty_, false)) return;
+  const auto body = board_.Region(region_.controller, region_.region);
+  std::vector<std::string> pending = WhatIsPending();
+  const bool steady = pending.empty();
+  if (steady != steady_.steady) steady_.since = now_.mono;
+  steady_.steady = steady;
+  steady_.pending = std::move(pending);
+  steady_.shortages = body ? std::get<RegionReport>(*body).shortages : std::vector<Shortage>{};
+}
+
+}  // namespace hs

@@ -1,0 +1,37 @@
+#include <algorithm>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+
+NodeView Node::Impl::View(Now now) const {
+  NodeView view;
+  view.now = now.mono;
+  view.cluster = cluster_;
+  view.self = self_;
+  view.controller = region_.controller;
+  view.term = region_.term;
+  for (const auto& [id, member] : membership_.members()) view.members.push_back(member);
+  for (const auto& [key, document] : intent_.documents()) view.documents.push_back(document);
+  view.conflicts.assign(intent_.conflicts().begin(), intent_.conflicts().end());
+  view.services = services_;
+  view.reports = board_.Reports();
+  view.slices = board_.Slices(region_.controller);
+  view.events = board_.Events();
+  view.door = door_;
+  view.steady = steady_;
+  view.intent_digest = intent_.digest();
+  return view;
+}
+
+const Document* Node::Impl::FindDocument(const std::string& key) const {
+  const auto found = intent_.documents().find(key);
+  return found == intent_.documents().end() ? nullptr : &found->second;
+}
+
+Endpoint Node::Impl::AddressOf(NodeId node) const {
+  const auto found = membership_.members().find(node);
+  return found == membership_.members().end() ? Endpoint{} : found->second.meta.address;
+}
+
+}  // namespace hs

@@ -1,0 +1,123 @@
+// The inside of the agent; for the files of this folder.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "core/node/node.h"
+#include "runtime/agent/enter.h"
+#include "runtime/agent/options.h"
+#include "runtime/bundle/bundle.h"
+#include "runtime/crypto/data_dir.h"
+#include "runtime/haproxy/door.h"
+#include "runtime/http/backend.h"
+#include "runtime/http/server.h"
+#include "runtime/net/gossip_socket.h"
+#include "runtime/net/join.h"
+#include "runtime/net/link_host.h"
+#include "runtime/net/sockets.h"
+#include "runtime/net/tls.h"
+#include "runtime/process/process_host.h"
+#include "runtime/store/store.h"
+
+namespace hs {
+
+class Agent : public ApiBackend {
+ public:
+  Agent(AgentOptions options, DataDir directory)
+      : options_(std::move(options)), directory_(std::move(directory)) {}
+  ~Agent() override;
+
+  Result<void> Start();
+  Result<void> Run();
+
+  // ---- ApiBackend (agent_api.cc)
+  NodeView View() override;
+  void Write(std::vector<std::pair<std::string, DocumentBody>> documents,
+             std::function<void(Result<Stamp>)> done) override;
+  std::optional<Who> Authorize(std::string_view token) override;
+  Result<std::string> JoinToken() override;
+  void CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) override;
+  std::optional<std::filesystem::path> BundleFile(Digest digest) override;
+  std::filesystem::path UploadDir() override;
+  void AdoptBundle(Digest digest, std::filesystem::path file,
+                   std::function<void(Result<void>)> done) override;
+  void ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) override;
+  void FetchFrom(NodeId node, std::string target, std::shared_ptr<ByteSink> sink) override;
+
+ private:
+  // ---- start (agent.cc)
+  Result<void> OpenSockets();
+  Result<void> StartNode(Entry entry, StoreContent content);
+  Result<void> StartTransport();
+  JoinService MakeJoinService();
+  void WriteFirstDocuments();
+  MemberMeta MakeMeta(const DoorPorts& ports) const;
+  void Announce();
+  void OnSignal();
+
+  // ---- loop (agent.cc)
+  void Feed(Input input);
+  void ArmTimer();
+
+  // ---- outputs (agent_outputs.cc)
+  void CarryOut(Output& output);
+  void Do(SendDatagram& output);
+  void Do(SendLink& output);
+  void Do(HoldLinks& output);
+  void Do(TryConnect& output);
+  void Do(Persist& output);
+  void Do(StartReplica& output) { processes_->Start(output); }
+  void Do(SignalReplica& output) { processes_->Signal(output); }
+  void Do(KillReplica& output) { processes_->Kill(output); }
+  void Do(ForgetReplica& output) { processes_->Forget(output); }
+  void Do(ProbeReplica& output) { processes_->Probe(output); }
+  void Do(FetchBundle& output);
+  void Do(ApplyDoor& output) { door_->Apply(std::move(output.table)); }
+  void Do(Reply& output);
+  void Do(EmitEvent& output);
+  void Do(TakeNewIdentity& output);
+  void Do(Gone& output);
+  void FetchNext(std::shared_ptr<FetchBundle> fetch, std::size_t next, std::string reason);
+
+  AgentOptions options_;
+  DataDir directory_;
+  boost::asio::io_context loop_{1};
+  boost::asio::thread_pool disk_{1};  // bundles; before what uses it, so that it ends after
+  ListenSockets sockets_;
+  Endpoint advertised_;
+  Endpoint door_endpoint_;
+  Identity identity_;
+  std::shared_ptr<TlsContext> tls_;
+
+  std::unique_ptr<Node> node_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<GossipSocket> gossip_;
+  std::unique_ptr<LinkHost> links_;
+  std::unique_ptr<JoinServer> joins_;
+  std::unique_ptr<ProcessHost> processes_;
+  std::unique_ptr<HaproxyDoor> door_;
+  std::optional<BundleStore> bundles_;
+  std::unique_ptr<HttpServer> http_;
+
+  std::deque<Input> inputs_;
+  bool feeding_ = false;
+  boost::asio::steady_timer timer_{loop_};
+  Time timer_at_ = kNever;
+  boost::asio::signal_set signals_{loop_};
+  std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;
+  std::uint64_t next_request_ = 0;
+  std::uint64_t refused_messages_ = 0;  // authentic, but not decodable: another release, or a defect
+  Result<void> outcome_{};
+  bool formed_ = false;
+};
+
+}  // namespace hs

@@ -1,0 +1,218 @@
+#include "sim/checkers.h"
+
+#include <algorithm>
+#include <variant>
+
+namespace hs::sim {
+namespace {
+
+// How old a node's knowledge of another node's replica may rightly be: spreading, a suspicion, a stopped
+// loop.
+constexpr Duration kKnowledgeAge = 20s;
+
+const PlanSlice* SliceOf(const NodeView& view, NodeId node) {
+  const auto found = view.slices.find(node);
+  return found == view.slices.end() ? nullptr : std::get_if<PlanSlice>(found->second.get());
+}
+
+const Assignment* Find(const PlanSlice& slice, ReplicaId id) {
+  const auto found = std::find_if(slice.assignments.begin(), slice.assignments.end(),
+                                  [&](const Assignment& assignment) { return assignment.replica == id; });
+  return found == slice.assignments.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+void SafetyChecker::Report(Time now, const Host& host, const std::string& what) {
+  if (violations_.size() >= 20) return;
+  violations_.push_back(std::to_string(ToSeconds(now.time_since_epoch()) - 3600) + " s, " + host.meta.name +
+                        ": " + what);
+}
+
+void SafetyChecker::OnStarted(Time, const Host& host) {
+  followed_.erase(host.index);
+  std::erase_if(stopping_, [&](const auto& entry) { return entry.first == host.index; });
+}
+
+void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
+  // Plans come by link or from oneself on a tick; looking after every datagram would only cost time.
+  if (std::holds_alternative<DatagramReceived>(input)) return;
+  CheckFollowing(now, host);
+}
+
+void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {
+  if (const auto* signal = std::get_if<SignalReplica>(&output)) CheckStop(now, host, signal->id);
+  if (const auto* kill = std::get_if<KillReplica>(&output)) CheckStop(now, host, kill->id);
+  if (const auto* start = std::get_if<StartReplica>(&output)) {
+    stopping_.erase({host.index, start->id});
+    const auto found = host.processes.find(start->id);
+    if (found != host.processes.end() && found->second.alive) {
+      Report(now, host, "asked to start " + ReplicaName(start->spec.name, start->id) + ", which runs");
+    }
+  }
+}
+
+// A node follows plans only from the controller that its own view elects. Looked at between any two inputs,
+// so the controller of either moment may have been the one.
+void SafetyChecker::CheckFollowing(Time now, const Host& host) {
+  const Following following = host.node->following();
+  Followed& before = followed_[host.index];
+  if (following.plan != before.plan && following.plan.controller &&
+      following.plan.controller != following.controller && following.plan.controller != before.controller) {
+    Report(now, host,
+           "follows a plan of " + following.plan.controller.Short() + " while it elects " +
+               following.controller.Short());
+  }
+  before = {following.plan, following.controller};
+}
+
+// A replica that answers is asked to stop only by an explicit order, whose keeper is healthy, or with enough
+// left.
+void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
+  const auto process = host.processes.find(id);
+  if (process == host.processes.end() || !process->second.Answers(now)) return;
+  if (!stopping_.insert({host.index, id}).second) return;  // judged when it was first asked
+  const std::string name = ReplicaName(process->second.spec.name, id);
+  const NodeView view = host.node->View({now, 0});
+  const PlanSlice* slice = SliceOf(view, host.disk.node);
+  const Assignment* order = slice == nullptr ? nullptr : Find(*slice, id);
+  if (order == nullptr || !order->stop_keeper) {
+    Report(now, host, "stops " + name + ", which answers, without an order");
+    return;
+  }
+  if (order->stop_keeper != id) {
+    for (HostIndex i = 0; i < world_.size(); ++i) {
+      const auto keeper = world_.host(i).processes.find(order->stop_keeper);
+      if (keeper == world_.host(i).processes.end()) continue;
+      if (now - keeper->second.last_healthy <= kKnowledgeAge) return;
+    }
+    Report(now, host,
+           "stops " + name + " though its keeper has not been healthy for " +
+               std::to_string(ToMs(kKnowledgeAge) / 1000) + " s");
+    return;
+  }
+  const auto service = std::find_if(view.services.begin(), view.services.end(), [&](const DesiredService& s) {
+    return s.spec.name == process->second.spec.name;
+  });
+  if (service == view.services.end()) return;  // removed
+  std::size_t others = 0;
+  for (HostIndex i = 0; i < world_.size(); ++i) {
+    for (const auto& [other, candidate] : world_.host(i).processes) {
+      if (other == id || candidate.spec.name != process->second.spec.name) continue;
+      if (now - candidate.last_healthy <= kKnowledgeAge) ++others;
+    }
+  }
+  if (others < service->replicas) {
+    Report(now, host,
+           "stops " + name + " without a keeper though only " + std::to_string(others) + " others of " +
+               std::to_string(service->replicas) + " have been healthy lately");
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ ledger
+
+void Ledger::Write(HostIndex host, std::vector<std::pair<std::string, DocumentBody>> documents) {
+  std::vector<std::string> keys;
+  for (const auto& [key, body] : documents) keys.push_back(key);
+  world_.Write(host, std::move(documents), [this, keys](Result<Stamp> result) {
+    if (!result) {
+      ++refused_;
+      return;
+    }
+    ++acknowledged_;
+    for (const std::string& key : keys) promised_[key] = std::max(promised_[key], *result);
+  });
+}
+
+std::vector<std::string> Ledger::Missing(HostIndex host) const {
+  std::vector<std::string> missing;
+  const NodeView view = world_.host(host).node->View({world_.now(), 0});
+  for (const auto& [key, stamp] : promised_) {
+    const auto found =
+        std::lower_bound(view.documents.begin(), view.documents.end(), key,
+                         [](const Document& document, const std::string& k) { return document.key < k; });
+    // Documents of one request share its wall time and node, and end at the answered stamp.
+    const bool held =
+        found != view.documents.end() && found->key == key &&
+        (found->stamp >= stamp || (found->stamp.node == stamp.node && found->stamp.wall_ms == stamp.wall_ms));
+    if (!held) missing.push_back("lost the acknowledged write of " + key);
+  }
+  return missing;
+}
+
+// ------------------------------------------------------------------------------------------------
+// convergence
+
+namespace {
+
+void CompareMembers(const World& world, const NodeView& view, const std::string& who,
+                    std::vector<std::string>& wrong) {
+  for (HostIndex i = 0; i < world.size(); ++i) {
+    const Host& other = world.host(i);
+    const auto found = std::find_if(view.members.begin(), view.members.end(),
+                                    [&](const Member& member) { return member.id == other.disk.node; });
+    const bool seen = found != view.members.end() && found->state == MemberState::kAlive;
+    if (seen != other.Running()) {
+      wrong.push_back(who + " sees " + other.meta.name + " as " +
+                      (found == view.members.end() ? "unknown" : ToString(found->state)) + ", but it is " +
+                      (other.Running() ? "running" : "gone"));
+    }
+  }
+}
+
+void CompareServices(const World& world, const NodeView& view, std::vector<std::string>& wrong) {
+  for (const DesiredService& service : view.services) {
+    std::size_t healthy = 0;
+    std::size_t alive = 0;
+    for (HostIndex i = 0; i < world.size(); ++i) {
+      for (const auto& [id, process] : world.host(i).processes) {
+        if (process.spec.name != service.spec.name || !process.alive) continue;
+        ++alive;
+        if (process.Answers(world.now()) && HashOf(process.spec) == service.hash) ++healthy;
+      }
+    }
+    std::size_t missing = 0;
+    for (const Shortage& shortage : view.steady.shortages) {
+      if (shortage.service == service.spec.name) missing += shortage.missing;
+    }
+    if (healthy + missing != service.replicas || alive != healthy) {
+      wrong.push_back(service.spec.name + " has " + std::to_string(healthy) + " healthy of " +
+                      std::to_string(alive) + " processes, " + std::to_string(missing) + " declared short, " +
+                      std::to_string(service.replicas) + " asked for");
+    }
+  }
+  for (HostIndex i = 0; i < world.size(); ++i) {
+    for (const auto& [id, process] : world.host(i).processes) {
+      const bool wanted =
+          std::any_of(view.services.begin(), view.services.end(),
+                      [&](const DesiredService& service) { return service.spec.name == process.spec.name; });
+      if (!wanted && process.alive) wrong.push_back(process.spec.name + " was removed but runs");
+    }
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> NotConverged(const World& world, bool full) {
+  std::vector<std::string> wrong;
+  std::uint64_t intent = 0;
+  bool services_compared = false;
+  for (HostIndex i = 0; i < world.size(); ++i) {
+    const Host& host = world.host(i);
+    if (!host.Running()) continue;
+    const NodeView view = host.node->View({world.now(), 0});
+    CompareMembers(world, view, host.meta.name, wrong);
+    if (!full) continue;
+    if (intent == 0) intent = view.intent_digest;
+    if (view.intent_digest != intent) wrong.push_back(host.meta.name + " holds different documents");
+    if (!view.steady.steady) {
+      wrong.push_back(host.meta.name + " is not steady: " +
+                      (view.steady.pending.empty() ? "no reason given" : view.steady.pending.front()));
+    }
+    if (!services_compared) CompareServices(world, view, wrong);
+    services_compared = true;
+  }
+  return wrong;
+}
+
+}  // namespace hs::sim

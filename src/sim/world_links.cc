@@ -1,0 +1,217 @@
+// Wires and links of the simulated world: datagrams, TCP links with their failures, plain connections.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "sim/world.h"
+
+namespace hs::sim {
+namespace {
+
+constexpr Duration kDialTimeout = 2s;
+constexpr Duration kStallTimeout = 15s;  // a link that moves nothing for this long breaks
+
+}  // namespace
+
+void World::SendDatagramFrom(Host& host, SendDatagram& send) {
+  const auto found = by_ip_.find(send.address.ip);
+  if (found == by_ip_.end() || send.address.port != host.address.port) return;
+  const HostIndex to = found->second;
+  if (to == host.index) return;
+  const auto message = std::make_shared<GossipMessage>(std::move(send.message));
+  for (const Time at : network_.Deliveries(now_, host.index, to)) {
+    At(at, [this, to, from = host.disk.node, address = host.address, message] {
+      Host& target = *hosts_[to];
+      if (!target.Running()) return;
+      // A stopped agent's socket buffer is finite.
+      if (target.paused && target.inbox.size() > 2000) return;
+      Deliver(to, target.life, DatagramReceived{from, address, *message});
+    });
+  }
+}
+
+void World::SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessage message) {
+  const auto found = by_ip_.find(address.ip);
+  if (found == by_ip_.end() || found->second == host.index) return;
+  const HostIndex peer = found->second;
+  if (hosts_[peer]->disk.node != to) {  // another box lives there now
+    Deliver(host.index, host.life, LinkDown{to, LinkEnd::kDenied});
+    return;
+  }
+  Link& link = LinkOf(host.index, peer);
+  if (!link.up) {
+    link.waiting[host.index < peer ? 0 : 1].push_back(std::move(message));
+    Dial(host, peer);
+    return;
+  }
+  Transmit(host.index, peer,
+           [this, peer, from = host.disk.node, message = std::make_shared<LinkMessage>(std::move(message))] {
+             Deliver(peer, hosts_[peer]->life, LinkReceived{from, *message});
+           });
+}
+
+void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive) {
+  Link& link = LinkOf(from, to);
+  const int direction = from < to ? 0 : 1;
+  const std::uint64_t generation = link.generation;
+  if (!network_.OpenBothWays(from, to) || !link.stalled[direction].empty()) {
+    link.stalled[direction].push_back(std::move(arrive));
+    if (!link.break_pending) {
+      link.break_pending = true;
+      At(now_ + kStallTimeout, [this, from, to, generation] {
+        Link& late = LinkOf(from, to);
+        if (late.generation != generation || !late.break_pending) return;
+        EndLink(from, to, LinkEnd::kTimeout, true, true);
+      });
+    }
+    return;
+  }
+  Time& last = link.last_arrival[direction];
+  last = std::max(last, network_.LinkDelivery(now_, from, to));
+  At(last, [this, from, to, generation, arrive = std::move(arrive)] {
+    if (LinkOf(from, to).generation == generation) arrive();
+  });
+}
+
+void World::FlushStalled() {
+  for (auto& [pair, link] : links_) {
+    if (!link.break_pending || !network_.OpenBothWays(pair.first, pair.second)) continue;
+    link.break_pending = false;
+    for (int direction = 0; direction < 2; ++direction) {
+      const HostIndex from = direction == 0 ? pair.first : pair.second;
+      const HostIndex to = direction == 0 ? pair.second : pair.first;
+      for (auto& arrive : std::exchange(link.stalled[direction], {})) Transmit(from, to, std::move(arrive));
+    }
+  }
+}
+
+void World::Dial(Host& host, HostIndex peer) {
+  Link& link = LinkOf(host.index, peer);
+  if (link.up || link.dialing) return;
+  link.dialing = true;
+  const std::uint64_t generation = link.generation;
+  // Three ways of the handshake; the answer is known after them, or never.
+  const Time answered = network_.LinkDelivery(now_, host.index, peer) + 2 * (network_.options().latency_max);
+  At(answered, [this, from = host.index, peer, life = host.life, generation] {
+    if (LinkOf(from, peer).generation == generation) FinishDial(from, peer, life);
+  });
+}
+
+void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
+  Host& dialer = *hosts_[from];
+  Host& target = *hosts_[to];
+  Link& link = LinkOf(from, to);
+  if (dialer.life != life) {
+    ++link.generation;
+    link.dialing = false;
+    return;
+  }
+  if (network_.OpenBothWays(from, to) && target.Thinking()) {
+    link.dialing = false;
+    link.up = true;
+    Deliver(from, life, LinkUp{target.disk.node});
+    Deliver(to, target.life, LinkUp{dialer.disk.node});
+    dialer.redials.erase(target.disk.node);
+    for (int direction = 0; direction < 2; ++direction) {
+      Host& sender = *hosts_[direction == 0 ? std::min(from, to) : std::max(from, to)];
+      Host& receiver = &sender == &dialer ? target : dialer;
+      for (auto& message : std::exchange(link.waiting[direction], {})) {
+        SendOnLink(sender, receiver.disk.node, receiver.address, std::move(message));
+      }
+    }
+    return;
+  }
+  const bool refused = network_.OpenBothWays(from, to) && target.powered && !target.node;
+  if (refused) {
+    EndLink(from, to, LinkEnd::kRefused, true, false);
+    return;
+  }
+  const std::uint64_t generation = link.generation;
+  At(now_ + kDialTimeout, [this, from, to, generation] {
+    Link& late = LinkOf(from, to);
+    if (late.generation == generation && late.dialing) EndLink(from, to, LinkEnd::kTimeout, true, false);
+  });
+}
+
+// `tell_x` says whether that end is told; an end that cannot be reached is told after its own timeout
+// elsewhere.
+void World::EndLink(HostIndex a, HostIndex b, LinkEnd end, bool tell_a, bool tell_b) {
+  Link& link = LinkOf(a, b);
+  ++link.generation;
+  link.up = link.dialing = link.break_pending = false;
+  link.last_arrival[0] = link.last_arrival[1] = Time{};
+  for (int direction = 0; direction < 2; ++direction) {
+    link.stalled[direction].clear();
+    link.waiting[direction].clear();
+  }
+  const auto tell = [&](HostIndex index, HostIndex peer) {
+    Host& host = *hosts_[index];
+    const NodeId peer_id = hosts_[peer]->disk.node;
+    const bool open = network_.OpenBothWays(a, b);
+    const Time at = now_ + (open ? network_.options().latency_max : Duration(0));
+    if (!open && end == LinkEnd::kReset) {
+      // The reset cannot get through: this end learns by silence.
+      At(now_ + kStallTimeout, [this, index, peer_id, life = host.life] {
+        Deliver(index, life, LinkDown{peer_id, LinkEnd::kTimeout});
+        Redial(*hosts_[index], peer_id);
+      });
+      return;
+    }
+    At(at, [this, index, peer_id, life = host.life, end] {
+      Deliver(index, life, LinkDown{peer_id, end});
+      Redial(*hosts_[index], peer_id);
+    });
+  };
+  if (tell_a) tell(a, b);
+  if (tell_b) tell(b, a);
+}
+
+void World::Redial(Host& host, NodeId peer) {
+  if (!host.Running() || !host.held.contains(peer)) return;
+  const unsigned failures = std::min(host.redials[peer]++, 5u);
+  At(now_ + 100ms * (1 << failures), [this, index = host.index, life = host.life, peer] {
+    Host& dialer = *hosts_[index];
+    if (dialer.life != life) return;
+    const auto held = dialer.held.find(peer);
+    if (held == dialer.held.end()) return;
+    const auto found = by_ip_.find(held->second.ip);
+    if (found == by_ip_.end() || hosts_[found->second]->disk.node != peer) return;
+    Dial(dialer, found->second);
+  });
+}
+
+ConnectResult World::Knock(HostIndex from, const Endpoint& address) const {
+  const auto found = by_ip_.find(address.ip);
+  if (found == by_ip_.end()) return ConnectResult::kTimeout;
+  const Host& target = *hosts_[found->second];
+  if (!target.powered || !network_.OpenBothWays(from, target.index)) return ConnectResult::kTimeout;
+  // A stopped process still has its connections accepted by the kernel.
+  if (address.port == target.address.port)
+    return target.node ? ConnectResult::kAccepted : ConnectResult::kRefused;
+  bool work = false;
+  for (const auto& [id, process] : target.processes) {
+    if (process.address.port == address.port && process.Answers(now_)) return ConnectResult::kAccepted;
+    work = work || process.alive;
+  }
+  // The box's HAProxy lives and dies with the work here.
+  const bool inbound = address.port == target.meta.inbound_http || address.port == target.meta.inbound_tcp;
+  return inbound && (work || target.node) ? ConnectResult::kAccepted : ConnectResult::kRefused;
+}
+
+void World::ConnectFrom(Host& host, const TryConnect& attempt) {
+  const auto found = by_ip_.find(attempt.address.ip);
+  const Time arrives =
+      found == by_ip_.end() ? now_ : network_.LinkDelivery(now_, host.index, found->second) + 100us;
+  At(arrives, [this, index = host.index, life = host.life, attempt] {
+    const ConnectResult result = Knock(index, attempt.address);
+    if (result != ConnectResult::kTimeout) {
+      Deliver(index, life, ConnectOutcome{attempt.attempt, result});
+      return;
+    }
+    At(now_ + attempt.timeout, [this, index, life, number = attempt.attempt] {
+      Deliver(index, life, ConnectOutcome{number, ConnectResult::kTimeout});
+    });
+  });
+}
+
+}  // namespace hs::sim
