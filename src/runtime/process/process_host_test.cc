@@ -67,6 +67,7 @@ class ProcessHostTest : public ::testing::Test {
       KillDescendants(pids->shim.pid, 0);
       for (int i = 0; i < 1000 && IsAlive(pids->shim); ++i)
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      if (IsAlive(pids->shim)) kill(pids->shim.pid, SIGKILL);
     }
     for (const fs::path& group : groups) {
       CgroupTree::Remove(group);
