@@ -15,6 +15,12 @@ if(HS_SANITIZE)
   target_link_options(hs_flags INTERFACE -fsanitize=${HS_SANITIZE})
 endif()
 
+if(HS_FUZZ)
+  # fuzz/coverage.c turns these callbacks into libFuzzer's counters.
+  target_compile_options(hs_flags INTERFACE -fsanitize-coverage=trace-pc)
+  target_link_libraries(hs_flags INTERFACE hs_coverage)
+endif()
+
 function(hs_library name)
   cmake_parse_arguments(ARG "" "" "DEPS;SKIP" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
