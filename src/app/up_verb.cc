@@ -91,10 +91,12 @@ AgentOptions Check(const UpWords& words, Checker& checker) {
 }
 
 std::string TunablesHelp() {
-  std::string help = "Tunables, for --set NAME=VALUE (defaults fit a LAN):\n";
+  std::string help =
+      "Tunables, for --set NAME=VALUE: default, bounds, scope (cluster: equal on all nodes), meaning:\n";
   for (const TunableRow& row : TunableTable()) {
-    help += fmt::format("  {:<24} {:>8} {:<3} {}..{}: {}\n", row.name, row.Get(Tunables{}), row.unit, row.min,
-                        row.max, row.meaning);
+    const char* scope = row.scope == TunableScope::kCluster ? "cluster" : "node";
+    help += fmt::format("  {:<24} {:>10} {:<3} {}..{}, {}: {}\n", row.name, row.Get(Tunables{}), row.unit, row.min,
+                        row.max, scope, row.meaning);
   }
   return help;
 }

@@ -168,6 +168,12 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
     case MemberState::kAgentDown:
       cause = std::to_string(update.witnesses.size()) + " members were refused a connection";
       break;
+    case MemberState::kDead:
+      // Whoever says so either asked the ports of its work, or waited long enough.
+      cause = member.state == MemberState::kUnreachable
+                  ? "silent for too long to count as cut off"
+                  : "its agent is gone and, as another member found, the ports of its work refuse as well";
+      break;
     default:
       cause = "silent to " + std::to_string(update.witnesses.size()) + " members";
   }
