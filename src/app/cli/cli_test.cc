@@ -106,6 +106,7 @@ TEST(Times, SpansAndTimesAreRead) {
 
 TEST(Table, ColumnsAreAlignedByWhatIsSeenAndControlBytesAreNotPassedOn) {
   EXPECT_EQ(FormatTable({"NAME", "N"}, {{"é", "1"}, {"longer", "22"}}), "NAME    N\né       1\nlonger  22\n");
+  EXPECT_EQ(FormatTable({"A", "B"}, {{"x", ""}}), "A  B\nx\n") << "nothing is padded at a line's end";
   EXPECT_EQ(FormatTable({"A"}, {{"x\033[2J"}}), "A\nx [2J\n");
 }
 

@@ -167,6 +167,7 @@ std::string FormatTable(const std::vector<std::string>& header, const std::vecto
       out += Printable(row[i]);
       if (i + 1 < row.size()) out.append(widths[i] - Width(row[i]) + 2, ' ');
     }
+    while (!out.empty() && out.back() == ' ') out.pop_back();
     out += '\n';
   };
   add(header);
