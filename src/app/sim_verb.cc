@@ -25,6 +25,7 @@ struct SimWords {
   std::string fault_gap = "3s";
   bool once = false;
   bool verbose = false;
+  bool events = false;
 };
 
 int RunText(const std::string& path) {
@@ -48,6 +49,7 @@ void Print(const sim::SwarmResult& result, double seconds, bool verbose) {
   fmt::print("{:>6} {:>5} {:>9} {:>6} {:>7.1f} s {:>6.2f} s  {:016x}  {}\n", result.seed, result.hosts,
              result.steps, result.acknowledged, ToSeconds(result.converged_after), seconds, result.digest,
              result.Passed() ? "ok" : "FAILED");
+  for (const auto& line : result.events) fmt::print("       {}\n", line);
   if (result.Passed() && !verbose) return;
   for (const auto& line : result.violations) fmt::print("       violation: {}\n", line);
   for (const auto& line : result.not_converged) fmt::print("       not converged: {}\n", line);
@@ -64,6 +66,7 @@ int RunSeeds(const SimWords& words) {
   }
   options.faults_for = Duration(*span);
   options.fault_gap = Duration(*gap);
+  options.keep_events = words.events;
   options.hosts_min = words.nodes_min;
   options.hosts_max = std::max(words.nodes_min, words.nodes_max);
   fmt::print("  seed nodes     steps writes converged     took  digest            result\n");
@@ -96,6 +99,7 @@ void AddSimVerb(CLI::App& app, int& exit_code) {
   sim->add_option("--fault-gap", words->fault_gap, "mean virtual time between faults (default 3s)");
   sim->add_flag("--once", words->once, "do not run each seed a second time to compare digests");
   sim->add_flag("-v,--verbose", words->verbose, "print the faults of seeds that passed, too");
+  sim->add_flag("--events", words->events, "print every event of every node");
   sim->callback([words, &exit_code] {
     exit_code = words->scenario.empty() ? RunSeeds(*words) : RunText(words->scenario);
   });

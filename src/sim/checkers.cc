@@ -160,6 +160,23 @@ void CompareMembers(const World& world, const NodeView& view, const std::string&
   }
 }
 
+std::string Describe(const Document* document) {
+  if (document == nullptr) return "nothing";
+  return std::string(document->IsTombstone() ? "a tombstone" : "a document") + " of " +
+         std::to_string(document->stamp.wall_ms) + "." + std::to_string(document->stamp.logical);
+}
+
+std::string FirstDifference(const NodeView& a, const NodeView& b) {
+  std::map<std::string, std::pair<const Document*, const Document*>> both;
+  for (const Document& document : a.documents) both[document.key].first = &document;
+  for (const Document& document : b.documents) both[document.key].second = &document;
+  for (const auto& [key, pair] : both) {
+    if (pair.first != nullptr && pair.second != nullptr && pair.first->stamp == pair.second->stamp) continue;
+    return key + " is " + Describe(pair.second) + " instead of " + Describe(pair.first);
+  }
+  return "equal documents, unequal digests";
+}
+
 void CompareServices(const World& world, const NodeView& view, std::vector<std::string>& wrong) {
   for (const DesiredService& service : view.services) {
     std::size_t healthy = 0;
@@ -196,6 +213,7 @@ void CompareServices(const World& world, const NodeView& view, std::vector<std::
 std::vector<std::string> NotConverged(const World& world, bool full) {
   std::vector<std::string> wrong;
   std::uint64_t intent = 0;
+  NodeView first;
   bool services_compared = false;
   for (HostIndex i = 0; i < world.size(); ++i) {
     const Host& host = world.host(i);
@@ -203,8 +221,13 @@ std::vector<std::string> NotConverged(const World& world, bool full) {
     const NodeView view = host.node->View({world.now(), 0});
     CompareMembers(world, view, host.meta.name, wrong);
     if (!full) continue;
-    if (intent == 0) intent = view.intent_digest;
-    if (view.intent_digest != intent) wrong.push_back(host.meta.name + " holds different documents");
+    if (intent == 0) {
+      intent = view.intent_digest;
+      first = view;
+    }
+    if (view.intent_digest != intent) {
+      wrong.push_back(host.meta.name + " holds different documents: " + FirstDifference(first, view));
+    }
     if (!view.steady.steady) {
       wrong.push_back(host.meta.name + " is not steady: " +
                       (view.steady.pending.empty() ? "no reason given" : view.steady.pending.front()));

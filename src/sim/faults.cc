@@ -154,7 +154,7 @@ void FaultInjector::InjectLocal(Fault fault, HostIndex victim, Duration span) {
   const Time back = world_.now() + span;
   switch (fault) {
     case Fault::kClockSkew:
-      host.wall_skew = prng_.Chance(0.5) ? prng_.Between(-24h, 24h) : prng_.Between(-2s, 2s);
+      host.wall_skew = prng_.Chance(0.5) ? prng_.Between(-24h, 4min) : prng_.Between(-2s, 2s);
       if (prng_.Chance(0.2)) host.wall_skew = 8760h;
       world_.At(back, [this, victim] { world_.host(victim).wall_skew = 0s; });
       return;

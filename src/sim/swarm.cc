@@ -21,6 +21,20 @@ WorldOptions DrawWorld(std::uint64_t seed, const SwarmOptions& options, Prng& pr
   return world;
 }
 
+class EventKeeper : public Watcher {
+ public:
+  explicit EventKeeper(std::vector<std::string>& events) : events_(events) {}
+  void OnOutput(Time now, const Host& host, const Output& output) override {
+    const auto* emit = std::get_if<EmitEvent>(&output);
+    if (emit == nullptr) return;
+    events_.push_back(std::to_string(ToSeconds(now.time_since_epoch()) - 3600) + " s, " + host.meta.name + ": " +
+                      emit->event.kind + " " + emit->event.subject + ": " + emit->event.cause);
+  }
+
+ private:
+  std::vector<std::string>& events_;
+};
+
 // Starts every agent, one after the other, and waits until they know each other.
 void Boot(World& world, Prng& prng) {
   for (HostIndex i = 0; i < world.size(); ++i) {
@@ -40,6 +54,8 @@ SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
   Ledger ledger(world);
 
   SwarmResult result;
+  EventKeeper keeper(result.events);
+  if (options.keep_events) world.Watch(&keeper);
   result.seed = seed;
   result.hosts = world.size();
   Boot(world, prng);

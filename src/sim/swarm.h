@@ -18,6 +18,7 @@ struct SwarmOptions {
   Duration write_gap = 4s;  // mean time between people's writes
   Duration converge_within = 180s;
   bool random_tunables = true;
+  bool keep_events = false;  // every event of every node, in SwarmResult::events
 };
 
 struct SwarmResult {
@@ -30,6 +31,7 @@ struct SwarmResult {
   std::vector<std::string> violations;  // of safety, and what was lost
   std::vector<std::string> not_converged;
   std::vector<std::string> faults;  // what was done to it, in order
+  std::vector<std::string> events;
 
   bool Passed() const { return violations.empty() && not_converged.empty(); }
 };

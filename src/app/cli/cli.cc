@@ -47,6 +47,11 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
     return context.exit_code;
   } catch (const CLI::Success& e) {
     return app.exit(e);  // help
+  } catch (const CLI::RequiredError& e) {
+    // A mistyped verb is what happened, not a missing one.
+    const auto unknown = app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>{};
+    const std::string problem = unknown.empty() ? OneLine(e.what()) : fmt::format("there is no command '{}'", unknown.front());
+    fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", problem);
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", OneLine(e.what()));
   } catch (const CliError& e) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace hs {
@@ -17,6 +18,15 @@ Stamp After(const Stamp& stamp, NodeId self) {
 
 }  // namespace
 
+void HybridClock::Advance(Now now) {
+  const std::int64_t difference = now.wall_ms - ToMs(now.mono.time_since_epoch());
+  const std::int64_t moved = difference - wall_minus_mono_ms_;
+  wall_minus_mono_ms_ = difference;
+  if (std::exchange(advanced_, true) && moved != 0) {
+    for (auto& [peer, offset] : offsets_) offset = std::clamp(offset - moved, -kOffsetMaxMs, kOffsetMaxMs);
+  }
+}
+
 void HybridClock::Sample(NodeId peer, std::int64_t offset_ms) {
   offsets_[peer] = std::clamp(offset_ms, -kOffsetMaxMs, kOffsetMaxMs);
 }
@@ -25,10 +35,12 @@ void HybridClock::KeepOnly(const std::set<NodeId>& present) {
   std::erase_if(offsets_, [&](const auto& entry) { return !present.contains(entry.first); });
 }
 
-WallMs HybridClock::Median(WallMs own_ms) const {
+WallMs HybridClock::Median(WallMs own_ms) const { return MedianAt(own_ms, true); }
+
+WallMs HybridClock::MedianAt(WallMs own_ms, bool later) const {
   std::vector<std::int64_t> offsets{0};
   for (const auto& [peer, offset] : offsets_) offsets.push_back(offset);
-  const auto middle = offsets.begin() + static_cast<std::ptrdiff_t>(offsets.size() / 2);
+  const auto middle = offsets.begin() + static_cast<std::ptrdiff_t>((offsets.size() - (later ? 0 : 1)) / 2);
   std::nth_element(offsets.begin(), middle, offsets.end());
   return own_ms + *middle;
 }
@@ -49,7 +61,7 @@ Stamp HybridClock::Next(const Stamp& above, WallMs own_ms) {
   // Stamps that this node gave out alone, under a clock the others now show to be wrong, must not bind it.
   if (TooFarAhead(last_.wall_ms, own_ms)) last_ = Stamp{};
   const Stamp base = std::max(last_, above);
-  Stamp next{Median(own_ms), 0, self_};
+  Stamp next{MedianAt(own_ms, false), 0, self_};
   if (next.wall_ms <= base.wall_ms) next = After(base, self_);
   if (!TooFarAhead(next.wall_ms, own_ms)) last_ = std::max(last_, next);
   return next;

@@ -7,8 +7,9 @@
 // Invariants:
 //  1. Next() is greater than `above` and than every stamp given out or seen, save those too far ahead.
 //  2. A stamp too far ahead never moves this clock.
-// Where the members are even in number the later of the two middle clocks counts: a box whose calendar was
-// lost starts in the past, hardly ever in the future. Does not read any clock, and does not keep documents.
+// Where the members are even in number there are two middle clocks. New stamps follow the earlier, since a stamp from
+// the future harms everyone; what others stamped is judged by the later, so that a clock that lags hides nothing.
+// Does not read any clock, and does not keep documents.
 #pragma once
 
 #include <map>
@@ -23,12 +24,19 @@ class HybridClock {
  public:
   HybridClock(NodeId self, Duration hold_back) : self_(self), hold_back_ms_(ToMs(hold_back)) {}
 
+  // To be called with each new reading: when this box's calendar was set, what was measured against it moves along.
+  void Advance(Now now);
   // The peer's wall clock minus ours, as just measured.
   void Sample(NodeId peer, std::int64_t offset_ms);
   // Only these count from now on.
   void KeepOnly(const std::set<NodeId>& present);
 
+  // Of the members' clocks, the later of the two middle ones.
   WallMs Median(WallMs own_ms) const;
+  // The earlier one.
+  WallMs Earlier(WallMs own_ms) const { return MedianAt(own_ms, false); }
+  // Others whose clock is known.
+  std::size_t samples() const { return offsets_.size(); }
   bool TooFarAhead(WallMs stamp_ms, WallMs own_ms) const { return stamp_ms > Median(own_ms) + hold_back_ms_; }
   // How long until it is not too far ahead any more; 0 when it is not.
   Duration UntilDue(WallMs stamp_ms, WallMs own_ms) const;
@@ -39,9 +47,13 @@ class HybridClock {
   Stamp Next(const Stamp& above, WallMs own_ms);
 
  private:
+  WallMs MedianAt(WallMs own_ms, bool later) const;
+
   NodeId self_;
   std::int64_t hold_back_ms_;
   std::map<NodeId, std::int64_t> offsets_;
+  std::int64_t wall_minus_mono_ms_ = 0;  // as last read
+  bool advanced_ = false;
   Stamp last_;
 };
 

@@ -13,6 +13,7 @@ constexpr std::uint64_t kEmptyDigest = 0x9d5c0fb1e3a7264bULL;
 constexpr std::size_t kConflictsMax = 100;
 constexpr std::size_t kHeldMax = 1000;
 constexpr std::int64_t kHourMs = 3'600'000;
+constexpr std::size_t kClocksToForget = 2;  // others whose clocks are known
 constexpr Duration kSweepInterval = 60s;
 constexpr Duration kPatience = 1s;
 // News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A
@@ -56,12 +57,14 @@ IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Docu
 }
 
 IntentOutputs IntentStore::Step(Now now, const IntentInput& input) {
+  clock_.Advance(now);
   std::visit([&](const auto& what) { On(now, what); }, input);
   return std::exchange(out_, {});
 }
 
 Time IntentStore::NextDeadline() const {
   Time next = std::min({sweep_at_, held_due_, differences_.NextDeadline()});
+  if (!waiting_.empty()) next = std::min(next, waiting_.front().first);
   for (const auto& [request, write] : writes_) {
     if (!write.durable) continue;
     next = std::min({next, write.resend_at, write.started + tunables_.write_give_up});
@@ -78,6 +81,7 @@ std::vector<Document> IntentStore::held_back() const {
 }
 
 void IntentStore::On(Now now, const Tick&) {
+  BeginWaiting(now);
   SettleAll(now);
   if (now.mono >= held_due_) ReleaseHeld(now);
   if (now.mono >= sweep_at_) DropTombstones(now);
@@ -89,6 +93,7 @@ void IntentStore::On(Now now, const Tick&) {
 void IntentStore::On(Now now, const ClockSample& sample) {
   if (!peers_.contains(sample.peer)) return;
   clock_.Sample(sample.peer, sample.offset_ms);
+  BeginWaiting(now);
   if (!held_.empty()) ReleaseHeld(now);
 }
 
@@ -244,7 +249,9 @@ void IntentStore::ReleaseHeld(Now now) {
 // The horizon moves by whole hours, so that all nodes drop the same tombstones at nearly the same time.
 void IntentStore::DropTombstones(Now now) {
   sweep_at_ = now.mono + kSweepInterval;
-  const WallMs horizon = (clock_.Median(now.wall_ms) - ToMs(tunables_.tombstone_keep)) / kHourMs * kHourMs;
+  // Forgetting cannot be undone: one wrong calendar among the clocks we know must not be able to cause it.
+  if (clock_.samples() < kClocksToForget) return;
+  const WallMs horizon = (clock_.Earlier(now.wall_ms) - ToMs(tunables_.tombstone_keep)) / kHourMs * kHourMs;
   if (horizon <= horizon_ms_) return;
   horizon_ms_ = horizon;
   Stamp floor = floor_;

@@ -176,6 +176,9 @@ class IntentStore {
   PersistId NextPersist() { return PersistId{++last_persist_}; }
 
   // store_write.cc: writes of clients
+  bool ClockIsKnown() const;
+  void BeginWaiting(Now now);
+  void Begin(Now now, const ClientWrite& request);
   Result<void> CheckWrite(const ClientWrite& write) const;
   void Settle(Now now, RequestId request);
   void SettleAll(Now now);
@@ -213,6 +216,7 @@ class IntentStore {
   std::map<PersistId, Job> jobs_;
   std::map<std::string, std::pair<Stamp, PersistId>> persisting_;  // greatest on its way, per key
   std::map<RequestId, Write> writes_;
+  std::deque<std::pair<Time, ClientWrite>> waiting_;  // for the others' clocks; until when
   std::map<NodeId, Peer> peers_;
   std::set<NodeId> links_;
   Time sweep_at_{};

@@ -71,7 +71,9 @@ void IntentStore::On(Now now, const IntentDigestHeard& heard) {
 
 void IntentStore::On(Now now, const DocumentOfferReceived& received) {
   const DocumentOffer& offer = received.offer;
-  if (offer.floor > floor_) YieldToFloor(now, offer);
+  // A floor that nobody can have reached yet comes from a wrong calendar.
+  const WallMs floor_max = clock_.Median(now.wall_ms) - ToMs(tunables_.tombstone_keep);
+  if (offer.floor > floor_ && offer.floor.wall_ms <= floor_max) YieldToFloor(now, offer);
   if (const auto peer = peers_.find(received.from); peer != peers_.end()) peer->second.floor = offer.floor;
   std::map<std::string_view, Stamp> theirs;
   bool lacking = offer.floor < floor_;  // they must learn of the floor

@@ -5,6 +5,13 @@
 #include "core/intent/store.h"
 
 namespace hs {
+namespace {
+
+// Others' clocks that make the median worth following, and how long a write waits for them.
+constexpr std::size_t kClocksWanted = 3;
+constexpr Duration kClockWait = 2s;
+
+}  // namespace
 
 Result<void> IntentStore::CheckWrite(const ClientWrite& write) const {
   if (write.documents.empty()) return BadInput("the write names no document");
@@ -21,6 +28,27 @@ void IntentStore::On(Now now, const ClientWrite& request) {
     out_.push_back(Reply{request.request, std::unexpected(valid.error())});
     return;
   }
+  if (!ClockIsKnown()) {
+    waiting_.emplace_back(now.mono + kClockWait, request);
+    return;
+  }
+  Begin(now, request);
+}
+
+// A box that has just come back with a wrong calendar must not stamp before it has heard the time from others.
+bool IntentStore::ClockIsKnown() const {
+  return clock_.samples() >= std::min(kClocksWanted, (peers_.size() + 1) / 2);
+}
+
+void IntentStore::BeginWaiting(Now now) {
+  while (!waiting_.empty() && (ClockIsKnown() || waiting_.front().first <= now.mono)) {
+    const ClientWrite request = std::move(waiting_.front().second);
+    waiting_.pop_front();
+    Begin(now, request);
+  }
+}
+
+void IntentStore::Begin(Now now, const ClientWrite& request) {
   Write write;
   write.started = now.mono;
   for (const auto& [key, body] : request.documents) {

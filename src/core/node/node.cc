@@ -62,13 +62,15 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
 Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   Leads() ? plan_at_ : kNever, door_at_});
+                   Leads() ? plan_at_ : kNever, door_at_,
+                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs
 
 void Node::Impl::Apply(const Tick&) {
   const Time now = now_.mono;
+  if (now >= started_ + tunables_.start_patience) TakeEarlyWrites();
   if (membership_.NextDeadline() <= now) AsMember(Tick{});
   if (intent_.NextDeadline() <= now) Intend(Tick{});
   if (board_.NextDeadline() <= now) Observe(Tick{});
@@ -124,7 +126,18 @@ void Node::Impl::Apply(const PersistFailed& input) {
   Emit("disk.failed", meta_.name, "documents could not be written: " + input.reason);
   Intend(input);
 }
-void Node::Impl::Apply(const ClientWrite& input) { Intend(input); }
+// Before the others are found, a write could neither be stamped by their clocks nor kept in more than one place.
+void Node::Impl::Apply(const ClientWrite& input) {
+  if (!table_known_ && now_.mono < started_ + tunables_.start_patience) {
+    early_writes_.push_back(input);
+  } else {
+    Intend(input);
+  }
+}
+void Node::Impl::TakeEarlyWrites() {
+  for (const ClientWrite& write : std::exchange(early_writes_, {})) Intend(write);
+}
+
 void Node::Impl::Apply(const ReplicaStarted& input) { Supervise(input); }
 void Node::Impl::Apply(const ReplicaStartFailed& input) { Supervise(input); }
 void Node::Impl::Apply(const ReplicaExited& input) { Supervise(input); }

@@ -68,6 +68,8 @@ class Node::Impl {
   void Apply(const LocalMetaChanged& input);
   void Apply(const LeaveRequested& input);
 
+  void TakeEarlyWrites();
+
   // ---- mechanisms' words (node_flow.cc)
   template <typename MechanismOutputs>
   void Carry(MechanismOutputs outputs);
@@ -141,6 +143,8 @@ class Node::Impl {
   Dirty dirty_;
   bool steady_dirty_ = true;  // the answer to "steady?" may have changed
   Outputs outputs_;
+
+  std::vector<ClientWrite> early_writes_;  // came before the others were found
 
   // Derived:
   RegionView region_;

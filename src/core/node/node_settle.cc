@@ -71,6 +71,7 @@ void Node::Impl::SettleMembers() {
   for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
   Reach(reachable);
   if (others.empty() && table_known_) intent_known_ = true;
+  if (table_known_) TakeEarlyWrites();
 }
 
 void Node::Impl::SettleLeadership() {

@@ -17,6 +17,7 @@ NodeView Node::Impl::View(Now now) const {
   view.services = services_;
   view.reports = board_.Reports();
   view.slices = board_.Slices(region_.controller);
+  if (slice_) view.slices[self_] = slice_;  // a new controller may not have written ours yet
   view.events = board_.Events();
   view.door = door_;
   view.steady = steady_;

@@ -389,7 +389,7 @@ void Supervisor::Tell() {
   for (auto it = owns_.begin(); it != owns_.end();) {
     Own& own = it->second;
     if (own.gone) {
-      outputs_.push_back(ReplicaChanged{own.told, std::nullopt, own.cause});
+      if (own.told) outputs_.push_back(ReplicaChanged{own.told, std::nullopt, own.cause});
       it = owns_.erase(it);
       continue;
     }

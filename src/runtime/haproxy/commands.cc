@@ -92,6 +92,10 @@ std::string ServerWords(const std::string& backend, const ServerRun& server, con
     words += fmt::format(" ssl crt {} ca-file {} verify required alpn {}", EscapeWord(config.certificate_pem),
                          EscapeWord(config.ca_pem), service);
     if (backend.starts_with("b_")) words += " proto h1";
+  } else if (backend.starts_with("b_")) {
+    // Applications close idle connections when they like; a POST on one of those would fail. Not shared,
+    // then.
+    words += " pool-max-conn 0";
   }
   return words;
 }

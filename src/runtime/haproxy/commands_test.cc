@@ -44,7 +44,7 @@ TEST(HaproxyCommands, EachDifferenceHasItsCommands) {
       {"a new replica",
        empty,
        One(Local(1)),
-       {"add server b_web/r1 127.0.0.1:1 weight 1", "set server b_web/r1 state ready"}},
+       {"add server b_web/r1 127.0.0.1:1 weight 1 pool-max-conn 0", "set server b_web/r1 state ready"}},
       {"another node, over mutual TLS",
        empty,
        One(remote),

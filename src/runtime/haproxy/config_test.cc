@@ -40,7 +40,7 @@ const DoorPorts kPorts{7701, 7702};
 
 TEST(HaproxyConfig, LocalReplicasAreReachedDirectlyAndOtherNodesOverMutualTls) {
   const std::string config = RenderConfig(Shop(), Config(), kPorts);
-  EXPECT_THAT(config, HasSubstr("\n  server r1 127.0.0.11:20001 weight 1\n"));
+  EXPECT_THAT(config, HasSubstr("\n  server r1 127.0.0.11:20001 weight 1 pool-max-conn 0\n"));
   EXPECT_THAT(config,
               HasSubstr("\n  server n2 127.0.0.12:7701 weight 3 ssl crt /var/lib/homeostat/node.pem ca-file "
                         "/var/lib/homeostat/ca.crt verify required alpn web proto h1\n"));

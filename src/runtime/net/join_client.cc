@@ -70,8 +70,11 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
 
   void Ask(const std::shared_ptr<JoinExchange>& exchange, const Endpoint& address) {
     if (!ServerMatches(exchange->stream(), ca_)) {
-      // Not final: the address may have passed to a box of another cluster, while others in the token are
-      // right.
+      // Not final alone: the address may have passed to a box of another cluster, while others in the token are
+      // right. When all of them answer and none is right, waiting cannot help.
+      if (++strangers_ == addresses_.size()) {
+        return Finish(Fail(Reaction::kRefuse, "the token is for another cluster than the one at " + address.ToString()));
+      }
       return Retry(address, "belongs to another cluster than the token");
     }
     exchange->Send(request_, [self = shared_from_this(), exchange, address](ErrorCode failure) {
@@ -104,6 +107,7 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
     next_ = (next_ + 1) % addresses_.size();
     Duration pause = 0ms;
     if (next_ == 0) {
+      strangers_ = 0;
       pause = jitter_.Between(pause_ / 2, pause_);
       pause_ = std::min<Duration>(kPauseMax, pause_ * 2);
     }
@@ -130,6 +134,7 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
   Prng jitter_;
   std::shared_ptr<JoinExchange> current_;
   std::size_t next_ = 0;
+  std::size_t strangers_ = 0;  // addresses of this round at which another cluster answered
   Duration pause_ = kPauseFirst;
 };
 

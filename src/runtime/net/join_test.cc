@@ -105,15 +105,24 @@ TEST_F(JoinTest, PassingTroubleIsTriedAgainAndTold) {
 TEST_F(JoinTest, TheSecretIsNotShownToABoxOfAnotherCluster) {
   JoinToken elsewhere = token_;
   elsewhere.ca = FingerprintOf(CreateAuthority(RandomClusterId()).certificate_pem);
-  int asked = 0;
-  tokens_[token_.id].expires_ms = 0;
+  const auto outcome = Join(elsewhere);
+  ASSERT_FALSE(outcome);
+  EXPECT_THAT(outcome.error().message, HasSubstr("for another cluster"));
+  EXPECT_TRUE(nodes_.empty());
+}
+
+TEST_F(JoinTest, AStrangerAtOneAddressIsNotFinalWhileAnotherAddressMayStillAnswer) {
+  JoinToken elsewhere = token_;
+  elsewhere.ca = FingerprintOf(CreateAuthority(RandomClusterId()).certificate_pem);
+  elsewhere.addresses.push_back({IpAddress::V4(127, 0, 0, 1), 1});  // nobody listens there yet
+  int ended = 0;
   const JoinClient client(
       loop_, elsewhere, {}, self_, "box", 42, {},
       [this](const std::string& line) { progress_.push_back(line); },
-      [&](const Result<JoinOutcome>&) { ++asked; });
-  ASSERT_TRUE(RunUntil(loop_, [&] { return progress_.size() >= 2; }));
+      [&](const Result<JoinOutcome>&) { ++ended; });
+  ASSERT_TRUE(RunUntil(loop_, [&] { return progress_.size() >= 3; }));
   EXPECT_THAT(progress_[0], HasSubstr("belongs to another cluster than the token"));
-  EXPECT_EQ(asked, 0);
+  EXPECT_EQ(ended, 0);
   EXPECT_TRUE(nodes_.empty());
 }
 
