@@ -120,7 +120,7 @@ class Node:
     def start(self, join=None, extra=()):
         """Starts the agent (again). `join`: a token, or the address of a member."""
         argv = [self.cluster.binary, "up", "--data", self.data, "--listen", self.address, "--advertise", self.address]
-        argv += ["--door", self.door] + list(extra)
+        argv += ["--door", self.door] + list(self.cluster.extra) + list(extra)
         for key, value in self.labels.items():
             argv += ["--label", f"{key}={value}"]
         if join:
@@ -193,12 +193,13 @@ class Node:
 
 class Cluster:
     def __init__(self, size, first="127.0.0.11", port=7700, door_port=8080, binary=None, labels=None, keep=False,
-                 directory=None):
-        """`labels`: a function from a node's number (0..) to its labels. `keep`: leave the directory for a look."""
+                 directory=None, extra=()):
+        """`labels`: a function from a node's number (0..) to its labels. `keep`: leave the directory for a look.
+        `extra`: more words for the `up` of every node, such as ("--set", "drain_wait=300")."""
         self.binary = binary or binary_path()
         if not os.access(self.binary, os.X_OK):
             raise FileNotFoundError(f"{self.binary}: not built; run tools/build")
-        self.port, self.door_port, self.keep = port, door_port, keep
+        self.port, self.door_port, self.keep, self.extra = port, door_port, keep, tuple(extra)
         self.directory = directory or tempfile.mkdtemp(prefix="hs-", dir="/tmp")
         start = ipaddress.ip_address(first)
         self.nodes = [Node(self, i, start + i, labels(i) if labels else {}) for i in range(size)]
@@ -232,7 +233,7 @@ class Cluster:
         """The first node forms the cluster, the others join it all at once."""
         first = self.nodes[0].start()
         self.wait(first.answers, timeout, "the first node answers")
-        self.token = first.cli("token", "show").strip()
+        self.token = self.wait(lambda: first.cli("token", "show").strip(), timeout, "the first node has a join token")
         for node in self.nodes[1:]:
             node.start(join=self.token)
         for node in self.nodes[1:]:

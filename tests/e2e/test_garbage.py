@@ -1,0 +1,190 @@
+"""Bytes that no honest peer sends, and a disk that is full: the process lives, says what is wrong, and goes on."""
+
+import json
+import os
+import random
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import unittest
+
+from cluster import Cluster
+from support import ClusterCase, PATIENCE, get, run
+
+
+class Garbage(ClusterCase):
+    SIZE, FIRST = 3, "127.2.5.1"
+
+    def setUp(self):
+        self.deploy_echo(replicas=3)
+        self.wait_healthy("echo", 3)
+        self.pids_before = self.pids()
+        self.target = self.cluster.nodes[1]
+        self.wait_door(self.target)
+        self.agent = self.target.process.pid
+        self.random = random.Random(7)
+
+    def assert_unharmed(self):
+        self.assertTrue(self.target.is_up())
+        self.assertEqual(self.target.process.pid, self.agent)
+        self.cluster.wait_members(3, PATIENCE)
+        self.cluster.wait_steady(PATIENCE)
+        self.assertEqual(self.pids(), self.pids_before)
+        self.assertEqual({r["restarts"] for r in self.cluster.replicas()}, {0})
+        self.assertEqual(get(self.target.door, "/")[0], 200)
+
+    def send_tcp(self, address, *pieces, close=True):
+        """Sends what can be sent; the other side may hang up whenever it likes. Returns the socket when not closed."""
+        ip, _, port = address.rpartition(":")
+        peer = socket.create_connection((ip, int(port)), timeout=3)
+        try:
+            for piece in pieces:
+                peer.sendall(piece)
+        except OSError:
+            pass
+        if close:
+            peer.close()
+        return peer
+
+    def test_random_empty_and_oversized_datagrams_change_nothing(self):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.addCleanup(sender.close)
+        at = (str(self.target.ip), self.cluster.port)
+        for size in (0, 1, 2, 15, 16, 17, 31, 32, 33, 64, 1200, 1400, 1500, 9000, 65000, 65507):
+            for _ in range(20):
+                sender.sendto(self.random.randbytes(size), at)
+        for byte in (b"\x00", b"\xff"):
+            sender.sendto(byte * 1400, at)
+        self.assert_unharmed()
+
+    def test_random_bytes_and_half_open_tls_at_the_port_change_nothing(self):
+        held = [self.send_tcp(self.target.address, close=False) for _ in range(30)]  # says nothing and stays
+        for size in (1, 5, 100, 100_000):
+            for _ in range(5):
+                self.send_tcp(self.target.address, self.random.randbytes(size))
+        # A TLS record that promises more than comes, and one of the greatest length.
+        held += [self.send_tcp(self.target.address, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", close=False),
+                 self.send_tcp(self.target.address, b"\x16\x03\x01\xff\xff" + self.random.randbytes(70000), close=False)]
+        self.send_tcp(self.target.address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        try:
+            self.assert_unharmed()
+        finally:
+            for peer in held:
+                peer.close()
+
+    def tls(self):
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        raw = socket.create_connection((str(self.target.ip), self.cluster.port), timeout=5)
+        return context.wrap_socket(raw)
+
+    def test_garbage_inside_tls_at_the_api_is_refused_and_changes_nothing(self):
+        pieces = [self.random.randbytes(5000), b"GET /v1/status", b"GET /v1/status HTTP/9.9\r\n\r\n",
+                  b"PUT /v1/stacks/x HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999\r\n\r\n{",
+                  b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 20_000 + b"\r\n",
+                  b"PUT /v1/bundles/zz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+                  b"GET /v1/documents HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer hs1.AAAA\r\n\r\n",
+                  b"\x00" * 4096, b"\r\n" * 10_000]
+        for piece in pieces:
+            try:
+                with self.tls() as peer:
+                    peer.sendall(piece)
+                    peer.settimeout(0.3)
+                    answer = peer.recv(4096)
+                    self.assertFalse(answer.startswith(b"HTTP/1.1 200"), answer)
+            except OSError:
+                pass  # hung up on us, which is an answer
+        self.assert_unharmed()
+
+    def test_nothing_is_changed_over_the_network_without_a_token(self):
+        for method, path in (("PUT", "/v1/stacks/x"), ("DELETE", "/v1/stacks/test"), ("GET", "/v1/tokens/join"),
+                             ("GET", "/v1/documents"), ("PUT", "/v1/services/echo/scale"), ("POST", "/v1/tokens")):
+            with self.subTest(path=path), self.tls() as peer:
+                body = b'{"replicas": 0}'
+                peer.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                self.assertRegex(peer.recv(4096), rb"^HTTP/1\.1 40[13] ")
+        self.assert_unharmed()
+
+    def test_bad_bodies_at_the_own_socket_are_refused_with_a_reason(self):
+        from cluster import UnixConnection
+        for method, path, body in (("PUT", "/v1/stacks/x", b"{"), ("PUT", "/v1/stacks/x", b"[]"),
+                                   ("PUT", "/v1/stacks/x", self.random.randbytes(300)),
+                                   ("PUT", "/v1/stacks/x", b'{"name": "x", "services": [{"name": "../../etc"}]}'),
+                                   ("PUT", "/v1/services/echo/scale", b'{"replicas": -1}'),
+                                   ("PUT", "/v1/services/echo/scale", b'{"replicas": 1e99}'),
+                                   ("PUT", "/v1/bundles/" + "0" * 64, b"not that"), ("PUT", "/v1/bundles/..", b"x"),
+                                   ("POST", "/v1/tokens", b'{"use": "everything"}'), ("BREW", "/v1/status", b""),
+                                   ("GET", "/v1/nothing", b""), ("GET", "/../../etc/passwd", b""),
+                                   ("PUT", "/v1/stacks/x", b"[" * 100_000)):
+            with self.subTest(method=method, path=path, body=body[:20]):
+                connection = UnixConnection(os.path.join(self.target.data, "api.sock"), 5)
+                try:
+                    connection.request(method, path, body=body)
+                    response = connection.getresponse()
+                    told = response.read()
+                finally:
+                    connection.close()
+                self.assertIn(response.status, range(400, 500), told)
+                self.assertTrue(json.loads(told)["error"]["message"])
+        self.assert_unharmed()
+
+    def test_http_garbage_at_the_door_changes_nothing(self):
+        for piece in (self.random.randbytes(20_000), b"GET / HTTP/1.1\r\n" + b"A" * 70_000, b"GET",
+                      b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzz\r\n",
+                      b"\x16\x03\x01\x02\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + self.random.randbytes(500)):
+            self.send_tcp(self.target.door, piece)
+        self.assert_unharmed()
+
+
+class FullDisk(unittest.TestCase):
+    def test_a_full_disk_refuses_writes_with_a_reason_and_recovers_when_there_is_room(self):
+        with Cluster(1, first="127.2.5.31") as cluster:
+            node = cluster.nodes[0]
+            os.mkdir(node.data)
+            mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "homeostat-test", node.data],
+                                     capture_output=True, text=True, check=False)
+            if mounted.returncode != 0:
+                self.skipTest(f"no mount here: {mounted.stderr.strip()}")
+            try:
+                self.fill_and_free(cluster, node)
+            finally:
+                node.kill_box()
+                subprocess.run(["umount", node.data], check=False)
+
+    def fill_and_free(self, cluster, node):
+        cluster.start()
+        before = node.get("/v1/tokens")
+        ballast = os.path.join(node.data, "ballast")
+        with open(ballast, "wb", buffering=0) as file:
+            for size in (65536, 4096, 512, 1):
+                try:
+                    while True:
+                        file.write(b"x" * size)
+                except OSError:
+                    pass
+        # What fits into pages that the database owns already may still succeed; sooner or later a write is refused.
+        refused, accepted = None, 0
+        for _ in range(200):
+            done = run(cluster, "token", "create", "--data", node.data)
+            if done.returncode != 0:
+                refused = done
+                break
+            accepted += 1
+        self.assertIsNotNone(refused, f"{accepted} writes were accepted on a full disk")
+        self.assertRegex(refused.stderr.lower(), "full|space")
+        self.assertTrue(node.is_up())
+        self.assertEqual(len(node.get("/v1/tokens")), len(before) + accepted, "a refused write left a trace")
+        os.remove(ballast)
+        cluster.wait(lambda: run(cluster, "token", "create", "--data", node.data).returncode == 0, PATIENCE,
+                     "writes are taken again")
+        told = len(node.get("/v1/tokens"))
+        node.kill_box()
+        node.start()
+        cluster.wait(node.answers, PATIENCE, "it starts again")
+        self.assertEqual(len(node.get("/v1/tokens")), told)
+
+
+if __name__ == "__main__":
+    unittest.main()
