@@ -11,6 +11,7 @@
 #include "app/cli/context.h"
 #include "app/own_verbs.h"
 #include "runtime/agent/agent.h"
+#include "wire/names.h"
 
 namespace hs {
 namespace {
@@ -42,6 +43,12 @@ class Checker {
   std::vector<std::string> problems_;
 };
 
+// What other nodes take (wire/convert_member.cc): they would not hear a word from a node that says more.
+constexpr std::size_t kNameMax = 253;
+constexpr std::size_t kLabelsMax = 64;
+// News about this node, its name and labels with it, has to fit into one datagram.
+constexpr std::size_t kLabelBytesMax = 512;
+
 void TakeLabels(const UpWords& words, AgentOptions& options, Checker& checker) {
   for (const std::string& label : words.labels) {
     const std::size_t equals = label.find('=');
@@ -49,7 +56,18 @@ void TakeLabels(const UpWords& words, AgentOptions& options, Checker& checker) {
       checker.Complain("--label: '" + label + "' is not KEY=VALUE");
       continue;
     }
-    options.labels[label.substr(0, equals)] = label.substr(equals + 1);
+    const std::string key = label.substr(0, equals), value = label.substr(equals + 1);
+    if (!IsWord(key, "._-/", kNameMax) || !IsLine(value, kNameMax)) {
+      checker.Complain("--label: '" + label + "': a key is letters, digits and ._-/, a value one line of text");
+      continue;
+    }
+    options.labels[key] = value;
+  }
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : options.labels) bytes += key.size() + value.size() + 6;
+  if (options.labels.size() > kLabelsMax || bytes > kLabelBytesMax) {
+    checker.Complain("--label: at most " + std::to_string(kLabelsMax) + " labels of together about " +
+                     std::to_string(kLabelBytesMax) + " bytes");
   }
 }
 
@@ -83,6 +101,8 @@ AgentOptions Check(const UpWords& words, Checker& checker) {
     options.door = checker.Take("--door", Endpoint::Parse(words.door, kDefaultDoorPort));
   }
   options.name = words.name;
+  if (!words.name.empty() && !IsWord(words.name, "._-:", kNameMax))
+    checker.Complain("--name: '" + words.name + "' is not a name of letters, digits and ._-:");
   options.join = words.join;
   options.program_dir = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   TakeLabels(words, options, checker);
