@@ -37,6 +37,7 @@ constexpr Duration kPoll = 10ms;
 // The master starts itself afresh at a start and a reload, and forgets who was asking: ask again soon.
 constexpr Duration kPollTimeout = 100ms;
 constexpr Duration kRetry = 1s;         // something HAProxy could not do now, such as deleting a busy server
+constexpr const char* kNotInstalled = "haproxy is not installed: apt-get install haproxy";
 constexpr Duration kRetryRefused = 5s;  // a refused configuration or a port in use
 constexpr Duration kBackoffFirst = 200ms;
 constexpr Duration kBackoffMax = 10s;
@@ -220,7 +221,10 @@ std::set<Endpoint> HaproxyDoor::Impl::TakenPorts(const DoorTable& table, bool ru
 awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   const DoorTable table = want;
   std::optional<HaproxyProcesses> processes = co_await Processes();
-  if (!processes && table.services.empty() && loaded.empty()) co_return;  // nothing to do yet
+  if (!processes && table.services.empty() && loaded.empty()) {  // nothing to do yet
+    if (FindProgram(config.binary).empty()) round.Failed(kNotInstalled, kRetryRefused);
+    co_return;
+  }
   round.errors = Problems(table, config);
   if (processes && loaded.empty()) loaded = ReadText(ConfigPath(config));  // taken over from an earlier agent
   const std::set<Endpoint> taken = TakenPorts(table, processes.has_value(), round);
@@ -278,7 +282,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
   backoff = std::min(backoff * 2, kBackoffMax);
   const std::string binary = FindProgram(config.binary);
   if (binary.empty()) {
-    refusal = "haproxy is not installed: apt-get install haproxy";
+    refusal = kNotInstalled;
     round.Failed(refusal, wait);
     co_return;
   }
@@ -323,7 +327,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
 awaitable<Result<void>> HaproxyDoor::Impl::CheckConfig(const std::string& path) {
   const std::string binary = FindProgram(config.binary);
   if (binary.empty())
-    co_return Fail(Reaction::kRetryLater, "haproxy is not installed: apt-get install haproxy");
+    co_return Fail(Reaction::kRetryLater, kNotInstalled);
   const std::vector<std::string> argv = {binary, "-c", "-q", "-f", path};
   const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
   if (!end) co_return std::unexpected(end.error());
