@@ -260,7 +260,10 @@ class Agents(Fleet):
 
     def __init__(self, extra=()):
         super().__init__()
-        self.binary, self.token, self.extra = binary_path(), None, list(extra)
+        self.token, self.extra = None, list(extra)
+        # A copy: a build that ends meanwhile must not change what is measured.
+        self.binary = os.path.join(shutil.copytree(os.path.dirname(binary_path()), os.path.join(self.directory, "bin")),
+                                   "homeostat")
 
     def environment(self):
         return None

@@ -195,7 +195,7 @@ def main():
     parser.add_argument("size", type=int, help="how many agents")
     parser.add_argument("--runs", type=int, default=10, help="joins, kills, stops and cuts each")
     parser.add_argument("--steady", type=float, default=60, help="seconds for which the steady cost is measured")
-    parser.add_argument("--quiet", type=float, default=10, help="seconds of rest before that")
+    parser.add_argument("--quiet", type=float, default=40, help="seconds of rest before that: those who just joined still compare notes")
     parser.add_argument("--stops", type=float, default=90, help="seconds of each stop pattern")
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between starts")
     parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
