@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
@@ -26,6 +27,7 @@
 #include <sstream>
 #include <thread>
 
+#include "runtime/haproxy/control.h"
 #include "runtime/haproxy/door.h"
 #include "runtime/haproxy/files.h"
 
@@ -230,6 +232,25 @@ class DoorWorld : public ::testing::Test {
   void KillReplica(const std::string& name) {
     End(replicas_[name]);
     replicas_.erase(name);
+  }
+
+  // Connections that a box's HAProxy took so far, besides those to its command socket.
+  std::uint64_t ConnectionsOf(const Box& box) {
+    std::promise<std::string> answer;
+    boost::asio::co_spawn(
+        io_, AskHaproxy(MasterSocketPath(box.config), "@1 show stat inbound 1 -1", std::chrono::seconds(5)),
+        [&](std::exception_ptr, Result<std::string> text) { answer.set_value(text ? *text : ""); });
+    // stot, the eighth field, counts a frontend's connections (management.txt, 9.1).
+    std::istringstream lines(answer.get_future().get());
+    for (std::string line; std::getline(lines, line);) {
+      if (!line.starts_with("inbound,FRONTEND,")) continue;
+      std::istringstream fields(line);
+      std::string field;
+      for (int i = 0; i < 8; ++i) std::getline(fields, field, ',');
+      return std::stoull(field);
+    }
+    ADD_FAILURE() << "HAProxy tells nothing of its inbound listener";
+    return 0;
   }
 
   // How another box's door reaches this one.

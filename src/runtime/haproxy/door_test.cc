@@ -186,6 +186,19 @@ TEST_F(DoorWorld, ANodeWhoseReplicasDiedSendsIdempotentRequestsElsewhere) {
   EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 503; }));
 }
 
+TEST_F(DoorWorld, ClientsShareTheConnectionsToOtherNodes) {
+  Box& near = MakeBox(1);
+  Box& far = MakeBox(2);
+  const DoorServer replica = StartReplica("far-1", 2, 20001);
+  Apply(far, Web({replica}, {replica}));
+  Apply(near, Web({Inbound(far, "n2")}, {}));
+  ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; }))
+      << StatusOf(near) << StatusOf(far);
+  const std::uint64_t before = ConnectionsOf(far);
+  for (int i = 0; i < 30; ++i) EXPECT_EQ(Ask(near.config.door, "/").status, 200);
+  EXPECT_LT(ConnectionsOf(far) - before, 10u);  // each request here comes from a client of its own
+}
+
 TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
   Box& box = MakeBox(1);
   const DoorServer one = StartReplica("r1", 1, 20001);
