@@ -12,10 +12,14 @@ ApiResponse ErrorResponse(int status, const std::string& message) {
 
 ApiResponse ErrorResponse(const Error& error) {
   switch (error.reaction) {
-    case Reaction::kFixInput: return ErrorResponse(400, error.message);
-    case Reaction::kRetryLater: return ErrorResponse(503, error.message);
-    case Reaction::kReconnect: return ErrorResponse(502, error.message);
-    case Reaction::kRefuse: return ErrorResponse(403, error.message);
+    case Reaction::kFixInput:
+      return ErrorResponse(400, error.message);
+    case Reaction::kRetryLater:
+      return ErrorResponse(503, error.message);
+    case Reaction::kReconnect:
+      return ErrorResponse(502, error.message);
+    case Reaction::kRefuse:
+      return ErrorResponse(403, error.message);
   }
   return ErrorResponse(500, error.message);
 }
@@ -35,7 +39,8 @@ ApiResponse JoinTokenShown(const std::string& token) {
 }
 
 ApiResponse TokenCreated(const std::string& id, const std::string& token) {
-  return {200, json::serialize(json::object{{"id", SafeText(id)}, {"token", SafeText(token)}}), "application/json"};
+  return {200, json::serialize(json::object{{"id", SafeText(id)}, {"token", SafeText(token)}}),
+          "application/json"};
 }
 
 }  // namespace hs

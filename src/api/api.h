@@ -1,11 +1,12 @@
 // The API: a request and what the node knows go in; an answer, or one thing for the driver to do, comes out.
 //
-// Like a clerk at a counter with a copy of the ledger: most questions are answered from the copy at once. What needs
-// the world (a write, a log file, a bundle, a secret) is handed back as a command, and the clerk says what to reply.
+// Like a clerk at a counter with a copy of the ledger: most questions are answered from the copy at once.
+// What needs the world (a write, a log file, a bundle, a secret) is handed back as a command, and the clerk
+// says what to reply.
 //
-// Invariants: Handle() is a pure function; it never throws and never aborts on any request; every path it serves is a
-// row of the route table, from which /v1/openapi.json is made as well; without a proven caller only public rows answer.
-// Not here: sockets, files, tokens' secrets (runtime/http and its ApiBackend).
+// Invariants: Handle() is a pure function; it never throws and never aborts on any request; every path it
+// serves is a row of the route table, from which /v1/openapi.json is made as well; without a proven caller
+// only public rows answer. Not here: sockets, files, tokens' secrets (runtime/http and its ApiBackend).
 #pragma once
 
 #include <optional>
@@ -39,8 +40,8 @@ struct ApiResponse {
   std::string content_type = "application/json";
 };
 
-// Write these documents; when durable answer 200 with {stamp, written, note}. All of `bundles` must be held here or
-// by some node first.
+// Write these documents; when durable answer 200 with {stamp, written, note}. All of `bundles` must be held
+// here or by some node first.
 struct WriteCommand {
   std::vector<std::pair<std::string, DocumentBody>> documents;
   std::vector<Digest> bundles;
@@ -77,12 +78,13 @@ struct SendBundleCommand {
 struct ShowJoinTokenCommand {};
 // Make a token and answer with {id, token}: the only time that its secret is seen.
 struct CreateTokenCommand {
-  bool admin = false;     // an API token; otherwise one for joining
+  bool admin = false;      // an API token; otherwise one for joining
   std::int64_t ttl_s = 0;  // 0: no end
 };
 
-using ApiResult = std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand, StoreBundleCommand,
-                               SendBundleCommand, ShowJoinTokenCommand, CreateTokenCommand>;
+using ApiResult =
+    std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand, StoreBundleCommand,
+                 SendBundleCommand, ShowJoinTokenCommand, CreateTokenCommand>;
 
 ApiResult Handle(const ApiRequest& request, const NodeView& view);
 

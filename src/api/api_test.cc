@@ -14,10 +14,12 @@ namespace {
 
 const Who kAdmin{"test", true};
 
-ApiResult Ask(const NodeView& view, const std::string& method, const std::string& target, const std::string& body = "",
-              std::optional<Who> who = kAdmin) {
+ApiResult Ask(const NodeView& view, const std::string& method, const std::string& target,
+              const std::string& body = "", std::optional<Who> who = kAdmin) {
   const auto mark = target.find('?');
-  return Handle({method, target.substr(0, mark), mark == std::string::npos ? "" : target.substr(mark + 1), body, who}, view);
+  return Handle(
+      {method, target.substr(0, mark), mark == std::string::npos ? "" : target.substr(mark + 1), body, who},
+      view);
 }
 
 json::value Body(const ApiResult& result) {
@@ -43,9 +45,10 @@ TEST(Api, NodesHaveExactlyTheShapeThatScriptsRelyOn) {
   ASSERT_EQ(nodes.as_array().size(), 3u);
   const auto& first = nodes.at(0);
   EXPECT_EQ(Keys(first), (std::vector<std::string>{"id", "name", "address", "state", "roles", "labels"}));
-  EXPECT_EQ(json::serialize(first),
-            R"({"id":"01010101010101010101010101010101","name":"n1","address":"127.0.0.11:7700","state":"alive",)"
-            R"("roles":["controller","door","worker"],"labels":{"rack":"r1"}})");
+  EXPECT_EQ(
+      json::serialize(first),
+      R"({"id":"01010101010101010101010101010101","name":"n1","address":"127.0.0.11:7700","state":"alive",)"
+      R"("roles":["controller","door","worker"],"labels":{"rack":"r1"}})");
   EXPECT_EQ(json::serialize(nodes.at(1).at("roles")), R"(["standby","worker"])");
 }
 
@@ -73,8 +76,9 @@ TEST(Api, ReplicasOfADeadNodeAreGoneAndOfASilentOneUnknown) {
 }
 
 TEST(Api, ServicesCountDesiredRunningHealthy) {
-  EXPECT_EQ(json::serialize(Body(Ask(TestView(), "GET", "/v1/services"))),
-            R"([{"service":"api","desired":2,"running":1,"healthy":1},{"service":"web","desired":2,"running":2,"healthy":2}])");
+  EXPECT_EQ(
+      json::serialize(Body(Ask(TestView(), "GET", "/v1/services"))),
+      R"([{"service":"api","desired":2,"running":1,"healthy":1},{"service":"web","desired":2,"running":2,"healthy":2}])");
 }
 
 TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
@@ -86,7 +90,8 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
   EXPECT_EQ(status.at("nodes").as_int64(), 3);
   EXPECT_TRUE(status.at("steady").as_bool());
   EXPECT_EQ(status.at("steady_s").as_double(), 34.0);
-  EXPECT_EQ(json::serialize(status.at("short")), R"([{"service":"api","missing":1,"reason":"no box has 64 GiB"}])");
+  EXPECT_EQ(json::serialize(status.at("short")),
+            R"([{"service":"api","missing":1,"reason":"no box has 64 GiB"}])");
   view.steady.steady = false;
   view.steady.pending = {"web starts"};
   const auto busy = Body(Ask(view, "GET", "/v1/status"));
@@ -168,7 +173,8 @@ TEST(Api, TheOpenApiDocumentHasEveryRouteAndNoOther) {
   json::error_code code;
   const auto document = json::parse(OpenApiText(), code);
   std::size_t operations = 0;
-  for (const auto& [path, methods] : document.at("paths").as_object()) operations += methods.as_object().size();
+  for (const auto& [path, methods] : document.at("paths").as_object())
+    operations += methods.as_object().size();
   EXPECT_EQ(operations, RouteTable().size());
 }
 
@@ -184,7 +190,8 @@ TEST(Api, ADrainMeansTheNodeByNameIdOrPrefixAndCanBeUndone) {
   auto view = TestView();
   for (const auto* word : {"n2", "02020202020202020202020202020202", "0202", "127.0.0.12:7700"}) {
     const auto result = Ask(view, "PUT", std::string("/v1/nodes/") + word + "/drain");
-    EXPECT_EQ(std::get<DrainOrder>(std::get<WriteCommand>(result).documents.at(0).second).node, TestNode(2)) << word;
+    EXPECT_EQ(std::get<DrainOrder>(std::get<WriteCommand>(result).documents.at(0).second).node, TestNode(2))
+        << word;
   }
   view.documents.push_back({DrainKey(TestNode(2)), {}, DrainOrder{TestNode(2)}});
   EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("roles")), R"(["standby"])");
@@ -239,7 +246,8 @@ TEST(Api, TokensNeverShowTheirSecret) {
     EXPECT_EQ(std::get<ApiResponse>(result).body.find("eeee"), std::string::npos);
   }
   EXPECT_EQ(std::get<WriteCommand>(Ask(view, "DELETE", "/v1/tokens/abc")).documents.at(0).first, "token/abc");
-  EXPECT_TRUE(std::get<CreateTokenCommand>(Ask(view, "POST", "/v1/tokens", "{\"use\":\"api\",\"ttl_s\":60}")).admin);
+  EXPECT_TRUE(
+      std::get<CreateTokenCommand>(Ask(view, "POST", "/v1/tokens", "{\"use\":\"api\",\"ttl_s\":60}")).admin);
   EXPECT_TRUE(std::holds_alternative<ShowJoinTokenCommand>(Ask(view, "GET", "/v1/tokens/join")));
 }
 
@@ -254,9 +262,11 @@ TEST(Api, ReadyMeansAControllerIsKnown) {
 TEST(Api, MetricsCountMembersAndReplicas) {
   const auto text = std::get<ApiResponse>(Ask(TestView(), "GET", "/metrics")).body;
   for (const auto* line :
-       {"homeostat_members{state=\"alive\"} 3\n", "homeostat_replicas{service=\"web\",health=\"healthy\"} 2\n",
-        "homeostat_replicas{service=\"api\",health=\"unhealthy\"} 1\n", "homeostat_replicas_desired{service=\"api\"} 2\n",
-        "homeostat_replica_restarts{service=\"api\"} 4\n", "homeostat_steady 1\n", "homeostat_is_controller 1\n"}) {
+       {"homeostat_members{state=\"alive\"} 3\n",
+        "homeostat_replicas{service=\"web\",health=\"healthy\"} 2\n",
+        "homeostat_replicas{service=\"api\",health=\"unhealthy\"} 1\n",
+        "homeostat_replicas_desired{service=\"api\"} 2\n", "homeostat_replica_restarts{service=\"api\"} 4\n",
+        "homeostat_steady 1\n", "homeostat_is_controller 1\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
   }
 }

@@ -18,6 +18,8 @@ std::vector<Event> EventTail::Next(const NodeView& view) {
   return fresh;
 }
 
-std::string ServerSentEvent(const Event& event) { return "data: " + json::serialize(EventJson(event)) + "\n\n"; }
+std::string ServerSentEvent(const Event& event) {
+  return "data: " + json::serialize(EventJson(event)) + "\n\n";
+}
 
 }  // namespace hs

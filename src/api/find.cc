@@ -50,7 +50,8 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
   std::vector<const Member*> exact, prefixed;
   for (const auto& member : view.members) {
     const std::string hex = member.id.Hex();
-    if (member.meta.name == word || hex == word || member.meta.address.ToString() == word) exact.push_back(&member);
+    if (member.meta.name == word || hex == word || member.meta.address.ToString() == word)
+      exact.push_back(&member);
     if (word.size() >= 4 && hex.starts_with(word)) prefixed.push_back(&member);
   }
   // A box that was replaced may have left its name behind: the one that is here is meant.
@@ -64,7 +65,8 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
     if (member.state != MemberState::kLeft) names.push_back(member.meta.name);
   }
   std::ranges::sort(names);
-  if (found.empty()) return BadInput(fmt::format("no node '{}'; there are: {}", word, fmt::join(names, ", ")));
+  if (found.empty())
+    return BadInput(fmt::format("no node '{}'; there are: {}", word, fmt::join(names, ", ")));
   return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
 }
 
@@ -121,7 +123,8 @@ ServiceCount CountService(const NodeView& view, const DesiredService& service) {
     for (const auto& status : report->replicas) {
       if (status.service != service.spec.name) continue;
       if (status.state == ReplicaState::kRunning) ++count.running;
-      if (status.state == ReplicaState::kPreparing || status.state == ReplicaState::kStarting) ++count.starting;
+      if (status.state == ReplicaState::kPreparing || status.state == ReplicaState::kStarting)
+        ++count.starting;
       if (status.health == Health::kHealthy) ++count.healthy;
     }
   }
@@ -133,7 +136,8 @@ std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<st
   std::vector<const Event*> found;
   for (auto it = view.events.rbegin(); it != view.events.rend() && found.size() < count; ++it) {
     const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get());
-    if (event != nullptr && std::ranges::find(subjects, event->subject) != subjects.end()) found.push_back(event);
+    if (event != nullptr && std::ranges::find(subjects, event->subject) != subjects.end())
+      found.push_back(event);
   }
   return found;
 }

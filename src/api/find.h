@@ -24,7 +24,8 @@ std::vector<ReplicaRow> ReplicasOf(const NodeView& view);
 std::vector<ReplicaRow> ReplicasOf(const NodeView& view, const std::string& service);
 
 const Member* FindMember(const NodeView& view, NodeId id);
-// By name, full id, id prefix of at least 4 digits, or address. Errors say what is there, or that it is ambiguous.
+// By name, full id, id prefix of at least 4 digits, or address. Errors say what is there, or that it is
+// ambiguous.
 Result<const Member*> FindNode(const NodeView& view, std::string_view word);
 const DesiredService* FindService(const NodeView& view, std::string_view name);
 std::optional<ReplicaRow> FindReplica(const NodeView& view, std::string_view name);
@@ -45,6 +46,7 @@ struct ServiceCount {
 ServiceCount CountService(const NodeView& view, const DesiredService& service);
 
 // The events about any of `subjects`, newest first, at most `count`.
-std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects, std::size_t count);
+std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects,
+                                      std::size_t count);
 
 }  // namespace hs

@@ -3,7 +3,8 @@
 namespace hs {
 namespace {
 
-// Length of the well-formed UTF-8 sequence at the start of `text`; 0 when there is none (RFC 3629, table in section 4).
+// Length of the well-formed UTF-8 sequence at the start of `text`; 0 when there is none (RFC 3629, table in
+// section 4).
 std::size_t SequenceLength(std::string_view text) {
   const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
   const auto tail = [&](std::size_t i) { return (byte(i) & 0xc0u) == 0x80u; };

@@ -10,7 +10,8 @@
 namespace hs {
 namespace {
 
-// Label values: backslash, quote and newline are escaped (Prometheus exposition format, "Comments, help text...").
+// Label values: backslash, quote and newline are escaped (Prometheus exposition format, "Comments, help
+// text...").
 std::string Escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -30,7 +31,8 @@ class Formatter {
     out_ += fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n", name, help);
   }
   void Row(std::string_view name, std::string_view labels, double value) {
-    out_ += labels.empty() ? fmt::format("{} {}\n", name, value) : fmt::format("{}{{{}}} {}\n", name, labels, value);
+    out_ += labels.empty() ? fmt::format("{} {}\n", name, value)
+                           : fmt::format("{}{{{}}} {}\n", name, labels, value);
   }
   std::string Take() { return std::move(out_); }
 
@@ -72,16 +74,19 @@ std::string MetricsText(const NodeView& view) {
   }
   out.Head("homeostat_replicas_desired", "Replicas asked for, by service.");
   for (const auto& service : view.services) {
-    out.Row("homeostat_replicas_desired", fmt::format("service=\"{}\"", Escape(service.spec.name)), service.replicas);
+    out.Row("homeostat_replicas_desired", fmt::format("service=\"{}\"", Escape(service.spec.name)),
+            service.replicas);
   }
   out.Head("homeostat_replicas_short", "Replicas that cannot be placed now, by service.");
   for (const auto& shortage : view.steady.shortages) {
-    out.Row("homeostat_replicas_short", fmt::format("service=\"{}\"", Escape(shortage.service)), shortage.missing);
+    out.Row("homeostat_replicas_short", fmt::format("service=\"{}\"", Escape(shortage.service)),
+            shortage.missing);
   }
   out.Head("homeostat_steady", "1 while nothing is starting, draining or spreading.");
   out.Row("homeostat_steady", "", view.steady.steady ? 1 : 0);
   out.Head("homeostat_steady_seconds", "How long the present answer of homeostat_steady has held.");
-  out.Row("homeostat_steady_seconds", "", view.now < view.steady.since ? 0 : ToSeconds(view.now - view.steady.since));
+  out.Row("homeostat_steady_seconds", "",
+          view.now < view.steady.since ? 0 : ToSeconds(view.now - view.steady.since));
   out.Head("homeostat_is_controller", "1 on the node that controls its region.");
   out.Row("homeostat_is_controller", "", view.controller == view.self && view.self ? 1 : 0);
   out.Head("homeostat_term", "Term of the controller this node follows.");

@@ -78,7 +78,8 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
     if (shortage != view.steady.shortages.end() && !done) {
       progress.lines.back() += fmt::format(", {} short: {}", shortage->missing, shortage->reason);
-      short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name, shortage->reason);
+      short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name,
+                                 shortage->reason);
       all_placed = all_placed && level.healthy + shortage->missing >= service.replicas;
     } else {
       all_placed = all_placed && done;

@@ -10,10 +10,10 @@
 namespace hs {
 
 struct Progress {
-  bool done = false;    // every service has all its replicas of this revision healthy
-  bool failed = false;  // the rollout stopped, or a newer revision took over
-  bool is_short = false;  // all that can be placed is healthy, and something cannot be placed
-  std::string reason;   // of failed or short
+  bool done = false;               // every service has all its replicas of this revision healthy
+  bool failed = false;             // the rollout stopped, or a newer revision took over
+  bool is_short = false;           // all that can be placed is healthy, and something cannot be placed
+  std::string reason;              // of failed or short
   std::vector<std::string> lines;  // one per service: "web  2/3 healthy, 1 starting"
 };
 

@@ -129,29 +129,32 @@ constexpr std::uint64_t kMaxWallMs = 1ull << 53;  // what a JSON number holds ex
 ApiResult GetStatus(const RouteCall& call) {
   const auto& view = call.view;
   const auto* self = FindMember(view, view.self);
-  const auto present = std::ranges::count_if(view.members, [](const Member& m) { return IsPresent(m.state); });
+  const auto present =
+      std::ranges::count_if(view.members, [](const Member& m) { return IsPresent(m.state); });
   json::array pending;
   for (const auto& reason : view.steady.pending) pending.push_back(SafeText(reason));
   const bool held = view.steady.steady && view.steady.since < view.now;
-  return Json(json::object{{"cluster", JsonText(view.cluster.Hex())},
-                           {"node", SafeText(NodeName(view, view.self))},
-                           {"door", self == nullptr ? "" : EndpointText(self->meta.door)},
-                           {"nodes", present},
-                           {"services", view.services.size()},
-                           {"steady", view.steady.steady},
-                           {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
-                           {"pending", std::move(pending)},
-                           {"short", ShortJson(view)},
-                           {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
-                                                          : json::value(nullptr)},
-                           {"term", view.term},
-                           {"conflicts", view.conflicts.size()}});
+  return Json(
+      json::object{{"cluster", JsonText(view.cluster.Hex())},
+                   {"node", SafeText(NodeName(view, view.self))},
+                   {"door", self == nullptr ? "" : EndpointText(self->meta.door)},
+                   {"nodes", present},
+                   {"services", view.services.size()},
+                   {"steady", view.steady.steady},
+                   {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
+                   {"pending", std::move(pending)},
+                   {"short", ShortJson(view)},
+                   {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
+                                                  : json::value(nullptr)},
+                   {"term", view.term},
+                   {"conflicts", view.conflicts.size()}});
 }
 
 ApiResult GetNodes(const RouteCall& call) {
   json::array out;
   for (const auto& member : call.view.members) out.push_back(NodeJson(call.view, member));
-  std::ranges::stable_sort(out, {}, [](const json::value& node) { return Text(node.at("name").as_string()); });
+  std::ranges::stable_sort(out, {},
+                           [](const json::value& node) { return Text(node.at("name").as_string()); });
   return Json(std::move(out));
 }
 
@@ -204,7 +207,8 @@ ApiResult GetStacks(const RouteCall& call) {
   for (const auto& name : StackNames(call.view)) {
     const auto* document = FindStack(call.view, name);
     json::array services;
-    for (const auto& service : std::get<StackSpec>(document->body).services) services.push_back(SafeText(service.name));
+    for (const auto& service : std::get<StackSpec>(document->body).services)
+      services.push_back(SafeText(service.name));
     out.push_back(json::object{{"stack", SafeText(name)},
                                {"stamp", JsonText(StampText(document->stamp))},
                                {"at_ms", document->stamp.wall_ms},
@@ -345,9 +349,11 @@ ApiResult GetLogs(const RouteCall& call) {
   }
   if (!command.sources.empty()) return command;
   if (FindService(view, word) != nullptr) {
-    return ErrorResponse(404, fmt::format("{} has no replica that can be asked; homeostat why {}", word, word));
+    return ErrorResponse(404,
+                         fmt::format("{} has no replica that can be asked; homeostat why {}", word, word));
   }
-  return ErrorResponse(404, fmt::format("no service or replica '{}'; homeostat ls and homeostat ps show them", word));
+  return ErrorResponse(
+      404, fmt::format("no service or replica '{}'; homeostat ls and homeostat ps show them", word));
 }
 
 }  // namespace hs

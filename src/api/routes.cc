@@ -11,7 +11,8 @@ constexpr QueryRow kEventsQuery[] = {{"n", "the last so many, default 100"},
                                      {"since_ms", "only at or after this time, milliseconds since 1970"},
                                      {"subject", "only about this service, replica or node"},
                                      {"follow", "1: a stream of server-sent events that goes on"}};
-constexpr QueryRow kProgressQuery[] = {{"stamp", "of the revision, as the deploy answered; default the newest"}};
+constexpr QueryRow kProgressQuery[] = {
+    {"stamp", "of the revision, as the deploy answered; default the newest"}};
 constexpr QueryRow kLogsQuery[] = {{"n", "the last so many lines, default 100"},
                                    {"since_ms", "only at or after this time, milliseconds since 1970"},
                                    {"follow", "1: goes on with new lines"}};
@@ -27,27 +28,53 @@ constexpr RouteRow kRoutes[] = {
     {"PUT", "/v1/nodes/{node}/drain", Access::kAdmin, "move all work away from a node", PutDrain},
     {"DELETE", "/v1/nodes/{node}/drain", Access::kAdmin, "give a drained node work again", DeleteDrain},
     {"GET", "/v1/services", Access::kRead, "services with desired, running and healthy counts", GetServices},
-    {"PUT", "/v1/services/{service}/scale", Access::kAdmin, "set how many replicas run", PutScale, {}, "{\"replicas\": N}"},
-    {"DELETE", "/v1/services/{service}/scale", Access::kAdmin, "go back to the stack's own level", DeleteScale},
+    {"PUT",
+     "/v1/services/{service}/scale",
+     Access::kAdmin,
+     "set how many replicas run",
+     PutScale,
+     {},
+     "{\"replicas\": N}"},
+    {"DELETE", "/v1/services/{service}/scale", Access::kAdmin, "go back to the stack's own level",
+     DeleteScale},
     {"GET", "/v1/replicas", Access::kRead, "replicas of the whole cluster", GetReplicas, kReplicasQuery},
-    {"GET", "/v1/events", Access::kRead, "decisions with their causes, oldest first", GetEvents, kEventsQuery},
+    {"GET", "/v1/events", Access::kRead, "decisions with their causes, oldest first", GetEvents,
+     kEventsQuery},
     {"GET", "/v1/why", Access::kRead, "why the cluster is as it is", GetWhy},
     {"GET", "/v1/why/{subject}", Access::kRead, "why a service, replica, node or stack is as it is", GetWhy},
     {"GET", "/v1/inspect/{subject}", Access::kRead, "all that is known of one thing", GetInspect},
     {"GET", "/v1/stacks", Access::kRead, "deployed stacks", GetStacks},
     {"GET", "/v1/stacks/{stack}", Access::kRead, "the present revision of a stack", GetStack},
-    {"PUT", "/v1/stacks/{stack}", Access::kAdmin, "deploy a revision", PutStack, {}, "a stack, as GET returns it"},
+    {"PUT",
+     "/v1/stacks/{stack}",
+     Access::kAdmin,
+     "deploy a revision",
+     PutStack,
+     {},
+     "a stack, as GET returns it"},
     {"DELETE", "/v1/stacks/{stack}", Access::kAdmin, "remove a stack", DeleteStack},
-    {"GET", "/v1/stacks/{stack}/progress", Access::kRead, "how far a deploy has come", GetProgress, kProgressQuery},
-    {"GET", "/v1/logs/{subject}", Access::kRead, "output of a service or replica, newline-separated JSON", GetLogs, kLogsQuery},
+    {"GET", "/v1/stacks/{stack}/progress", Access::kRead, "how far a deploy has come", GetProgress,
+     kProgressQuery},
+    {"GET", "/v1/logs/{subject}", Access::kRead, "output of a service or replica, newline-separated JSON",
+     GetLogs, kLogsQuery},
     {"GET", "/v1/tokens", Access::kAdmin, "tokens, without their secrets", GetTokens},
-    {"POST", "/v1/tokens", Access::kAdmin, "make a token; its secret is shown only now", PostToken, {},
+    {"POST",
+     "/v1/tokens",
+     Access::kAdmin,
+     "make a token; its secret is shown only now",
+     PostToken,
+     {},
      "{\"use\": \"join\" or \"api\", \"ttl_s\": N}"},
     {"GET", "/v1/tokens/join", Access::kAdmin, "the token to join this cluster with", GetJoinToken},
     {"DELETE", "/v1/tokens/{id}", Access::kAdmin, "revoke a token", DeleteToken},
     {"HEAD", "/v1/bundles/{digest}", Access::kRead, "200 when this node holds the bundle", HeadBundle},
     {"GET", "/v1/bundles/{digest}", Access::kRead, "a bundle's bytes", GetBundle},
-    {"PUT", "/v1/bundles/{digest}", Access::kAdmin, "store a bundle; refused when the bytes have another digest", PutBundle, {},
+    {"PUT",
+     "/v1/bundles/{digest}",
+     Access::kAdmin,
+     "store a bundle; refused when the bytes have another digest",
+     PutBundle,
+     {},
      "the bundle's bytes"},
     {"GET", "/v1/documents", Access::kAdmin, "every document of intent", GetDocuments},
     {"GET", "/v1/conflicts", Access::kAdmin, "losers of conflicting writes", GetConflicts},
@@ -96,7 +123,8 @@ std::optional<std::vector<std::string>> PathWords(std::string_view path) {
 ApiResult Dispatch(const RouteRow& row, RouteCall call, std::map<std::string, std::string> names) {
   const auto& who = call.request.who;
   if (row.access != Access::kPublic && !who) {
-    return ErrorResponse(401, "who are you? Send 'Authorization: Bearer TOKEN'; homeostat token create --api makes one");
+    return ErrorResponse(
+        401, "who are you? Send 'Authorization: Bearer TOKEN'; homeostat token create --api makes one");
   }
   if (row.access == Access::kAdmin && !who->admin) {
     return ErrorResponse(403, who->name + " may not do this: it needs an API token");
@@ -155,14 +183,16 @@ ApiResult Handle(const ApiRequest& request, const NodeView& view) {
   for (const auto& row : kRoutes) {
     auto names = Match(row.pattern, *words);
     if (!names) continue;
-    const bool head_of_get = request.method == "HEAD" && row.method == "GET" && !HasStreamedBody("PUT", request.path);
+    const bool head_of_get =
+        request.method == "HEAD" && row.method == "GET" && !HasStreamedBody("PUT", request.path);
     if (row.method == request.method || head_of_get) {
       return Dispatch(row, {request, view, {}, {}}, *std::move(names));
     }
     allowed += allowed.empty() ? "" : ", ";
     allowed += row.method;
   }
-  if (!allowed.empty()) return ErrorResponse(405, request.method + " is not possible here; " + allowed + " is");
+  if (!allowed.empty())
+    return ErrorResponse(405, request.method + " is not possible here; " + allowed + " is");
   return ErrorResponse(404, "no such path; /v1/openapi.json lists them");
 }
 
@@ -187,12 +217,15 @@ std::string OpenApiText() {
                                         {"description", JsonText(option.meaning)},
                                         {"schema", json::object{{"type", "string"}}}});
     }
-    json::object operation{{"summary", JsonText(row.summary)},
-                           {"parameters", std::move(parameters)},
-                           {"responses", json::object{{"200", json::object{{"description", "done"}}},
-                                                      {"default", json::object{{"description", "an error"}}}}}};
+    json::object operation{
+        {"summary", JsonText(row.summary)},
+        {"parameters", std::move(parameters)},
+        {"responses", json::object{{"200", json::object{{"description", "done"}}},
+                                   {"default", json::object{{"description", "an error"}}}}}};
     if (row.access == Access::kPublic) operation["security"] = json::array{};
-    if (!row.body.empty()) operation["requestBody"] = json::object{{"description", JsonText(row.body)}, {"content", json::object{}}};
+    if (!row.body.empty())
+      operation["requestBody"] =
+          json::object{{"description", JsonText(row.body)}, {"content", json::object{}}};
     std::string method = Text(row.method);
     for (auto& c : method) c = static_cast<char>(c - 'A' + 'a');
     auto& path = paths[JsonText(row.pattern)];

@@ -1,4 +1,5 @@
-// The one table of all paths: the router and the OpenAPI document both read it, so neither can lie about the other.
+// The one table of all paths: the router and the OpenAPI document both read it, so neither can lie about the
+// other.
 #pragma once
 
 #include <map>
@@ -10,7 +11,8 @@
 
 namespace hs {
 
-// A request whose path matched: the words that stood for {name} parts, and the query's parts, both percent-decoded.
+// A request whose path matched: the words that stood for {name} parts, and the query's parts, both
+// percent-decoded.
 struct RouteCall {
   const ApiRequest& request;
   const NodeView& view;

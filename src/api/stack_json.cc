@@ -12,10 +12,14 @@ namespace {
 
 const char* KindName(HealthKind kind) {
   switch (kind) {
-    case HealthKind::kNone: return "none";
-    case HealthKind::kHttp: return "http";
-    case HealthKind::kTcp: return "tcp";
-    case HealthKind::kCommand: return "command";
+    case HealthKind::kNone:
+      return "none";
+    case HealthKind::kHttp:
+      return "http";
+    case HealthKind::kTcp:
+      return "tcp";
+    case HealthKind::kCommand:
+      return "command";
   }
   return "?";
 }
@@ -27,12 +31,9 @@ json::array Words(const std::vector<std::string>& words) {
 }
 
 json::object HealthToJson(const HealthCheck& health) {
-  return {{"kind", KindName(health.kind)},
-          {"path", JsonText(health.path)},
-          {"command", Words(health.command)},
-          {"interval_ms", ToMs(health.interval)},
-          {"timeout_ms", ToMs(health.timeout)},
-          {"start_period_ms", ToMs(health.start_period)},
+  return {{"kind", KindName(health.kind)},      {"path", JsonText(health.path)},
+          {"command", Words(health.command)},   {"interval_ms", ToMs(health.interval)},
+          {"timeout_ms", ToMs(health.timeout)}, {"start_period_ms", ToMs(health.start_period)},
           {"retries", health.retries}};
 }
 
@@ -43,8 +44,9 @@ json::object ServiceObject(const ServiceSpec& spec) {
     ports.push_back(json::object{{"port", port.port}, {"http", port.http}});
   }
   for (const auto& constraint : spec.constraints) {
-    constraints.push_back(json::object{
-        {"label", JsonText(constraint.label)}, {"value", JsonText(constraint.value)}, {"equal", constraint.equal}});
+    constraints.push_back(json::object{{"label", JsonText(constraint.label)},
+                                       {"value", JsonText(constraint.value)},
+                                       {"equal", constraint.equal}});
   }
   json::object out{{"name", JsonText(spec.name)},
                    {"command", Words(spec.command)},
@@ -67,11 +69,12 @@ json::object ServiceObject(const ServiceSpec& spec) {
   return out;
 }
 
-// Reads one object: each key at most once and known, each value of its type. Remembers the first error with its path,
-// after which everything reads as its default.
+// Reads one object: each key at most once and known, each value of its type. Remembers the first error with
+// its path, after which everything reads as its default.
 class Reader {
  public:
-  Reader(const json::value& value, std::string path, std::string& error) : path_(std::move(path)), error_(error) {
+  Reader(const json::value& value, std::string path, std::string& error)
+      : path_(std::move(path)), error_(error) {
     object_ = value.if_object();
     if (object_ == nullptr) Wrong("", "must be an object");
   }
@@ -139,7 +142,8 @@ class Reader {
     for (std::size_t i = 0; items != nullptr && i < items->size(); ++i) {
       const auto* text = (*items)[i].if_string();
       if (text == nullptr) return Wrong(fmt::format("{}[{}]", key, i), "must be a string");
-      if (text->find('\0') != json::string::npos) return Wrong(fmt::format("{}[{}]", key, i), "must not hold a NUL");
+      if (text->find('\0') != json::string::npos)
+        return Wrong(fmt::format("{}[{}]", key, i), "must not hold a NUL");
       out.push_back(Text(*text));
     }
   }
@@ -187,9 +191,11 @@ void ReadEnvironment(Reader& reader, ServiceSpec& spec) {
     if (!two) return reader.Wrong(fmt::format("environment[{}]", i), "must be [name, value]");
     const auto& name = (*pair)[0].get_string();
     const auto& value = (*pair)[1].get_string();
-    const bool bad = name.empty() || name.find('=') != json::string::npos || name.find('\0') != json::string::npos ||
-                     value.find('\0') != json::string::npos;
-    if (bad) return reader.Wrong(fmt::format("environment[{}]", i), "has a name or value that no process can be given");
+    const bool bad = name.empty() || name.find('=') != json::string::npos ||
+                     name.find('\0') != json::string::npos || value.find('\0') != json::string::npos;
+    if (bad)
+      return reader.Wrong(fmt::format("environment[{}]", i),
+                          "has a name or value that no process can be given");
     spec.environment.emplace_back(Text(name), Text(value));
   }
 }
@@ -246,7 +252,8 @@ void ReadService(const json::value& value, const std::string& path, std::string&
   reader.ReadNumber("replicas", spec.replicas, 0, 100000);
   if (const auto* reserve = reader.Get("reserve")) {
     Reader item(*reserve, path + ".reserve", error);
-    item.ReadNumber("cpu_millicores", spec.reserve.cpu_millicores, 0, std::numeric_limits<std::uint32_t>::max());
+    item.ReadNumber("cpu_millicores", spec.reserve.cpu_millicores, 0,
+                    std::numeric_limits<std::uint32_t>::max());
     item.ReadNumber("memory_bytes", spec.reserve.memory_bytes, 0, std::numeric_limits<std::int64_t>::max());
   }
 }
@@ -276,7 +283,8 @@ Result<StackSpec> StackFromJson(std::string_view text) {
     for (std::size_t i = 0; services != nullptr && i < services->size(); ++i) {
       ReadService((*services)[i], fmt::format("services[{}]", i), error, stack.services.emplace_back());
       const bool sorted = i == 0 || stack.services[i - 1].name < stack.services[i].name;
-      if (!sorted) reader.Wrong(fmt::format("services[{}].name", i), "must come after the one before, by name");
+      if (!sorted)
+        reader.Wrong(fmt::format("services[{}].name", i), "must come after the one before, by name");
     }
   }
   if (!error.empty()) return BadInput(error);
@@ -301,7 +309,8 @@ Result<Stamp> ParseStamp(std::string_view text) {
   };
   if (second != std::string_view::npos) {
     const auto wall = number(text.substr(0, first), std::numeric_limits<std::int64_t>::max());
-    const auto logical = number(text.substr(first + 1, second - first - 1), std::numeric_limits<std::uint32_t>::max());
+    const auto logical =
+        number(text.substr(first + 1, second - first - 1), std::numeric_limits<std::uint32_t>::max());
     const auto node = NodeId::FromHex(text.substr(second + 1));
     if (wall && logical && node) {
       return Stamp{static_cast<WallMs>(*wall), static_cast<std::uint32_t>(*logical), *node};

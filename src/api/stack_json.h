@@ -1,8 +1,8 @@
 // A stack as JSON: what `deploy` sends and /v1/stacks returns. Lossless both ways.
 //
-// Reading is strict: a wrong type, an unknown key or a value out of range is refused with the path of the place, such
-// as services[2].health.interval_ms. Durations are whole milliseconds, bundles hex digests, environment an array of
-// [name, value] pairs in order.
+// Reading is strict: a wrong type, an unknown key or a value out of range is refused with the path of the
+// place, such as services[2].health.interval_ms. Durations are whole milliseconds, bundles hex digests,
+// environment an array of [name, value] pairs in order.
 #pragma once
 
 #include <string>

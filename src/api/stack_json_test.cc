@@ -16,7 +16,9 @@ std::string Word(Prng& prng) {
   return out;
 }
 
-Duration Ms(Prng& prng) { return std::chrono::milliseconds(1 + static_cast<std::int64_t>(prng.Below(100000))); }
+Duration Ms(Prng& prng) {
+  return std::chrono::milliseconds(1 + static_cast<std::int64_t>(prng.Below(100000)));
+}
 
 ServiceSpec RandomService(Prng& prng, std::size_t number) {
   ServiceSpec spec;
@@ -41,7 +43,8 @@ ServiceSpec RandomService(Prng& prng, std::size_t number) {
   spec.stop_grace = Ms(prng);
   spec.replicas = static_cast<std::uint32_t>(prng.Below(100));
   spec.reserve = {static_cast<std::uint32_t>(prng.Next()), prng.Next() >> 1};
-  for (auto n = prng.Below(3); n > 0; --n) spec.constraints.push_back({"node.labels.k", Word(prng), prng.Chance(0.5)});
+  for (auto n = prng.Below(3); n > 0; --n)
+    spec.constraints.push_back({"node.labels.k", Word(prng), prng.Chance(0.5)});
   return spec;
 }
 
@@ -85,7 +88,8 @@ TEST(StackJson, ErrorsNameThePlace) {
       {R"("reserve":[])", "services[1].reserve must be an object"},
   };
   for (const auto& row : table) {
-    const auto stack = StackFromJson(std::string(R"({"name":"s","services":[{"name":"a"},{"name":"b",)") + row.service + "}]}");
+    const auto stack = StackFromJson(std::string(R"({"name":"s","services":[{"name":"a"},{"name":"b",)") +
+                                     row.service + "}]}");
     ASSERT_FALSE(stack) << row.service;
     EXPECT_EQ(stack.error().message.find(row.says), 0u) << stack.error().message;
   }
@@ -105,8 +109,9 @@ TEST(StampText, RoundTripsAndRefusesGarbage) {
   Stamp stamp{1'732'263'371'000, 3, {}};
   stamp.node.bytes.fill(0xab);
   EXPECT_EQ(*ParseStamp(StampText(stamp)), stamp);
-  for (const auto* text : {"", "-", "--", "1-2", "1-2-3", "x-2-abababababababababababababababab",
-                           "1-99999999999-abababababababababababababababab", "1-2-abababababababababababababababab-"}) {
+  for (const auto* text :
+       {"", "-", "--", "1-2", "1-2-3", "x-2-abababababababababababababababab",
+        "1-99999999999-abababababababababababababababab", "1-2-abababababababababababababababab-"}) {
     EXPECT_FALSE(ParseStamp(text)) << text;
   }
 }

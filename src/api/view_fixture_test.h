@@ -25,7 +25,8 @@ inline Member TestMember(std::uint8_t number, MemberState state = MemberState::k
   return member;
 }
 
-inline ReplicaStatus TestReplica(const DesiredService& service, std::uint64_t id, ReplicaState state, Health health) {
+inline ReplicaStatus TestReplica(const DesiredService& service, std::uint64_t id, ReplicaState state,
+                                 Health health) {
   ReplicaStatus status;
   status.id = ReplicaId{id << 32};
   status.service = service.spec.name;
@@ -40,7 +41,8 @@ inline ReplicaStatus TestReplica(const DesiredService& service, std::uint64_t id
 
 inline std::shared_ptr<const RecordBody> TestEvent(std::string kind, std::string subject, std::string cause,
                                                    WallMs at_ms = 1'700'000'000'000) {
-  return std::make_shared<const RecordBody>(Event{at_ms, TestNode(1), std::move(kind), std::move(subject), std::move(cause)});
+  return std::make_shared<const RecordBody>(
+      Event{at_ms, TestNode(1), std::move(kind), std::move(subject), std::move(cause)});
 }
 
 inline void SetReport(NodeView& view, std::uint8_t node, std::vector<ReplicaStatus> replicas) {
@@ -69,7 +71,8 @@ inline NodeView TestView() {
   view.members[1].meta.roles.standby = true;
   StackSpec shop{"shop", {TestService("api", 2), TestService("web", 2)}};
   Documents documents;
-  documents[StackKey("shop", 1)] = Document{StackKey("shop", 1), Stamp{1'600'000'000'000, 0, TestNode(1)}, shop};
+  documents[StackKey("shop", 1)] =
+      Document{StackKey("shop", 1), Stamp{1'600'000'000'000, 0, TestNode(1)}, shop};
   for (const auto& [key, document] : documents) view.documents.push_back(document);
   view.services = DesiredServices(documents);
   const auto& api = view.services[0];
@@ -77,10 +80,12 @@ inline NodeView TestView() {
   auto broken = TestReplica(api, 0xa2, ReplicaState::kBackoff, Health::kUnhealthy);
   broken.restarts = 4;
   broken.last_error = "exit code 1";
-  SetReport(view, 1, {TestReplica(web, 0xb1, ReplicaState::kRunning, Health::kHealthy),
-                      TestReplica(api, 0xa1, ReplicaState::kRunning, Health::kHealthy)});
+  SetReport(view, 1,
+            {TestReplica(web, 0xb1, ReplicaState::kRunning, Health::kHealthy),
+             TestReplica(api, 0xa1, ReplicaState::kRunning, Health::kHealthy)});
   SetReport(view, 2, {TestReplica(web, 0xb2, ReplicaState::kRunning, Health::kHealthy), broken});
-  view.events = {TestEvent("plan.start", "web", "web wants 2, 0 run"), TestEvent("replica.exited", "api", "exit code 1")};
+  view.events = {TestEvent("plan.start", "web", "web wants 2, 0 run"),
+                 TestEvent("replica.exited", "api", "exit code 1")};
   view.steady.steady = true;
   view.steady.since = TestTime(66);
   return view;

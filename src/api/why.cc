@@ -28,7 +28,8 @@ std::string AgoText(const NodeView& view, Time since) {
   return fmt::format("{} h", seconds / 3600);
 }
 
-const Event* Newest(const NodeView& view, const std::vector<std::string>& subjects, std::string_view kind_prefix) {
+const Event* Newest(const NodeView& view, const std::vector<std::string>& subjects,
+                    std::string_view kind_prefix) {
   for (const auto* event : EventsAbout(view, subjects, 200)) {
     if (event->kind.starts_with(kind_prefix)) return event;
   }
@@ -45,13 +46,17 @@ void AddEvents(const NodeView& view, const std::vector<std::string>& subjects, W
   for (const auto* event : EventsAbout(view, subjects, kEventsShown)) why.events.push_back(*event);
 }
 
-// ------------------------------------------------------------------------------------------------------- nodes
+// -------------------------------------------------------------------------------------------------------
+// nodes
 
 std::string AliveCause(const NodeView& view, const Member& member) {
-  std::string cause = fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
+  std::string cause =
+      fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
   if (IsDrained(view, member.id)) {
-    const auto mine = std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
-    return fmt::format("{} is drained by request: it gets no work and still runs {} replicas", member.meta.name, mine);
+    const auto mine =
+        std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
+    return fmt::format("{} is drained by request: it gets no work and still runs {} replicas",
+                       member.meta.name, mine);
   }
   if (view.now < member.quarantined_until) {
     return fmt::format("{} is alive but in quarantine for another {} s because it came and went too often",
@@ -59,7 +64,8 @@ std::string AliveCause(const NodeView& view, const Member& member) {
   }
   const auto it = view.reports.find(member.id);
   const auto* report = it == view.reports.end() ? nullptr : std::get_if<NodeReport>(it->second.get());
-  if (report != nullptr && !report->door_error.empty()) cause += "; its door does not work: " + report->door_error;
+  if (report != nullptr && !report->door_error.empty())
+    cause += "; its door does not work: " + report->door_error;
   if (member.id == view.controller) {
     cause += Because(Newest(view, NamesOf(member), "leadership."));
   }
@@ -74,19 +80,23 @@ Why WhyNode(const NodeView& view, const Member& member) {
   switch (member.state) {
     case MemberState::kAlive:
       why.cause = AliveCause(view, member);
-      if (IsDrained(view, member.id)) why.advice = {"homeostat drain --undo " + name + "  gives it work again"};
+      if (IsDrained(view, member.id))
+        why.advice = {"homeostat drain --undo " + name + "  gives it work again"};
       break;
     case MemberState::kSuspect:
       why.cause = fmt::format("{} did not answer and is suspected since {}{}", name, since, Because(event));
       why.advice = {"wait: it is confirmed or refuted within seconds"};
       break;
     case MemberState::kAgentDown:
-      why.cause = fmt::format("the agent on {} is down since {}, its work may still run{}", name, since, Because(event));
+      why.cause = fmt::format("the agent on {} is down since {}, its work may still run{}", name, since,
+                              Because(event));
       why.advice = {"start it again on that box: homeostat up", "look at its log on that box"};
       break;
     case MemberState::kUnreachable:
-      why.cause = fmt::format("{} is silent since {}: the box is dead or cut off{}", name, since, Because(event));
-      why.advice = {"check the box's power and network", "its work has been replaced elsewhere where it fits"};
+      why.cause =
+          fmt::format("{} is silent since {}: the box is dead or cut off{}", name, since, Because(event));
+      why.advice = {"check the box's power and network",
+                    "its work has been replaced elsewhere where it fits"};
       break;
     case MemberState::kDead:
       why.cause = fmt::format("{} is dead since {}{}", name, since, Because(event));
@@ -101,7 +111,8 @@ Why WhyNode(const NodeView& view, const Member& member) {
   return why;
 }
 
-// ---------------------------------------------------------------------------------------------------- replicas
+// ----------------------------------------------------------------------------------------------------
+// replicas
 
 std::string ReplicaCause(const NodeView& view, const ReplicaRow& row) {
   const auto& status = *row.status;
@@ -111,14 +122,18 @@ std::string ReplicaCause(const NodeView& view, const ReplicaRow& row) {
   if (row.unreachable) return fmt::format("{} cannot be asked: its node is silent", at);
   switch (status.state) {
     case ReplicaState::kPreparing:
-      return fmt::format("{} waits for its bundle or a port since {}{}", at, WhenText(status.since_ms), trouble);
+      return fmt::format("{} waits for its bundle or a port since {}{}", at, WhenText(status.since_ms),
+                         trouble);
     case ReplicaState::kStarting:
-      return fmt::format("{} was started at {} and is not healthy yet{}", at, WhenText(status.since_ms), trouble);
+      return fmt::format("{} was started at {} and is not healthy yet{}", at, WhenText(status.since_ms),
+                         trouble);
     case ReplicaState::kBackoff:
-      return fmt::format("{} ended after {} restarts and waits to be started again{}", at, status.restarts, trouble);
+      return fmt::format("{} ended after {} restarts and waits to be started again{}", at, status.restarts,
+                         trouble);
     case ReplicaState::kDraining:
     case ReplicaState::kStopping: {
-      const auto* word = status.state == ReplicaState::kDraining ? "drains before it stops" : "is being stopped";
+      const auto* word =
+          status.state == ReplicaState::kDraining ? "drains before it stops" : "is being stopped";
       return fmt::format("{} {}{}", at, word, Because(Newest(view, {name}, "")));
     }
     case ReplicaState::kRunning:
@@ -136,7 +151,8 @@ void ReplicaAdvice(const ReplicaRow& row, Why& why) {
   if (!trouble) return;
   why.advice.push_back("homeostat logs " + name + "  shows what it wrote");
   if (status.state == ReplicaState::kBackoff) {
-    why.advice.push_back("nothing needs doing for a passing fault: it is tried again, at most 60 s apart, for ever");
+    why.advice.push_back(
+        "nothing needs doing for a passing fault: it is tried again, at most 60 s apart, for ever");
   }
 }
 
@@ -182,7 +198,8 @@ std::optional<Why> WhyReplica(const NodeView& view, std::string_view name) {
   return std::nullopt;
 }
 
-// ---------------------------------------------------------------------------------------------------- services
+// ----------------------------------------------------------------------------------------------------
+// services
 
 // The replica that explains best why a service is below its level: worst first.
 const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
@@ -190,7 +207,8 @@ const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
     if (row.unreachable) return 2;
     if (row.status->state == ReplicaState::kBackoff) return 5;
     if (row.status->health == Health::kUnhealthy) return 4;
-    if (row.status->state == ReplicaState::kStarting || row.status->state == ReplicaState::kPreparing) return 3;
+    if (row.status->state == ReplicaState::kStarting || row.status->state == ReplicaState::kPreparing)
+      return 3;
     return row.status->state == ReplicaState::kRunning ? 0 : 1;
   };
   const ReplicaRow* worst = nullptr;
@@ -202,7 +220,8 @@ const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
 
 const Event* StoppedRollout(const NodeView& view, const DesiredService& service) {
   const auto* event = Newest(view, {service.spec.name, service.stack}, "rollout.");
-  if (event == nullptr || event->kind != "rollout.stopped" || event->at_ms < service.revision.wall_ms) return nullptr;
+  if (event == nullptr || event->kind != "rollout.stopped" || event->at_ms < service.revision.wall_ms)
+    return nullptr;
   const auto rows = ReplicasOf(view, service.spec.name);
   const auto of_new = std::ranges::count_if(rows, [&](const ReplicaRow& row) {
     return row.status->spec == service.hash && row.status->health == Health::kHealthy;
@@ -210,16 +229,19 @@ const Event* StoppedRollout(const NodeView& view, const DesiredService& service)
   return static_cast<std::uint32_t>(of_new) >= service.replicas ? nullptr : event;
 }
 
-std::string BelowLevel(const NodeView& view, const DesiredService& service, const ServiceCount& count, Why& why) {
+std::string BelowLevel(const NodeView& view, const DesiredService& service, const ServiceCount& count,
+                       Why& why) {
   const auto& name = service.spec.name;
   const auto rows = ReplicasOf(view, name);
-  const std::string level = fmt::format("{} of {} replicas of {} are healthy", count.healthy, count.desired, name);
+  const std::string level =
+      fmt::format("{} of {} replicas of {} are healthy", count.healthy, count.desired, name);
   if (const auto* worst = Worst(rows)) {
     ReplicaAdvice(*worst, why);
     return level + ": " + ReplicaCause(view, *worst);
   }
   if (!view.controller) {
-    why.advice = {"homeostat nodes  shows who is here; a controller is chosen within seconds of two nodes meeting"};
+    why.advice = {
+        "homeostat nodes  shows who is here; a controller is chosen within seconds of two nodes meeting"};
     return level + ": no controller is known, so nothing is planned";
   }
   return level + fmt::format(": {} has not placed the rest yet", NodeName(view, view.controller));
@@ -231,27 +253,28 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   const auto count = CountService(view, service);
   const auto shortage = std::ranges::find(view.steady.shortages, name, &Shortage::service);
   if (const auto* stopped = StoppedRollout(view, service)) {
-    why.cause = fmt::format("the rollout of {} stopped and the old version serves on: {}", name, stopped->cause);
+    why.cause =
+        fmt::format("the rollout of {} stopped and the old version serves on: {}", name, stopped->cause);
     why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
                   "deploy a repaired version, or the former one"};
   } else if (shortage != view.steady.shortages.end()) {
-    why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired, name,
-                            shortage->reason);
+    why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired,
+                            name, shortage->reason);
     why.advice = {"add a box, or free one: homeostat drain --undo NODE",
                   fmt::format("or ask for less: homeostat scale {}={}", name,
                               count.desired - std::min(count.desired, shortage->missing))};
   } else if (count.healthy < count.desired) {
     why.cause = BelowLevel(view, service, count, why);
   } else if (count.healthy > count.desired) {
-    why.cause = fmt::format("{} replicas of {} are healthy where {} are asked for: the surplus drains before it stops",
-                            count.healthy, name, count.desired);
+    why.cause = fmt::format(
+        "{} replicas of {} are healthy where {} are asked for: the surplus drains before it stops",
+        count.healthy, name, count.desired);
   } else {
     WallMs since = 0;
     for (const auto& row : ReplicasOf(view, name)) since = std::max(since, row.status->since_ms);
-    why.cause = count.desired == 0
-                    ? fmt::format("{} is as asked: none wanted, none runs", name)
-                    : fmt::format("{} is as asked: all {} replicas are healthy, since {}", name, count.desired,
-                                  WhenText(since));
+    why.cause = count.desired == 0 ? fmt::format("{} is as asked: none wanted, none runs", name)
+                                   : fmt::format("{} is as asked: all {} replicas are healthy, since {}",
+                                                 name, count.desired, WhenText(since));
   }
   if (service.replicas != service.spec.replicas) {
     why.advice.push_back(fmt::format("the level of {} comes from a scale command; its stack says {}",
@@ -280,9 +303,11 @@ Why WhyStack(const NodeView& view, const std::string& stack) {
     troubled.push_back(service.spec.name);
   }
   if (troubled.empty()) {
-    why.cause = fmt::format("{} is as asked: all its {} services are at their level", stack, subjects.size() - 1);
+    why.cause =
+        fmt::format("{} is as asked: all its {} services are at their level", stack, subjects.size() - 1);
   } else if (troubled.size() > 1) {
-    why.advice.push_back(fmt::format("homeostat why {}  for the others", fmt::join(troubled.begin() + 1, troubled.end(), ", ")));
+    why.advice.push_back(fmt::format("homeostat why {}  for the others",
+                                     fmt::join(troubled.begin() + 1, troubled.end(), ", ")));
   }
   AddEvents(view, subjects, why);
   return why;
@@ -294,7 +319,8 @@ Why WhyCluster(const NodeView& view) {
   if (!steady.steady) {
     why.cause = fmt::format("the cluster is not steady for {}: {}", AgoText(view, steady.since),
                             steady.pending.empty() ? "no reason is known" : steady.pending.front());
-    for (std::size_t i = 1; i < steady.pending.size(); ++i) why.advice.push_back("also pending: " + steady.pending[i]);
+    for (std::size_t i = 1; i < steady.pending.size(); ++i)
+      why.advice.push_back("also pending: " + steady.pending[i]);
   } else if (!steady.shortages.empty()) {
     const auto& first = steady.shortages.front();
     why.cause = fmt::format("the cluster is steady for {}, but {} of {} cannot be placed: {}",
@@ -305,7 +331,8 @@ Why WhyCluster(const NodeView& view) {
                             AgoText(view, steady.since));
   }
   for (auto it = view.events.rbegin(); it != view.events.rend() && why.events.size() < kEventsShown; ++it) {
-    if (const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get())) why.events.push_back(*event);
+    if (const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get()))
+      why.events.push_back(*event);
   }
   return why;
 }
@@ -320,7 +347,8 @@ Result<Why> Explain(const NodeView& view, std::string_view subject) {
   if (FindStack(view, subject) != nullptr) return WhyStack(view, std::string(subject));
   if (subject.empty() || subject == "cluster") return WhyCluster(view);
   if (auto gone = WhyReplica(view, subject)) return *std::move(gone);
-  return BadInput(fmt::format("nothing here is called '{}': name a service, replica, node or stack, or 'cluster'", subject));
+  return BadInput(fmt::format(
+      "nothing here is called '{}': name a service, replica, node or stack, or 'cluster'", subject));
 }
 
 }  // namespace hs

@@ -1,7 +1,7 @@
 // Why is X as it is? The true cause of the present state in one sentence, then what a person could do.
 //
-// Works from the ledger of any surviving node: member states, plans, replica reports, shortages and events. The present
-// state decides the cause; events only date it and lend the deciding node's own words. Pure.
+// Works from the ledger of any surviving node: member states, plans, replica reports, shortages and events.
+// The present state decides the cause; events only date it and lend the deciding node's own words. Pure.
 #pragma once
 
 #include <string>

@@ -23,8 +23,10 @@ TEST(Why, ANodesCauseFollowsItsStateAndQuotesWhatWasSeen) {
   const NodeRow table[] = {
       {MemberState::kAlive, "n2 has been alive for 90 s", "nothing is wrong"},
       {MemberState::kSuspect, "n2 did not answer and is suspected since 50 s: n1 got no ack", "ambiguous"},
-      {MemberState::kAgentDown, "the agent on n2 is down since 50 s, its work may still run: n1 got no ack", "evidence of a refusal"},
-      {MemberState::kUnreachable, "n2 is silent since 50 s: the box is dead or cut off: n1 got no ack", "suspicion ran out"},
+      {MemberState::kAgentDown, "the agent on n2 is down since 50 s, its work may still run: n1 got no ack",
+       "evidence of a refusal"},
+      {MemberState::kUnreachable, "n2 is silent since 50 s: the box is dead or cut off: n1 got no ack",
+       "suspicion ran out"},
       {MemberState::kDead, "n2 is dead since 50 s: n1 got no ack", "its work refused too"},
       {MemberState::kLeft, "n2 said goodbye 50 s ago: n1 got no ack", "left on purpose"},
   };
@@ -46,14 +48,16 @@ TEST(Why, ADrainedNodeSaysSoAndHowToUndoIt) {
 }
 
 TEST(Why, AHealthyServiceIsAsAskedSinceATime) {
-  EXPECT_EQ(CauseOf(TestView(), "web"), "web is as asked: all 2 replicas are healthy, since 2023-11-14 22:13:20 UTC");
+  EXPECT_EQ(CauseOf(TestView(), "web"),
+            "web is as asked: all 2 replicas are healthy, since 2023-11-14 22:13:20 UTC");
 }
 
 TEST(Why, AServiceBelowItsLevelNamesItsWorstReplicaAndTheError) {
   const auto why = Explain(TestView(), "api");
-  EXPECT_EQ(why->cause,
-            "1 of 2 replicas of api are healthy: api-000000a2 on n2 ended after 4 restarts and waits to be started "
-            "again: exit code 1");
+  EXPECT_EQ(
+      why->cause,
+      "1 of 2 replicas of api are healthy: api-000000a2 on n2 ended after 4 restarts and waits to be started "
+      "again: exit code 1");
   EXPECT_NE(why->advice.at(0).find("homeostat logs api-000000a2"), std::string::npos);
   EXPECT_EQ(why->events.at(0).cause, "exit code 1");
 }
@@ -70,14 +74,16 @@ TEST(Why, AStoppedRolloutIsNamedUntilTheNewVersionIsHealthy) {
   EXPECT_EQ(CauseOf(view, "api"),
             "the rollout of api stopped and the old version serves on: v2 was not healthy within 60 s");
   view.events.push_back(TestEvent("rollout.stopped", "web", "an old story"));
-  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u) << "all of web's replicas are of the wanted version";
+  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u)
+      << "all of web's replicas are of the wanted version";
 }
 
 TEST(Why, WithoutAControllerNothingIsPlanned) {
   auto view = TestView();
   view.controller = {};
   view.reports.clear();
-  EXPECT_EQ(CauseOf(view, "web"), "0 of 2 replicas of web are healthy: no controller is known, so nothing is planned");
+  EXPECT_EQ(CauseOf(view, "web"),
+            "0 of 2 replicas of web are healthy: no controller is known, so nothing is planned");
 }
 
 TEST(Why, AReplicaThatIsGoneIsExplainedByItsLastEvent) {
@@ -92,8 +98,9 @@ TEST(Why, APlannedReplicaThatNobodyReportedYetNamesItsNodeAndThePlansReason) {
   slice.node = TestNode(3);
   slice.assignments = {{ReplicaId{0x77ull << 32}, "web", {}, {}, "n3 has the fewest replicas of web"}};
   view.slices[TestNode(3)] = std::make_shared<const RecordBody>(slice);
-  EXPECT_EQ(CauseOf(view, "web-00000077"),
-            "web-00000077 is planned on n3, which has not reported it yet: n3 has the fewest replicas of web");
+  EXPECT_EQ(
+      CauseOf(view, "web-00000077"),
+      "web-00000077 is planned on n3, which has not reported it yet: n3 has the fewest replicas of web");
 }
 
 TEST(Why, AStackIsAsItsWorstServiceAndTheClusterAsItsSteadyState) {
@@ -107,7 +114,8 @@ TEST(Why, AStackIsAsItsWorstServiceAndTheClusterAsItsSteadyState) {
 
 TEST(Why, AnUnknownNameIsAnError) { EXPECT_FALSE(Explain(TestView(), "nobody")); }
 
-// ------------------------------------------------------------------------------------------------------ progress
+// ------------------------------------------------------------------------------------------------------
+// progress
 
 const Stamp kRevision{1'600'000'000'000, 0, TestNode(1)};
 
@@ -120,8 +128,9 @@ TEST(Progress, IsDoneWhenEveryServiceHasItsReplicasOfTheRevision) {
   EXPECT_EQ(progress.lines.at(1), "web  2/2 healthy");
   const auto& api = view.services[0];
   const auto& web = view.services[1];
-  SetReport(view, 2, {TestReplica(web, 0xb2, ReplicaState::kRunning, Health::kHealthy),
-                      TestReplica(api, 0xa2, ReplicaState::kRunning, Health::kHealthy)});
+  SetReport(view, 2,
+            {TestReplica(web, 0xb2, ReplicaState::kRunning, Health::kHealthy),
+             TestReplica(api, 0xa2, ReplicaState::kRunning, Health::kHealthy)});
   EXPECT_TRUE(DeployProgress(view, "shop", kRevision).done);
 }
 

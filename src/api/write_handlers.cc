@@ -73,7 +73,8 @@ ApiResult PutStack(const RouteCall& call) {
   if (!stack) return ErrorResponse(stack.error());
   const auto& name = call.path.at("stack");
   if (stack->name != name) {
-    return ErrorResponse(400, fmt::format("the stack in the body is called '{}', the path says '{}'", stack->name, name));
+    return ErrorResponse(
+        400, fmt::format("the stack in the body is called '{}', the path says '{}'", stack->name, name));
   }
   const Documents documents = DocumentMap(call.view);
   if (const auto checked = CheckDeploy(documents, *stack); !checked) return ErrorResponse(checked.error());
@@ -101,8 +102,9 @@ ApiResult DeleteStack(const RouteCall& call) {
   command.documents = RemoveStackWrites(DocumentMap(call.view), name);
   if (command.documents.empty()) {
     const auto names = StackNames(call.view);
-    return ErrorResponse(404, names.empty() ? fmt::format("no stack '{}': nothing is deployed", name)
-                                            : fmt::format("no stack '{}'; there are: {}", name, fmt::join(names, ", ")));
+    return ErrorResponse(
+        404, names.empty() ? fmt::format("no stack '{}': nothing is deployed", name)
+                           : fmt::format("no stack '{}'; there are: {}", name, fmt::join(names, ", ")));
   }
   command.note = fmt::format("{} is removed; its replicas drain and stop", name);
   return command;
@@ -124,7 +126,8 @@ ApiResult PutScale(const RouteCall& call) {
 
 ApiResult DeleteScale(const RouteCall& call) {
   const auto& name = call.path.at("service");
-  if (!HasLive(call.view, ScaleKey(name))) return ErrorResponse(404, fmt::format("{} was not scaled by a command", name));
+  if (!HasLive(call.view, ScaleKey(name)))
+    return ErrorResponse(404, fmt::format("{} was not scaled by a command", name));
   WriteCommand command;
   command.documents.emplace_back(ScaleKey(name), std::monostate{});
   command.note = fmt::format("{} goes back to the level its stack says", name);
@@ -160,7 +163,8 @@ ApiResult PostToken(const RouteCall& call) {
   CreateTokenCommand command{.admin = false, .ttl_s = *ttl};
   if (const auto* use = body->if_contains("use")) {
     const auto* text = use->if_string();
-    if (text == nullptr || (*text != "join" && *text != "api")) return ErrorResponse(400, "use must be \"join\" or \"api\"");
+    if (text == nullptr || (*text != "join" && *text != "api"))
+      return ErrorResponse(400, "use must be \"join\" or \"api\"");
     command.admin = *text == "api";
   }
   return command;

@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
 #include <thread>
@@ -39,7 +39,8 @@ std::string ShortageOf(CliContext& context, const std::string& service, std::uin
   while (std::chrono::steady_clock::now() < deadline) {
     const auto status = ParseBody(context.Get("/v1/status"));
     for (const auto& item : status.at("short").as_array()) {
-      if (Word(item, "service") == service) return fmt::format("{} of {}: {}", Word(item, "missing"), service, Word(item, "reason"));
+      if (Word(item, "service") == service)
+        return fmt::format("{} of {}: {}", Word(item, "missing"), service, Word(item, "reason"));
     }
     const auto services = ParseBody(context.Get("/v1/services"));
     for (const auto& item : services.as_array()) {
@@ -90,14 +91,16 @@ void AddToken(CLI::App& app, CliContext& context) {
     std::vector<std::vector<std::string>> rows;
     const auto list = ParseBody(body);
     for (const auto& item : list.as_array()) {
-      rows.push_back({Word(item, "id"), Word(item, "use"), Word(item, "expires_ms") == "0" ? "never" : Word(item, "expires_ms")});
+      rows.push_back({Word(item, "id"), Word(item, "use"),
+                      Word(item, "expires_ms") == "0" ? "never" : Word(item, "expires_ms")});
     }
     PrintLine(FormatTable({"ID", "USE", "EXPIRES_MS"}, rows));
   });
   auto* revoke = token->add_subcommand("revoke", "Make a token worthless");
   auto id = std::make_shared<std::string>();
   revoke->add_option("ID", *id, "as 'token ls' shows it")->required();
-  revoke->callback([&context, id] { PrintNote(context, context.Call("DELETE", "/v1/tokens/" + PercentEncode(*id), "")); });
+  revoke->callback(
+      [&context, id] { PrintNote(context, context.Call("DELETE", "/v1/tokens/" + PercentEncode(*id), "")); });
 }
 
 }  // namespace
@@ -112,7 +115,8 @@ void AddChangeVerbs(CLI::App& app, CliContext& context) {
   auto stacks = std::make_shared<std::vector<std::string>>();
   rm->add_option("STACK", *stacks, "one or more")->required();
   rm->callback([&context, stacks] {
-    for (const auto& stack : *stacks) PrintNote(context, context.Call("DELETE", "/v1/stacks/" + PercentEncode(stack), ""));
+    for (const auto& stack : *stacks)
+      PrintNote(context, context.Call("DELETE", "/v1/stacks/" + PercentEncode(stack), ""));
   });
 
   auto* drain = app.add_subcommand("drain", "Move all work away from a node");
@@ -121,7 +125,8 @@ void AddChangeVerbs(CLI::App& app, CliContext& context) {
   drain->add_option("NODE", *node, "name, id or address")->required();
   drain->add_flag("--undo", *undo, "give it work again");
   drain->callback([&context, node, undo] {
-    PrintNote(context, context.Call(*undo ? "DELETE" : "PUT", "/v1/nodes/" + PercentEncode(*node) + "/drain", ""));
+    PrintNote(context,
+              context.Call(*undo ? "DELETE" : "PUT", "/v1/nodes/" + PercentEncode(*node) + "/drain", ""));
   });
   AddToken(app, context);
 }

@@ -1,8 +1,8 @@
 #include "app/cli/cli.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <csignal>
 
 #include "app/cli/verbs.h"
@@ -11,7 +11,8 @@ namespace hs {
 namespace {
 
 void AddOptions(CLI::App& app, CliOptions& options) {
-  app.add_option("--addr", options.addr, "the node to ask: IP:PORT, or the path of its socket (HOMEOSTAT_ADDR)");
+  app.add_option("--addr", options.addr,
+                 "the node to ask: IP:PORT, or the path of its socket (HOMEOSTAT_ADDR)");
   app.add_option("--data", options.data, "data directory of a node on this box");
   app.add_flag("--json", options.json, "print what the API answered");
   app.add_flag("--insecure", options.insecure, "with --addr IP:PORT: do not check which cluster answers");
@@ -29,13 +30,17 @@ std::string OneLine(std::string text) {
 int RunCli(int argc, char** argv, const AddVerbs& more) {
   std::signal(SIGPIPE, SIG_IGN);
   CliContext context;
-  CLI::App app("Homeostat: say what should run, and the boxes keep it running.\n"
-               "Start a node with 'homeostat up', see it with 'homeostat status', give it work with 'homeostat deploy'.",
-               "homeostat");
+  CLI::App app(
+      "Homeostat: say what should run, and the boxes keep it running.\n"
+      "Start a node with 'homeostat up', see it with 'homeostat status', give it work with 'homeostat "
+      "deploy'.",
+      "homeostat");
   app.require_subcommand(1);
   app.fallthrough();  // --json and --data may stand after the verb
-  app.footer("Environment: HOMEOSTAT_ADDR names the node to ask, HOMEOSTAT_TOKEN is the API token for asking over the network.\n"
-             "Exit codes: 0 done, 1 error, 2 accepted but not placeable now.");
+  app.footer(
+      "Environment: HOMEOSTAT_ADDR names the node to ask, HOMEOSTAT_TOKEN is the API token for asking over "
+      "the network.\n"
+      "Exit codes: 0 done, 1 error, 2 accepted but not placeable now.");
   AddOptions(app, context.options);
   if (more) more(app, context.exit_code);
   AddDeployVerb(app, context);
@@ -50,7 +55,8 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
   } catch (const CLI::RequiredError& e) {
     // A mistyped verb is what happened, not a missing one.
     const auto unknown = app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>{};
-    const std::string problem = unknown.empty() ? OneLine(e.what()) : fmt::format("there is no command '{}'", unknown.front());
+    const std::string problem =
+        unknown.empty() ? OneLine(e.what()) : fmt::format("there is no command '{}'", unknown.front());
     fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", problem);
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", OneLine(e.what()));

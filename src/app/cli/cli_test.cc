@@ -62,8 +62,8 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
 TEST(Cli, HelpNamesEveryVerb) {
   const auto outcome = RunWords({"--help"});
   EXPECT_EQ(outcome.exit_code, 0);
-  for (const auto* verb : {"deploy", "ls", "ps", "nodes", "status", "logs", "events", "why", "scale", "rm", "drain",
-                           "token", "inspect", "version"}) {
+  for (const auto* verb : {"deploy", "ls", "ps", "nodes", "status", "logs", "events", "why", "scale", "rm",
+                           "drain", "token", "inspect", "version"}) {
     EXPECT_NE(outcome.out.find(std::string("  ") + verb + " "), std::string::npos) << verb << outcome.out;
   }
 }
@@ -97,7 +97,8 @@ TEST(Times, SpansAndTimesAreRead) {
   EXPECT_EQ(*ParseSpan("90"), 90);
   EXPECT_EQ(*ParseSpan("15m"), 900);
   EXPECT_EQ(*ParseSpan("3d"), 259200);
-  for (const auto* text : {"", "m", "-5s", "5y", "5 m", "99999999999999999999"}) EXPECT_FALSE(ParseSpan(text)) << text;
+  for (const auto* text : {"", "m", "-5s", "5y", "5 m", "99999999999999999999"})
+    EXPECT_FALSE(ParseSpan(text)) << text;
   EXPECT_EQ(*ParseSince("10s", 60000), 50000);
   EXPECT_EQ(*ParseSince("10m", 60000), 0);
   EXPECT_EQ(*ParseSince("2026-11-22T08:00:00", 0), 1795334400000);

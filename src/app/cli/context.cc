@@ -19,9 +19,12 @@ std::string Lookup(const Environment& environment, const char* name) {
   return it == environment.end() ? "" : it->second;
 }
 
-HttpTarget SocketIn(const std::string& directory) { return UnixTarget{std::filesystem::path(directory) / "api.sock"}; }
+HttpTarget SocketIn(const std::string& directory) {
+  return UnixTarget{std::filesystem::path(directory) / "api.sock"};
+}
 
-Result<HttpTarget> FromAddress(const std::string& address, const CliOptions& options, const Environment& environment) {
+Result<HttpTarget> FromAddress(const std::string& address, const CliOptions& options,
+                               const Environment& environment) {
   if (address.starts_with("unix:")) return UnixTarget{address.substr(5)};
   if (address.starts_with('/')) return UnixTarget{address};
   const auto endpoint = Endpoint::Parse(address, 7700);
@@ -101,8 +104,8 @@ Result<WallMs> ParseSince(std::string_view text, WallMs now_ms) {
 std::string PercentEncode(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
-                       c == '_' || c == '~';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '.' || c == '_' || c == '~';
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", static_cast<unsigned char>(c));
   }
   return out;
@@ -155,11 +158,13 @@ void CliContext::Stream(const std::string& target, const std::function<bool(std:
   if (reply->status != 200) throw CliError(ErrorText(*reply));
 }
 
-std::string FormatTable(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows) {
+std::string FormatTable(const std::vector<std::string>& header,
+                        const std::vector<std::vector<std::string>>& rows) {
   std::vector<std::size_t> widths;
   for (const auto& cell : header) widths.push_back(Width(cell));
   for (const auto& row : rows) {
-    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], Width(row[i]));
+    for (std::size_t i = 0; i < row.size() && i < widths.size(); ++i)
+      widths[i] = std::max(widths[i], Width(row[i]));
   }
   std::string out;
   const auto add = [&](const std::vector<std::string>& row) {

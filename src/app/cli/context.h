@@ -60,7 +60,9 @@ class CliContext {
 // {"error":{"message":...}} as its message; otherwise the status.
 std::string ErrorText(const HttpReply& reply);
 
-// Columns are as wide as their widest cell, two blanks apart; the last is not padded. Without rows: the header only.
-std::string FormatTable(const std::vector<std::string>& header, const std::vector<std::vector<std::string>>& rows);
+// Columns are as wide as their widest cell, two blanks apart; the last is not padded. Without rows: the
+// header only.
+std::string FormatTable(const std::vector<std::string>& header,
+                        const std::vector<std::vector<std::string>>& rows);
 
 }  // namespace hs

@@ -1,8 +1,8 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <fstream>
@@ -19,6 +19,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::chrono::seconds kShortHolds{2};  // two of the longest pauses between plans
+
 struct DeployFlags {
   std::string file;
   std::string name;
@@ -31,7 +33,8 @@ class ScratchDir {
  public:
   ScratchDir() {
     std::string pattern = (fs::temp_directory_path() / "homeostat-deploy-XXXXXX").string();
-    if (::mkdtemp(pattern.data()) == nullptr) throw CliError("cannot make a directory under " + fs::temp_directory_path().string());
+    if (::mkdtemp(pattern.data()) == nullptr)
+      throw CliError("cannot make a directory under " + fs::temp_directory_path().string());
     path_ = pattern;
   }
   ~ScratchDir() {
@@ -60,7 +63,8 @@ std::string ReadWhole(const fs::path& path) {
   std::string text(kComposeBytesMax + 1, '\0');
   in.read(text.data(), static_cast<std::streamsize>(text.size()));
   text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kComposeBytesMax) throw CliError(fmt::format("{} is larger than {} KiB", path.string(), kComposeBytesMax >> 10));
+  if (text.size() > kComposeBytesMax)
+    throw CliError(fmt::format("{} is larger than {} KiB", path.string(), kComposeBytesMax >> 10));
   return text;
 }
 
@@ -106,7 +110,8 @@ void Upload(CliContext& context, const std::map<Digest, fs::path>& packed) {
     call.body_file = path;
     call.silence_max = std::chrono::minutes(2);
     const auto reply = context.Raw(call);
-    if (reply.status != 200) throw CliError(fmt::format("uploading bundle {}: {}", digest.Short(), ErrorText(reply)));
+    if (reply.status != 200)
+      throw CliError(fmt::format("uploading bundle {}: {}", digest.Short(), ErrorText(reply)));
   }
 }
 
@@ -135,11 +140,13 @@ struct Ending {
   std::string reason;
 };
 
-Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::string& stamp, std::int64_t timeout_s) {
+Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::string& stamp,
+                    std::int64_t timeout_s) {
   ProgressPrinter printer(context.options.json);
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(timeout_s);
   const std::string target = "/v1/stacks/" + PercentEncode(stack) + "/progress?stamp=" + PercentEncode(stamp);
   auto broken_since = std::chrono::steady_clock::time_point::max();
+  auto short_since = broken_since;
   while (true) {
     const auto now = std::chrono::steady_clock::now();
     try {
@@ -150,14 +157,20 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       printer.Show(lines);
       if (progress.at("done").as_bool()) return {0, ""};
       if (progress.at("failed").as_bool()) return {1, Word(progress, "reason")};
-      if (progress.at("short").as_bool()) return {2, "accepted, but cannot be placed now: " + Word(progress, "reason")};
+      // What the controller said before it saw this revision is about an earlier one, so it has to hold.
+      short_since = progress.at("short").as_bool() ? std::min(short_since, now)
+                                                   : std::chrono::steady_clock::time_point::max();
+      if (progress.at("short").as_bool() && now - short_since > kShortHolds) {
+        return {2, "accepted, but cannot be placed now: " + Word(progress, "reason")};
+      }
     } catch (const CliError&) {
       // The deploy itself is written; an agent that restarts meanwhile must not end the wait.
       broken_since = std::min(broken_since, now);
       if (now - broken_since > std::chrono::seconds(10)) throw;
     }
     if (now > deadline) {
-      return {1, fmt::format("{} is not healthy after {} s; it is tried further: homeostat why {}", stack, timeout_s, stack)};
+      return {1, fmt::format("{} is not healthy after {} s; it is tried further: homeostat why {}", stack,
+                             timeout_s, stack)};
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(150));
   }
@@ -174,7 +187,8 @@ void Deploy(CliContext& context, const DeployFlags& flags) {
   const auto packed = PackAll(fs::absolute(path).parent_path(), scratch.path(), compose);
   Upload(context, packed);
   const std::string& name = compose.stack.name;
-  const std::string body = context.Call("PUT", "/v1/stacks/" + PercentEncode(name), StackToJson(compose.stack));
+  const std::string body =
+      context.Call("PUT", "/v1/stacks/" + PercentEncode(name), StackToJson(compose.stack));
   const auto written = ParseBody(body);
   if (!context.options.json) fmt::print(stderr, "{}\n", Word(written, "note"));
   if (!flags.no_wait) {

@@ -1,5 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
 
 #include "api/json.h"
 #include "app/cli/verbs.h"
@@ -34,14 +35,17 @@ void ShowStatus(CliContext& context) {
   const bool steady = status.at("steady").as_bool();
   std::string out = fmt::format("cluster   {}\nnode      {}\ndoor      {}\nnodes     {}\nservices  {}\n",
                                 Word(status, "cluster"), Word(status, "node"),
-                                Word(status, "door").empty() ? "none" : Word(status, "door"), Word(status, "nodes"),
-                                Word(status, "services"));
-  out += fmt::format("control   {}\n", Word(status, "controller").empty() ? "no controller known" : Word(status, "controller"));
+                                Word(status, "door").empty() ? "none" : Word(status, "door"),
+                                Word(status, "nodes"), Word(status, "services"));
+  out += fmt::format("control   {}\n",
+                     Word(status, "controller").empty() ? "no controller known" : Word(status, "controller"));
   out += steady ? fmt::format("steady    yes, for {:.0f} s\n", status.at("steady_s").to_number<double>())
                 : std::string("steady    no\n");
-  for (const auto& reason : status.at("pending").as_array()) out += fmt::format("pending   {}\n", TextOf(reason));
+  for (const auto& reason : status.at("pending").as_array())
+    out += fmt::format("pending   {}\n", TextOf(reason));
   for (const auto& item : status.at("short").as_array()) {
-    out += fmt::format("short     {} of {}: {}\n", Word(item, "missing"), Word(item, "service"), Word(item, "reason"));
+    out += fmt::format("short     {} of {}: {}\n", Word(item, "missing"), Word(item, "service"),
+                       Word(item, "reason"));
   }
   PrintLine(out);
 }
@@ -62,20 +66,30 @@ void ShowWhy(CliContext& context, const std::string& subject) {
 
 void AddShowVerbs(CLI::App& app, CliContext& context) {
   app.add_subcommand("ls", "Services with the level asked for and the level reached")->callback([&context] {
-    ShowTable(context, "/v1/services",
-              {{"SERVICE", "service"}, {"DESIRED", "desired"}, {"RUNNING", "running"}, {"HEALTHY", "healthy"}});
+    ShowTable(
+        context, "/v1/services",
+        {{"SERVICE", "service"}, {"DESIRED", "desired"}, {"RUNNING", "running"}, {"HEALTHY", "healthy"}});
   });
   auto* ps = app.add_subcommand("ps", "Replicas of the whole cluster");
   auto service = std::make_shared<std::string>();
   ps->add_option("SERVICE", *service, "only this service");
   ps->callback([&context, service] {
     ShowTable(context, service->empty() ? "/v1/replicas" : "/v1/replicas?service=" + PercentEncode(*service),
-              {{"REPLICA", "replica"}, {"NODE", "node"}, {"STATE", "state"}, {"HEALTH", "health"},
-               {"ADDRESS", "address"}, {"PID", "pid"}, {"RESTARTS", "restarts"}});
+              {{"REPLICA", "replica"},
+               {"NODE", "node"},
+               {"STATE", "state"},
+               {"HEALTH", "health"},
+               {"ADDRESS", "address"},
+               {"PID", "pid"},
+               {"RESTARTS", "restarts"}});
   });
   app.add_subcommand("nodes", "Members of the cluster")->callback([&context] {
     ShowTable(context, "/v1/nodes",
-              {{"NAME", "name"}, {"ADDRESS", "address"}, {"STATE", "state"}, {"ROLES", "roles"}, {"LABELS", "labels"}});
+              {{"NAME", "name"},
+               {"ADDRESS", "address"},
+               {"STATE", "state"},
+               {"ROLES", "roles"},
+               {"LABELS", "labels"}});
   });
   app.add_subcommand("status", "The cluster in short: is it steady, and if not, why")->callback([&context] {
     ShowStatus(context);
@@ -84,12 +98,14 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
   auto subject = std::make_shared<std::string>();
   why->add_option("SUBJECT", *subject, "its name; without one, the cluster as a whole");
   why->callback([&context, subject] { ShowWhy(context, *subject); });
-  auto* inspect = app.add_subcommand("inspect", "All that is known of one service, replica, node or stack, as JSON");
+  auto* inspect =
+      app.add_subcommand("inspect", "All that is known of one service, replica, node or stack, as JSON");
   auto thing = std::make_shared<std::string>();
   inspect->add_option("NAME", *thing, "its name")->required();
   inspect->callback([&context, thing] { PrintLine(context.Get("/v1/inspect/" + PercentEncode(*thing))); });
   app.add_subcommand("version", "The version of this program")->callback([&context] {
-    PrintLine(context.options.json ? std::string("{\"version\":\"" HS_VERSION "\"}") : std::string("homeostat " HS_VERSION));
+    PrintLine(context.options.json ? std::string("{\"version\":\"" HS_VERSION "\"}")
+                                   : std::string("homeostat " HS_VERSION));
   });
 }
 

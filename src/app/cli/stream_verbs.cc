@@ -1,6 +1,6 @@
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <chrono>
 
 #include "api/log_json.h"
@@ -31,7 +31,9 @@ class Lines {
 };
 
 WallMs WallNow() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 WallMs SinceOf(const std::string& text) {
@@ -49,8 +51,8 @@ struct LogFlags {
 };
 
 void ShowLogs(CliContext& context, const LogFlags& flags) {
-  const std::string target = fmt::format("/v1/logs/{}?n={}&since_ms={}{}", PercentEncode(flags.subject), flags.lines,
-                                         SinceOf(flags.since), flags.follow ? "&follow=1" : "");
+  const std::string target = fmt::format("/v1/logs/{}?n={}&since_ms={}{}", PercentEncode(flags.subject),
+                                         flags.lines, SinceOf(flags.since), flags.follow ? "&follow=1" : "");
   Lines lines([&](std::string_view text) {
     if (text.empty()) return;  // a heartbeat
     if (context.options.json) return PrintLine(text);
@@ -81,7 +83,8 @@ void ShowEvents(CliContext& context, const EventFlags& flags) {
   const WallMs since = SinceOf(flags.since);
   const std::string query = flags.subject.empty() ? "" : "&subject=" + PercentEncode(flags.subject);
   if (flags.follow) return FollowEvents(context, query, since);
-  const std::string body = context.Get(fmt::format("/v1/events?n={}&since_ms={}{}", flags.count, since, query));
+  const std::string body =
+      context.Get(fmt::format("/v1/events?n={}&since_ms={}{}", flags.count, since, query));
   if (context.options.json) return PrintLine(body);
   const auto list = ParseBody(body);
   for (const auto& event : list.as_array()) PrintLine(EventLine(event));

@@ -44,8 +44,8 @@ std::string EventLine(const json::value& event) {
   const std::time_t seconds = static_cast<std::time_t>(ms / 1000);
   std::tm local{};
   ::localtime_r(&seconds, &local);
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} {} {}: {}", local, ms % 1000, Word(event, "kind"), Word(event, "subject"),
-                     Word(event, "cause"));
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} {} {}: {}", local, ms % 1000, Word(event, "kind"),
+                     Word(event, "subject"), Word(event, "cause"));
 }
 
 void PrintLine(std::string_view text) {

@@ -10,7 +10,7 @@ namespace hs {
 
 // Throws CliError when a node sends something that is not JSON.
 json::value ParseBody(const std::string& body);
-std::string TextOf(const json::value& value);  // lists are joined with commas, objects as k=v
+std::string TextOf(const json::value& value);                  // lists are joined with commas, objects as k=v
 std::string Word(const json::value& object, const char* key);  // empty when absent
 std::string EventLine(const json::value& event);  // 08:15:02.120 replica.started web-3fa9c1de: cause
 void PrintLine(std::string_view text);  // with a newline at its end; ends the program when stdout is closed

@@ -1,7 +1,8 @@
-// What the HTTP server needs from the agent: the ledger to read from, and hands for what the ledger cannot answer.
+// What the HTTP server needs from the agent: the ledger to read from, and hands for what the ledger cannot
+// answer.
 //
-// All calls and all callbacks happen on the one thread that runs the server's executor. A callback may come at once,
-// from inside the call, or later; exactly once unless said otherwise.
+// All calls and all callbacks happen on the one thread that runs the server's executor. A callback may come
+// at once, from inside the call, or later; exactly once unless said otherwise.
 #pragma once
 
 #include <filesystem>
@@ -25,7 +26,8 @@ class ByteSink {
   virtual ~ByteSink() = default;
   // False: the reader is gone, write no more.
   virtual bool Write(std::string_view bytes) = 0;
-  // Too much is waiting to be sent: pause until the function given to OnRoom is called (once; at once when not full).
+  // Too much is waiting to be sent: pause until the function given to OnRoom is called (once; at once when
+  // not full).
   virtual bool Full() const = 0;
   virtual void OnRoom(std::function<void()> resume) = 0;
   virtual void End() = 0;
@@ -67,14 +69,16 @@ class ApiBackend {
   virtual std::optional<Who> Authorize(std::string_view token) = 0;
 
   virtual Result<std::string> JoinToken() = 0;
-  virtual void CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) = 0;
+  virtual void CreateToken(const CreateTokenCommand& command,
+                           std::function<void(Result<MadeToken>)> done) = 0;
 
   // The file of a bundle that is held here complete.
   virtual std::optional<std::filesystem::path> BundleFile(Digest digest) = 0;
   // A directory on the disk of the bundles, for uploads.
   virtual std::filesystem::path UploadDir() = 0;
   // The upload is complete: check it against the digest and take it over. The file is the server's no more.
-  virtual void AdoptBundle(Digest digest, std::filesystem::path file, std::function<void(Result<void>)> done) = 0;
+  virtual void AdoptBundle(Digest digest, std::filesystem::path file,
+                           std::function<void(Result<void>)> done) = 0;
 
   // Of a replica on this node.
   virtual void ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) = 0;

@@ -61,7 +61,8 @@ class Exchange {
       Fill(request);
       error_code opened;
       request.body().open(call_.body_file.c_str(), boost::beast::file_mode::scan, opened);
-      if (opened) co_return BadInput(fmt::format("cannot read {}: {}", call_.body_file.string(), opened.message()));
+      if (opened)
+        co_return BadInput(fmt::format("cannot read {}: {}", call_.body_file.string(), opened.message()));
       request.prepare_payload();
       co_await Send(request);
     }
@@ -147,16 +148,18 @@ Task<Result<HttpReply>> CallUnix(UnixTarget target, const HttpCall& call, TakePi
   });
   error_code code;
   const std::string path = target.socket.string();
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) co_return BadInput("the path " + path + " is too long for a Unix socket");
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    co_return BadInput("the path " + path + " is too long for a Unix socket");
   watchdog.Arm(call.connect_wait);
   co_await socket.async_connect(asio::local::stream_protocol::endpoint(path),
                                 asio::redirect_error(asio::use_awaitable, code));
   watchdog.Disarm();
   if (code) {
-    co_return Fail(Reaction::kReconnect,
-                   fmt::format("no agent answers at {} ({}); is 'homeostat up' running with this data directory? "
-                               "Use --data DIR or --addr IP:PORT to name another",
-                               path, code.message()));
+    co_return Fail(
+        Reaction::kReconnect,
+        fmt::format("no agent answers at {} ({}); is 'homeostat up' running with this data directory? "
+                    "Use --data DIR or --addr IP:PORT to name another",
+                    path, code.message()));
   }
   Exchange<UnixSocket> exchange(socket, watchdog, call, "", std::move(take));
   co_return co_await exchange.Run();
@@ -178,17 +181,20 @@ Task<Result<HttpReply>> CallTls(TlsAim aim, const HttpCall& call, TakePiece take
   error_code code;
   const std::string where = aim.address.ToString();
   watchdog.Arm(call.connect_wait);
-  co_await stream.lowest_layer().async_connect(ToAsio(aim.address), asio::redirect_error(asio::use_awaitable, code));
+  co_await stream.lowest_layer().async_connect(ToAsio(aim.address),
+                                               asio::redirect_error(asio::use_awaitable, code));
   if (code) {
     const std::string reason = watchdog.bitten() ? "no answer" : code.message();
     co_return Fail(Reaction::kReconnect, fmt::format("no agent answers at {} ({})", where, reason));
   }
   OfferAlpn(stream, kAlpnHttp);
-  co_await stream.async_handshake(asio::ssl::stream_base::client, asio::redirect_error(asio::use_awaitable, code));
+  co_await stream.async_handshake(asio::ssl::stream_base::client,
+                                  asio::redirect_error(asio::use_awaitable, code));
   watchdog.Disarm();
   if (code) co_return Fail(Reaction::kReconnect, fmt::format("no TLS with {}: {}", where, code.message()));
   if (!aim.is_wanted(stream)) {
-    co_return Fail(Reaction::kRefuse, fmt::format("{} belongs to another cluster than the token; nothing was sent", where));
+    co_return Fail(Reaction::kRefuse,
+                   fmt::format("{} belongs to another cluster than the token; nothing was sent", where));
   }
   Exchange<TlsStream> exchange(stream, watchdog, call, aim.token, std::move(take));
   co_return co_await exchange.Run();
@@ -201,7 +207,8 @@ Result<TlsAim> AimOf(const TlsTarget& target) {
     return aim;
   }
   if (target.token.empty()) {
-    return BadInput("over the network a token is needed: set HOMEOSTAT_TOKEN to one from 'homeostat token create --api'");
+    return BadInput(
+        "over the network a token is needed: set HOMEOSTAT_TOKEN to one from 'homeostat token create --api'");
   }
   const auto token = ParseToken(target.token);
   if (!token) return BadInput("HOMEOSTAT_TOKEN: " + token.error().message);
@@ -258,11 +265,14 @@ Task<void> Fetch(TlsAim aim, HttpCall call, std::shared_ptr<ByteSink> sink) {
 
 }  // namespace
 
-Result<HttpReply> CallHttp(const HttpTarget& target, const HttpCall& call) { return Block(target, call, nullptr); }
+Result<HttpReply> CallHttp(const HttpTarget& target, const HttpCall& call) {
+  return Block(target, call, nullptr);
+}
 
 Result<HttpReply> StreamHttp(const HttpTarget& target, const HttpCall& call,
                              const std::function<bool(std::string_view)>& on_bytes) {
-  return Block(target, call, [&on_bytes](std::string_view bytes) -> Task<bool> { co_return on_bytes(bytes); });
+  return Block(target, call,
+               [&on_bytes](std::string_view bytes) -> Task<bool> { co_return on_bytes(bytes); });
 }
 
 void FetchFromNode(asio::any_io_executor executor, std::shared_ptr<asio::ssl::context> context,

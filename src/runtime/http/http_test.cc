@@ -54,7 +54,8 @@ class FakeBackend final : public ApiBackend {
   }
 
   NodeView View() override { return view; }
-  void Write(std::vector<std::pair<std::string, DocumentBody>> documents, std::function<void(Result<Stamp>)> done) override {
+  void Write(std::vector<std::pair<std::string, DocumentBody>> documents,
+             std::function<void(Result<Stamp>)> done) override {
     written = std::move(documents);
     if (write_error) {
       done(std::unexpected(*write_error));
@@ -127,7 +128,10 @@ class HttpTest : public testing::Test {
   }
   ~HttpTest() override {
     if (thread_.joinable()) {
-      OnLoop([this] { server_.reset(); backend_->follower.reset(); });
+      OnLoop([this] {
+        server_.reset();
+        backend_->follower.reset();
+      });
       work_.reset();
       thread_.join();
     }
@@ -191,7 +195,8 @@ class HttpTest : public testing::Test {
   }
   std::size_t FilesNamed(const std::string& prefix) {
     std::size_t count = 0;
-    for (const auto& entry : fs::directory_iterator(directory_)) count += entry.path().filename().string().starts_with(prefix);
+    for (const auto& entry : fs::directory_iterator(directory_))
+      count += entry.path().filename().string().starts_with(prefix);
     return count;
   }
 
@@ -235,7 +240,8 @@ TEST_F(HttpTest, AWriteThatNobodyAcknowledgesEndsInTime) {
 TEST_F(HttpTest, ADeployWhoseBundleIsNowhereIsRefusedAndNothingIsWritten) {
   Start();
   const std::string digest(64, 'a');
-  const std::string stack = R"({"name":"s","services":[{"name":"x","command":["x"],"bundle":")" + digest + "\"}]}";
+  const std::string stack =
+      R"({"name":"s","services":[{"name":"x","command":["x"],"bundle":")" + digest + "\"}]}";
   const auto refused = Ask("PUT", "/v1/stacks/s", stack);
   EXPECT_EQ(refused->status, 409) << refused->body;
   OnLoop([&] { EXPECT_TRUE(backend_->written.empty()); });
@@ -262,17 +268,22 @@ TEST_F(HttpTest, MalformedAndOversizedRequestsGetAReasonAndTheServerLives) {
       {"no version", "GET /v1/nodes\r\n\r\n", "400"},
       {"a header without a colon", "GET /v1/nodes HTTP/1.1\r\nnonsense\r\n\r\n", "400"},
       {"a length that is no number", "PUT /v1/stacks/s HTTP/1.1\r\nContent-Length: many\r\n\r\n", "400"},
-      {"a header of 20 KiB", "GET /v1/nodes HTTP/1.1\r\nX: " + std::string(20 << 10, 'x') + "\r\n\r\n", "431"},
+      {"a header of 20 KiB", "GET /v1/nodes HTTP/1.1\r\nX: " + std::string(20 << 10, 'x') + "\r\n\r\n",
+       "431"},
       {"a body said to be huge", "PUT /v1/stacks/s HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n", "413"},
-      {"a chunked body that grows huge", "PUT /v1/stacks/s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n900000\r\n" +
-                                            std::string(0x900000, 'x') + "\r\n0\r\n\r\n", "413"},
-      {"a bundle said to be huge", "PUT /v1/bundles/" + std::string(64, 'b') + " HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", "413"},
+      {"a chunked body that grows huge",
+       "PUT /v1/stacks/s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n900000\r\n" +
+           std::string(0x900000, 'x') + "\r\n0\r\n\r\n",
+       "413"},
+      {"a bundle said to be huge",
+       "PUT /v1/bundles/" + std::string(64, 'b') + " HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n", "413"},
       {"a bundle without a name", "PUT /v1/bundles/x HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", "400"},
       {"a target that is no path", "GET http://x HTTP/1.1\r\nConnection: close\r\n\r\n", "400"},
   };
   for (const auto& row : table) {
     const auto answer = Converse(row.bytes);
-    EXPECT_EQ(answer.substr(0, 12), std::string("HTTP/1.1 ") + row.status) << row.why << ": " << answer.substr(0, 200);
+    EXPECT_EQ(answer.substr(0, 12), std::string("HTTP/1.1 ") + row.status)
+        << row.why << ": " << answer.substr(0, 200);
     EXPECT_NE(answer.find("\"error\":{"), std::string::npos) << row.why;
     ASSERT_EQ(Ask("GET", "/livez")->status, 200) << row.why;
   }
@@ -282,7 +293,8 @@ TEST_F(HttpTest, RandomBytesNeverStopIt) {
   Start();
   Prng prng(11);
   for (int round = 0; round < 60; ++round) {
-    std::string bytes = prng.Chance(0.5) ? "PUT /v1/stacks/s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" : "";
+    std::string bytes =
+        prng.Chance(0.5) ? "PUT /v1/stacks/s HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" : "";
     for (auto n = prng.Below(300); n > 0; --n) bytes += static_cast<char>(prng.Next());
     bytes += "\r\n\r\n";
     Converse(bytes);
@@ -316,7 +328,9 @@ TEST_F(HttpTest, TooManyConnectionsAreClosedAtOnce) {
 
 TEST_F(HttpTest, OneConnectionServesManyRequests) {
   Start();
-  const auto answer = Converse("GET /livez HTTP/1.1\r\n\r\nHEAD /livez HTTP/1.1\r\n\r\nGET /livez HTTP/1.1\r\nConnection: close\r\n\r\n");
+  const auto answer = Converse(
+      "GET /livez HTTP/1.1\r\n\r\nHEAD /livez HTTP/1.1\r\n\r\nGET /livez HTTP/1.1\r\nConnection: "
+      "close\r\n\r\n");
   std::size_t count = 0;
   for (auto at = answer.find("200 OK"); at != std::string::npos; at = answer.find("200 OK", at + 1)) ++count;
   EXPECT_EQ(count, 3u) << answer;
@@ -397,7 +411,8 @@ TEST_F(HttpTest, AReaderThatDoesNotReadMakesTheWriterPause) {
   while (!full && std::chrono::steady_clock::now() < deadline) {
     OnLoop([&] {
       if (backend_->follower == nullptr) return;
-      for (int i = 0; i < 100 && !backend_->follower->Full(); ++i) backend_->follower->Line(50, std::string(1000, 'x'));
+      for (int i = 0; i < 100 && !backend_->follower->Full(); ++i)
+        backend_->follower->Line(50, std::string(1000, 'x'));
       full = backend_->follower->Full();
     });
   }
@@ -417,7 +432,8 @@ TEST_F(HttpTest, EventsStreamAsTheyHappen) {
     got += bytes;  // the heartbeat comes first
     if (!added.exchange(true)) {
       boost::asio::post(loop_, [this] {
-        backend_->view.events.push_back(std::make_shared<const RecordBody>(Event{1, Node(1), "plan.start", "web", "because"}));
+        backend_->view.events.push_back(
+            std::make_shared<const RecordBody>(Event{1, Node(1), "plan.start", "web", "because"}));
       });
     }
     return got.find("because") == std::string::npos;

@@ -49,7 +49,8 @@ class LogMerge::RemoteSource final : public ByteSink {
     }
     rest_.erase(0, start);
     if (rest_.size() > kLineMax) rest_.clear();
-    return !merge_->command_.follow || merge_->out_->Write("");  // a heartbeat tells whether anyone still reads
+    return !merge_->command_.follow ||
+           merge_->out_->Write("");  // a heartbeat tells whether anyone still reads
   }
   bool Full() const override { return merge_->out_->Full(); }
   void OnRoom(std::function<void()> resume) override { merge_->out_->OnRoom(std::move(resume)); }
@@ -77,8 +78,8 @@ void LogMerge::Start(ApiBackend& backend, NodeId self, bool local_only) {
     } else if (!local_only) {
       ++open_;
       backend.FetchFrom(source.node,
-                        fmt::format("/v1/logs/{}?n={}&since_ms={}{}", source.name, command_.lines, command_.since_ms,
-                                    command_.follow ? "&follow=1" : ""),
+                        fmt::format("/v1/logs/{}?n={}&since_ms={}{}", source.name, command_.lines,
+                                    command_.since_ms, command_.follow ? "&follow=1" : ""),
                         std::make_shared<RemoteSource>(shared_from_this()));
     }
   }

@@ -1,7 +1,7 @@
 // Brings the output of several replicas, here and on other nodes, into one answer.
 //
-// Without following: collects every source's part, sorts by time, sends the last so many lines. Following: sends each
-// line as it comes.
+// Without following: collects every source's part, sorts by time, sends the last so many lines. Following:
+// sends each line as it comes.
 #pragma once
 
 #include <memory>

@@ -20,7 +20,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   Result<void> ListenUnix(const std::filesystem::path& path) {
     const std::string name = path.string();
     if (name.size() >= sizeof(sockaddr_un::sun_path)) {
-      return BadInput("the path " + name + " is too long for a Unix socket (at most 107 characters); use a shorter --data");
+      return BadInput("the path " + name +
+                      " is too long for a Unix socket (at most 107 characters); use a shorter --data");
     }
     boost::system::error_code code;
     const asio::local::stream_protocol::endpoint endpoint(name);
@@ -53,9 +54,8 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
       }
     };
     open_.emplace(id, close);
-    asio::co_spawn(
-        executor_, Converse(shared_from_this(), shared, std::move(caller), std::move(close)),
-        [self = shared_from_this(), id](std::exception_ptr) { self->open_.erase(id); });
+    asio::co_spawn(executor_, Converse(shared_from_this(), shared, std::move(caller), std::move(close)),
+                   [self = shared_from_this(), id](std::exception_ptr) { self->open_.erase(id); });
   }
 
   void Stop() {
@@ -85,18 +85,19 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   }
 
   void Accept() {
-    acceptor_->async_accept([self = shared_from_this()](const boost::system::error_code& code, UnixSocket socket) {
-      if (self->stopped_ || code == asio::error::operation_aborted) return;
-      if (!code) {
-        self->Serve(std::move(socket), Caller{Who{"the box's own user", true}, false});
-        return self->Accept();
-      }
-      // Out of descriptors or memory: that passes, and asking again at once would spin.
-      self->retry_.expires_after(std::chrono::milliseconds(100));
-      self->retry_.async_wait([self](const boost::system::error_code& cancelled) {
-        if (!cancelled && !self->stopped_) self->Accept();
-      });
-    });
+    acceptor_->async_accept(
+        [self = shared_from_this()](const boost::system::error_code& code, UnixSocket socket) {
+          if (self->stopped_ || code == asio::error::operation_aborted) return;
+          if (!code) {
+            self->Serve(std::move(socket), Caller{Who{"the box's own user", true}, false});
+            return self->Accept();
+          }
+          // Out of descriptors or memory: that passes, and asking again at once would spin.
+          self->retry_.expires_after(std::chrono::milliseconds(100));
+          self->retry_.async_wait([self](const boost::system::error_code& cancelled) {
+            if (!cancelled && !self->stopped_) self->Accept();
+          });
+        });
   }
 
   asio::any_io_executor executor_;

@@ -1,11 +1,12 @@
 // Serves the API over the box's own Unix socket and over TLS connections handed in.
 //
-// A waiter: takes the order (bounded in size and time), lets api/ decide, carries the plates. Over the Unix socket the
-// caller is the box's own user. Over TLS it is a node of the cluster, proven by its certificate, or has a bearer token.
+// A waiter: takes the order (bounded in size and time), lets api/ decide, carries the plates. Over the Unix
+// socket the caller is the box's own user. Over TLS it is a node of the cluster, proven by its certificate,
+// or has a bearer token.
 //
-// Invariants: nothing thrown leaves it; every refusal is JSON with a status; a slow or silent client holds one
-// connection for a bounded time; a reader of a stream that does not read makes the writer pause, not the memory grow.
-// One thread: that of the executor.
+// Invariants: nothing thrown leaves it; every refusal is JSON with a status; a slow or silent client holds
+// one connection for a bounded time; a reader of a stream that does not read makes the writer pause, not the
+// memory grow. One thread: that of the executor.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -24,7 +25,7 @@ struct HttpLimits {
   std::uint64_t body_bytes = 8 << 20;
   std::uint64_t bundle_bytes = 2ull << 30;
   std::size_t connections = 512;
-  Duration header_wait = 30s;  // from the last answer to the end of the next request's header
+  Duration header_wait = 30s;    // from the last answer to the end of the next request's header
   Duration progress_wait = 30s;  // for any progress in sending or receiving a body
   Duration write_wait = 15s;     // for the cluster to acknowledge a write
   Duration log_wait = 5s;        // for other nodes' part of a log that is not followed

@@ -62,8 +62,12 @@ struct Caller {
 template <typename Stream>
 class Session {
  public:
-  Session(Stream& stream, ApiBackend& backend, const HttpLimits& limits, Caller caller, std::function<void()> close)
-      : stream_(stream), backend_(backend), limits_(limits), caller_(std::move(caller)),
+  Session(Stream& stream, ApiBackend& backend, const HttpLimits& limits, Caller caller,
+          std::function<void()> close)
+      : stream_(stream),
+        backend_(backend),
+        limits_(limits),
+        caller_(std::move(caller)),
         watchdog_(stream.get_executor(), std::move(close)) {}
 
   Task<void> Run() {
@@ -86,7 +90,8 @@ class Session {
     co_await http::async_read_header(stream_, buffer_, parser, Use());
     watchdog_.Disarm();
     if (code_) {
-      if (IsMalformed(code_)) co_await Refuse(code_ == http::error::header_limit ? 431 : 400, "malformed HTTP: " + code_.message());
+      if (IsMalformed(code_))
+        co_await Refuse(code_ == http::error::header_limit ? 431 : 400, "malformed HTTP: " + code_.message());
       co_return false;
     }
     const auto& header = parser.get();
@@ -119,7 +124,8 @@ class Session {
            code != http::error::end_of_stream && code != http::error::partial_message;
   }
 
-  // An answer after which the connection closes, since what follows in it cannot be understood or is not wanted.
+  // An answer after which the connection closes, since what follows in it cannot be understood or is not
+  // wanted.
   Task<bool> Refuse(int status, std::string message) {
     keep_alive_ = false;
     co_await Send(ErrorResponse(status, message));
@@ -140,7 +146,8 @@ class Session {
   Task<bool> ReadBody(HeaderParser& header, ApiRequest& request) {
     const auto length = header.content_length();
     if (length && *length > limits_.body_bytes) {
-      co_return co_await Refuse(413, "the body is larger than " + std::to_string(limits_.body_bytes >> 20) + " MiB");
+      co_return co_await Refuse(
+          413, "the body is larger than " + std::to_string(limits_.body_bytes >> 20) + " MiB");
     }
     watchdog_.Arm(limits_.progress_wait);
     const bool open = co_await Continue(Expects(header));
@@ -150,7 +157,8 @@ class Session {
     co_await http::async_read(stream_, buffer_, parser, Use());
     watchdog_.Disarm();
     if (code_ == http::error::body_limit) {
-      co_return co_await Refuse(413, "the body is larger than " + std::to_string(limits_.body_bytes >> 20) + " MiB");
+      co_return co_await Refuse(
+          413, "the body is larger than " + std::to_string(limits_.body_bytes >> 20) + " MiB");
     }
     if (code_ && IsMalformed(code_)) co_return co_await Refuse(400, "malformed body: " + code_.message());
     if (code_) co_return false;
@@ -170,7 +178,8 @@ class Session {
     if (store == nullptr) co_return co_await Refuse(500, "this path takes no upload");
     const auto length = header.content_length();
     if (length && *length > limits_.bundle_bytes) co_return co_await Refuse(413, "the bundle is too large");
-    const auto path = backend_.UploadDir() / ("upload-" + store->digest.Short() + "-" + std::to_string(++uploads_));
+    const auto path =
+        backend_.UploadDir() / ("upload-" + store->digest.Short() + "-" + std::to_string(++uploads_));
     const bool expected = Expects(header);
     http::request_parser<http::file_body> parser(std::move(header));
     parser.body_limit(limits_.bundle_bytes);
@@ -190,7 +199,8 @@ class Session {
       std::error_code ignored;
       std::filesystem::remove(path, ignored);
       if (code_ == http::error::body_limit) co_return co_await Refuse(413, "the bundle is too large");
-      if (code_.category() == boost::system::generic_category() || code_.category() == boost::system::system_category()) {
+      if (code_.category() == boost::system::generic_category() ||
+          code_.category() == boost::system::system_category()) {
         // Either the connection or the disk; the answer is lost on a broken connection anyway.
         co_return co_await Refuse(507, "the bundle could not be stored: " + code_.message());
       }
@@ -255,7 +265,8 @@ class Session {
     for (const auto& digest : command.bundles) {
       if (HasBundle(digest)) continue;
       co_return co_await Send(ErrorResponse(
-          409, "bundle " + digest.Hex() + " is on no node; PUT it to /v1/bundles/" + digest.Hex() + " first"));
+          409,
+          "bundle " + digest.Hex() + " is on no node; PUT it to /v1/bundles/" + digest.Hex() + " first"));
     }
     Pending<Result<Stamp>> done(stream_.get_executor());
     backend_.Write(command.documents, done.Setter());
@@ -290,7 +301,8 @@ class Session {
 
   // Chunks until the queue ends. `poll` is called now and then to fill it.
   template <typename Poll>
-  Task<bool> SendStream(std::shared_ptr<StreamQueue> queue, std::string type, std::string heartbeat, Poll poll) {
+  Task<bool> SendStream(std::shared_ptr<StreamQueue> queue, std::string type, std::string heartbeat,
+                        Poll poll) {
     struct Closer {
       std::shared_ptr<StreamQueue> queue;
       ~Closer() { queue->Close(); }
@@ -308,7 +320,8 @@ class Session {
       poll();
       if (queue->empty() && queue->ended()) break;
       std::string bytes = queue->Take();
-      if (bytes.empty() && std::chrono::steady_clock::now() - silent_since > limits_.heartbeat) bytes = heartbeat;
+      if (bytes.empty() && std::chrono::steady_clock::now() - silent_since > limits_.heartbeat)
+        bytes = heartbeat;
       if (bytes.empty()) {
         boost::system::error_code woken;
         queue->wake().expires_after(limits_.event_poll);
@@ -329,7 +342,8 @@ class Session {
 
   Task<bool> SendBundle(const SendBundleCommand& command) {
     const auto path = backend_.BundleFile(command.digest);
-    if (!path) co_return co_await Send(ErrorResponse(404, "bundle " + command.digest.Short() + " is not held here"));
+    if (!path)
+      co_return co_await Send(ErrorResponse(404, "bundle " + command.digest.Short() + " is not held here"));
     http::response<http::file_body> response(http::status::ok, version_);
     boost::system::error_code opened;
     response.body().open(path->c_str(), boost::beast::file_mode::scan, opened);

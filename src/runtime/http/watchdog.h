@@ -1,4 +1,5 @@
-// Closes a socket when a step of a conversation takes too long; its pending operation then ends with an error.
+// Closes a socket when a step of a conversation takes too long; its pending operation then ends with an
+// error.
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
@@ -19,11 +20,12 @@ class Watchdog {
 
   void Arm(Duration wait) {
     state_->timer.expires_after(wait);
-    state_->timer.async_wait([state = state_, round = ++state_->round](const boost::system::error_code& code) {
-      if (code || round != state->round) return;
-      state->bitten = true;
-      if (state->bite) state->bite();
-    });
+    state_->timer.async_wait(
+        [state = state_, round = ++state_->round](const boost::system::error_code& code) {
+          if (code || round != state->round) return;
+          state->bitten = true;
+          if (state->bite) state->bite();
+        });
   }
   void Disarm() {
     ++state_->round;
