@@ -78,6 +78,12 @@ TEST(Why, AStoppedRolloutIsNamedUntilTheNewVersionIsHealthy) {
       << "all of web's replicas are of the wanted version";
 }
 
+TEST(Why, ARolloutThatStoppedBeforeThePresentRevisionIsAnOldStory) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("rollout.stopped", "api", "v0", view.services[0].revision.wall_ms - 1));
+  EXPECT_EQ(CauseOf(view, "api").find("1 of 2 replicas of api are healthy"), 0u);
+}
+
 TEST(Why, WithoutAControllerNothingIsPlanned) {
   auto view = TestView();
   view.controller = {};
@@ -140,6 +146,22 @@ TEST(Progress, AnOldVersionThatStillRunsIsNotDone) {
   const auto progress = DeployProgress(view, "shop", kRevision);
   EXPECT_EQ(progress.lines.at(1), "web  0/2 healthy, 2 of the old version");
   EXPECT_FALSE(progress.done);
+}
+
+TEST(Progress, IsNotDoneBeforeTheLastOldReplicaIsGone) {
+  auto view = TestView();
+  const auto& api = view.services[0];
+  const auto& web = view.services[1];
+  SetReport(view, 2,
+            {TestReplica(web, 0xb2, ReplicaState::kRunning, Health::kHealthy),
+             TestReplica(api, 0xa2, ReplicaState::kRunning, Health::kHealthy)});
+  EXPECT_TRUE(DeployProgress(view, "shop", kRevision).done);
+  auto old = TestReplica(web, 0xb3, ReplicaState::kDraining, Health::kHealthy);
+  old.spec = SpecHash{99};
+  SetReport(view, 3, {old});
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_FALSE(progress.done);
+  EXPECT_EQ(progress.lines.at(1), "web  2/2 healthy, 1 of the old version");
 }
 
 TEST(Progress, FailsWhenTheRolloutStoppedAfterTheDeployAndNotBefore) {
