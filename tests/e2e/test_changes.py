@@ -99,7 +99,7 @@ class Doors(ClusterCase):
 
 
 class Changes(ClusterCase):
-    FIRST = "127.2.3.21"
+    FIRST, EXTRA = "127.2.3.21", ClusterCase.EXTRA + ("--set", "rollout_deadline=8000")
 
     def versions(self):
         return {self.echo(node)["version"] for node in self.cluster.nodes for _ in range(4)}

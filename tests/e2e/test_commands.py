@@ -1,11 +1,13 @@
 """Two nodes and the commands: shapes scripts rely on, exit codes, and every way of finding a node."""
 
+import http.client
 import json
 import os
 import re
+import subprocess
 import unittest
 
-from support import ClusterCase, PATIENCE, run
+from support import ClusterCase, PATIENCE, get, run
 
 NODE_KEYS = {"id": str, "name": str, "address": str, "state": str, "roles": list, "labels": dict}
 REPLICA_KEYS = {"service": str, "replica": str, "node": str, "state": str, "health": str, "address": str, "pid": int,
@@ -151,7 +153,6 @@ class TwoNodes(ClusterCase):
             self.assertIn(words, first)
 
     def test_followed_logs_bring_new_lines_as_they_come(self):
-        import subprocess
         self.deploy_echo(replicas=2)
         self.wait_healthy("echo", 2)
         self.wait_door(self.cluster.nodes[0])
@@ -161,10 +162,9 @@ class TwoNodes(ClusterCase):
             seen = [follower.stdout.readline(), follower.stdout.readline()]
             self.assertTrue(all("listens" in line for line in seen), seen)
             victim = self.cluster.replicas("echo")[0]
-            import urllib.request
             try:
-                urllib.request.urlopen(f"http://{victim['address']}/exit", timeout=5)
-            except OSError:
+                get(victim["address"], "/exit")
+            except (OSError, http.client.HTTPException):
                 pass
             new = [follower.stdout.readline(), follower.stdout.readline()]
             self.assertIn(f"{victim['replica']} was asked to exit", new[0])

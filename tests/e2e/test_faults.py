@@ -7,14 +7,11 @@ import unittest
 
 from cluster import Cluster, is_running
 from load import failures_after
-from support import ClusterCase, PATIENCE, get, settle
+from support import ClusterCase, PATIENCE, settle
 
 
 class Losses(ClusterCase):
     FIRST = "127.2.4.1"
-
-    def node_named(self, name):
-        return next(n for n in self.cluster.nodes if n.name == name)
 
     def test_a_killed_box_is_replaced_under_load_and_comes_back_without_doubles(self):
         self.deploy_echo(replicas=3)
@@ -60,6 +57,19 @@ class Losses(ClusterCase):
                 self.assert_none_failed(own.stop(), 5)  # the door outlives the agent
                 self.assertEqual(self.pids(), before)
                 self.assertEqual({r["restarts"] for r in self.cluster.replicas()}, {0})
+
+    def test_the_door_of_a_box_without_replicas_serves_on_while_its_agent_restarts(self):
+        self.deploy_echo(replicas=1)
+        self.wait_healthy("echo", 1)
+        node = next(n for n in self.cluster.nodes if n.name != self.cluster.replicas()[0]["node"])
+        self.wait_door(node)
+        with self.load(node) as load:
+            node.kill_agent()
+            node.start()
+            self.cluster.wait_members(3, PATIENCE)
+            self.cluster.wait_steady(PATIENCE)
+            settle(1)
+            self.assert_none_failed(load.stop())
 
     def test_a_killed_replica_is_restarted_by_its_own_node_and_counted(self):
         self.deploy_echo(replicas=3)

@@ -6,11 +6,10 @@ import random
 import socket
 import ssl
 import subprocess
-import tempfile
 import time
 import unittest
 
-from cluster import Cluster
+from cluster import Cluster, UnixConnection
 from support import ClusterCase, PATIENCE, get, run
 
 
@@ -57,6 +56,34 @@ class Garbage(ClusterCase):
                 sender.sendto(self.random.randbytes(size), at)
         for byte in (b"\x00", b"\xff"):
             sender.sendto(byte * 1400, at)
+        self.assert_unharmed()
+
+    def test_real_datagrams_that_are_replayed_or_damaged_change_nothing(self):
+        try:
+            tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+        except PermissionError as error:
+            self.skipTest(f"no packets can be seen here: {error}")
+        self.addCleanup(tap.close)
+        tap.bind(("lo", 0))
+        seen, until = [], time.monotonic() + PATIENCE
+        while len(seen) < 30 and time.monotonic() < until:
+            packet = tap.recv(70000)
+            header = 4 * (packet[0] & 15)
+            if packet[9] == 17 and packet[16:20] == self.target.ip.packed and packet[header + 2:header + 4] == b"\x1e\x14":
+                seen.append((packet[12:16], packet[header + 8:]))
+        self.assertGreaterEqual(len(seen), 30, "no gossip was seen")
+        for source, content in seen:
+            sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self.addCleanup(sender.close)
+            sender.bind((socket.inet_ntoa(source), 0))  # from the very address, though not the port
+            at = (str(self.target.ip), self.cluster.port)
+            for _ in range(30):
+                sender.sendto(content, at)
+            for cut in (1, len(content) // 2, len(content) - 1):
+                sender.sendto(content[:cut], at)
+            flipped = bytearray(content)
+            flipped[self.random.randrange(len(flipped))] ^= 1
+            sender.sendto(flipped, at)
         self.assert_unharmed()
 
     def test_random_bytes_and_half_open_tls_at_the_port_change_nothing(self):
@@ -108,7 +135,6 @@ class Garbage(ClusterCase):
         self.assert_unharmed()
 
     def test_bad_bodies_at_the_own_socket_are_refused_with_a_reason(self):
-        from cluster import UnixConnection
         for method, path, body in (("PUT", "/v1/stacks/x", b"{"), ("PUT", "/v1/stacks/x", b"[]"),
                                    ("PUT", "/v1/stacks/x", self.random.randbytes(300)),
                                    ("PUT", "/v1/stacks/x", b'{"name": "x", "services": [{"name": "../../etc"}]}'),

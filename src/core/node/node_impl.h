@@ -105,6 +105,7 @@ class Node::Impl {
   void SettleSlice();
   void SettleKeepers();
   void SettleBundles();
+  bool KnowsWhatServes() const;
   void SettleDoor();
   void SettleDigests();
   void SettleSteady();

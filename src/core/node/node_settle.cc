@@ -214,7 +214,22 @@ void Node::Impl::Plan() {
   }
 }
 
+// A restarted agent finds a door that serves. Until the others have said what they run, its own table would name
+// only this box's replicas, and taking the others out would refuse requests that the door can serve well.
+bool Node::Impl::KnowsWhatServes() const {
+  if (door_told_ || now_.mono >= started_ + tunables_.start_patience) return true;
+  if (!table_known_) return false;
+  const auto others = PresentOthers();
+  return std::all_of(others.begin(), others.end(), [this](const auto& other) {
+    return board_.records().contains({RecordKind::kNodeReport, other.first, 0});
+  });
+}
+
 void Node::Impl::SettleDoor() {
+  if (!KnowsWhatServes()) {
+    door_at_ = started_ + tunables_.start_patience;
+    return;
+  }
   door_at_ = kNever;
   door_built_at_ = now_.mono;
   std::map<NodeId, const NodeReport*> reports;
