@@ -87,15 +87,21 @@ Backends BackendsOf(const DoorTable& table) {
 
 std::string ServerWords(const std::string& backend, const ServerRun& server, const DoorConfig& config) {
   std::string words = fmt::format("{} weight {}", server.address.ToString(), server.weight);
+  // Said in full, since servers added at run time inherit no defaults and would never keep a connection.
+  const bool door = backend.starts_with("b_");
   if (server.tls) {
     const std::string service = backend.substr(backend.find('_') + 1);
     words += fmt::format(" ssl crt {} ca-file {} verify required alpn {}", EscapeWord(config.certificate_pem),
                          EscapeWord(config.ca_pem), service);
-    if (backend.starts_with("b_")) words += " proto h1";
-  } else if (backend.starts_with("b_")) {
-    // Applications close idle connections when they like; a POST on one of those would fail. Not shared,
-    // then.
+    // The inbound listener keeps idle connections for 60 s: a reused one is alive.
+    if (door) words += " proto h1 pool-max-conn 256 pool-purge-delay 5s";
+  } else if (door) {
+    // Applications close idle connections when they like, and a POST on one of those would fail: not shared.
     words += " pool-max-conn 0";
+  } else if (backend.starts_with("in_")) {
+    // Shared by the requests of one connection from a door, and let go before most applications would close
+    // them.
+    words += " pool-max-conn 256 pool-purge-delay 2s";
   }
   return words;
 }

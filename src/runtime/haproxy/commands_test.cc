@@ -49,7 +49,7 @@ TEST(HaproxyCommands, EachDifferenceHasItsCommands) {
        empty,
        One(remote),
        {"add server b_web/r1 127.0.0.1:1 weight 1 ssl crt /d/node.pem ca-file /d/ca.crt verify required alpn "
-        "web proto h1",
+        "web proto h1 pool-max-conn 256 pool-purge-delay 5s",
         "set server b_web/r1 state ready"}},
       {"no use in adding what drains", empty, One(Local(1, ServerState::kDrain)), {}},
       {"draining lets requests finish",
@@ -86,7 +86,8 @@ TEST(HaproxyCommands, TablesGiveLocalReplicasToTheInboundBackendToo) {
   DoorTable want = have;
   want.services[0].local = {{.name = "r1", .address = *Endpoint::Parse("127.0.0.1:9")}};
   EXPECT_THAT(RuntimeCommands(have, want, Config()),
-              ElementsAre("add server in_web/r1 127.0.0.1:9 weight 1", "set server in_web/r1 state ready"));
+              ElementsAre("add server in_web/r1 127.0.0.1:9 weight 1 pool-max-conn 256 pool-purge-delay 2s",
+                          "set server in_web/r1 state ready"));
 }
 
 TEST(HaproxyCommands, TheStateHaproxyTellsIsRead) {

@@ -43,7 +43,8 @@ TEST(HaproxyConfig, LocalReplicasAreReachedDirectlyAndOtherNodesOverMutualTls) {
   EXPECT_THAT(config, HasSubstr("\n  server r1 127.0.0.11:20001 weight 1 pool-max-conn 0\n"));
   EXPECT_THAT(config,
               HasSubstr("\n  server n2 127.0.0.12:7701 weight 3 ssl crt /var/lib/homeostat/node.pem ca-file "
-                        "/var/lib/homeostat/ca.crt verify required alpn web proto h1\n"));
+                        "/var/lib/homeostat/ca.crt verify required alpn web proto h1 pool-max-conn 256 "
+                        "pool-purge-delay 5s\n"));
   EXPECT_THAT(config,
               HasSubstr("\n  server n2 127.0.0.12:7702 weight 1 ssl"));  // bytes enter by the other listener
 }

@@ -36,7 +36,7 @@ constexpr Duration kReloadTimeout = 10s;
 constexpr Duration kPoll = 10ms;
 // The master starts itself afresh at a start and a reload, and forgets who was asking: ask again soon.
 constexpr Duration kPollTimeout = 100ms;
-constexpr Duration kRetry = 1s;         // something HAProxy could not do now, such as deleting a busy server
+constexpr Duration kRetry = 1s;  // something HAProxy could not do now, such as deleting a busy server
 constexpr const char* kNotInstalled = "haproxy is not installed: apt-get install haproxy";
 constexpr Duration kRetryRefused = 5s;  // a refused configuration or a port in use
 constexpr Duration kBackoffFirst = 200ms;
@@ -326,8 +326,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
 
 awaitable<Result<void>> HaproxyDoor::Impl::CheckConfig(const std::string& path) {
   const std::string binary = FindProgram(config.binary);
-  if (binary.empty())
-    co_return Fail(Reaction::kRetryLater, kNotInstalled);
+  if (binary.empty()) co_return Fail(Reaction::kRetryLater, kNotInstalled);
   const std::vector<std::string> argv = {binary, "-c", "-q", "-f", path};
   const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
   if (!end) co_return std::unexpected(end.error());

@@ -191,7 +191,9 @@ TEST_F(DoorWorld, ClientsShareTheConnectionsToOtherNodes) {
   Box& far = MakeBox(2);
   const DoorServer replica = StartReplica("far-1", 2, 20001);
   Apply(far, Web({replica}, {replica}));
-  Apply(near, Web({Inbound(far, "n2")}, {}));
+  Apply(near, Web({}, {}));
+  ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 503; })) << StatusOf(near);
+  Apply(near, Web({Inbound(far, "n2")}, {}));  // added at run time, which inherits no defaults
   ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; }))
       << StatusOf(near) << StatusOf(far);
   const std::uint64_t before = ConnectionsOf(far);
