@@ -98,6 +98,14 @@ def settled(cluster, replicas):
     cluster.wait_steady()
 
 
+def show_buckets(result, moment):
+    """Where requests failed or were slow, in seconds after the deed."""
+    for b in result["buckets"]:
+        if b["failed"] or b["max_ms"] > 100:
+            print(f"  {b['t'] - moment:+.1f} s: {b['failed']} of {b['sent']} failed, at most {b['max_ms']} ms",
+                  file=sys.stderr)
+
+
 def controller_name(cluster):
     for member in cluster.members():
         if "controller" in json.dumps(member["roles"]):
@@ -136,8 +144,8 @@ class Heal:
             result = load.stop()
         if self.options.verbose:
             print(f"harmed {victim.name} (led: {led}) at {stamp}, asked {asked.name}", file=sys.stderr)
-            print(*(line for line in self.cluster.cli("events", node=asked).splitlines()
-                    if stamp in line or "T" in line and line.split(" ")[0] >= stamp), sep="\n", file=sys.stderr)
+            print(self.cluster.cli("events", node=asked), file=sys.stderr)
+            show_buckets(result, moment)
         new = sorted(at - moment for name, at in watch.first.items() if name not in before)
         if how == "killed":
             victim.start()
@@ -200,7 +208,9 @@ class Heal:
             restarted += sum(row["restarts"] > 0 or before.get(name) != row["pid"] for name, row in after.items())
             doubled += abs(self.running_apps() - replicas)
             if self.options.verbose:
-                print(adopted[-1], result["reasons"], result["max_ms"], file=sys.stderr)
+                print(f"adopted after {adopted[-1]:.3f} s, {result['reasons']}, at most {result['max_ms']} ms",
+                      file=sys.stderr)
+                show_buckets(result, began)
         whole = summary(adopted)
         self.table.row(f"agent restarted, {replicas} replicas: all adopted, median", whole["median"], "s", "<=1",
                        max=whole["max"], runs=whole["n"])
