@@ -58,8 +58,7 @@ class Doors(ClusterCase):
         self.cluster.deploy(self.compose(self.echo_service("front", 3, more="x-http: {path: /}\n"),
                                          self.echo_service("back", 2)))
         for node in self.cluster.nodes:
-            self.wait_door(node, "/door/back.internal/hello")
-            told = self.echo(node, "/door/back.internal/hello")
+            told = self.cluster.wait(lambda n=node: self.echo(n, "/door/back.internal/hello"), PATIENCE, "the other service answers")
             self.assertEqual((told["service"], told["path"]), ("back", "/hello"))
 
     def test_the_client_s_address_is_told_and_cannot_be_made_up(self):
