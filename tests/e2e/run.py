@@ -111,9 +111,9 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="files at a time")
     parser.add_argument("--report", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    # A plain kill must clean up as Ctrl-C does.
+    signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
     if options.report:
-        # A plain kill must clean up as Ctrl-C does.
-        signal.signal(signal.SIGTERM, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
         sys.exit(run_one(options.names, options.report))
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hs-e2e-") as directory:
