@@ -35,9 +35,12 @@ void SafetyChecker::OnStarted(Time, const Host& host) {
 }
 
 void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
-  // Plans come by link or from oneself on a tick; looking after every datagram would only cost time.
-  if (std::holds_alternative<DatagramReceived>(input)) return;
   CheckFollowing(now, host);
+  if (const auto* probe = std::get_if<ProbeResult>(&input); probe != nullptr && probe->healthy) {
+    const auto process = host.processes.find(probe->id);
+    if (process != host.processes.end()) sightings_[probe->id] = {process->second.spec.name, now};
+  }
+  if (std::holds_alternative<Persisted>(input)) RememberWishes(now, host);
 }
 
 void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {
@@ -81,11 +84,8 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
     return;
   }
   if (order->stop_keeper != id) {
-    for (HostIndex i = 0; i < world_.size(); ++i) {
-      const auto keeper = world_.host(i).processes.find(order->stop_keeper);
-      if (keeper == world_.host(i).processes.end()) continue;
-      if (now - keeper->second.last_healthy <= kKnowledgeAge) return;
-    }
+    const auto keeper = sightings_.find(order->stop_keeper);
+    if (keeper != sightings_.end() && now - keeper->second.healthy_at <= kKnowledgeAge) return;
     Report(now, host,
            "stops " + name + " though its keeper has not been healthy for " +
                std::to_string(ToMs(kKnowledgeAge) / 1000) + " s");
@@ -95,18 +95,48 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
     return s.spec.name == process->second.spec.name;
   });
   if (service == view.services.end()) return;  // removed
+  const std::uint32_t asked = std::min(service->replicas, LeastWished(now, service->spec.name));
   std::size_t others = 0;
-  for (HostIndex i = 0; i < world_.size(); ++i) {
-    for (const auto& [other, candidate] : world_.host(i).processes) {
-      if (other == id || candidate.spec.name != process->second.spec.name) continue;
-      if (now - candidate.last_healthy <= kKnowledgeAge) ++others;
-    }
+  for (const auto& [other, sighting] : sightings_) {
+    if (other == id || sighting.service != process->second.spec.name) continue;
+    if (now - sighting.healthy_at <= kKnowledgeAge) ++others;
   }
-  if (others < service->replicas) {
+  if (others < asked) {
     Report(now, host,
            "stops " + name + " without a keeper though only " + std::to_string(others) + " others of " +
-               std::to_string(service->replicas) + " have been healthy lately");
+               std::to_string(asked) + " have been healthy lately");
   }
+}
+
+// Orders to stop follow from what people wanted when they were given. What this node wanted so far is about to change.
+void SafetyChecker::RememberWishes(Time now, const Host& host) {
+  const NodeView view = host.node->View({now, 0});
+  for (const DesiredService& service : view.services) wishes_[service.spec.name];
+  for (auto& [name, past] : wishes_) {
+    std::erase_if(past, [&](const auto& wish) { return now - wish.first > kKnowledgeAge; });
+    const auto service = std::find_if(view.services.begin(), view.services.end(),
+                                      [&](const DesiredService& s) { return s.spec.name == name; });
+    past.emplace_back(now, service == view.services.end() ? 0 : service->replicas);
+  }
+}
+
+std::uint32_t SafetyChecker::LeastWished(Time now, const std::string& service) const {
+  std::uint32_t least = ~std::uint32_t{0};
+  // What others want now counts too: the news may have reached the controller and not this node.
+  for (HostIndex i = 0; i < world_.size(); ++i) {
+    if (!world_.host(i).Running()) continue;
+    std::uint32_t wanted = 0;
+    for (const DesiredService& desired : world_.host(i).node->View({now, 0}).services) {
+      if (desired.spec.name == service) wanted = desired.replicas;
+    }
+    least = std::min(least, wanted);
+  }
+  const auto past = wishes_.find(service);
+  if (past == wishes_.end()) return least;
+  for (const auto& [at, count] : past->second) {
+    if (now - at <= kKnowledgeAge) least = std::min(least, count);
+  }
+  return least;
 }
 
 // ------------------------------------------------------------------------------------------------ ledger

@@ -28,15 +28,24 @@ class SafetyChecker : public Watcher {
  private:
   void CheckStop(Time now, const Host& host, ReplicaId id);
   void CheckFollowing(Time now, const Host& host);
+  void RememberWishes(Time now, const Host& host);
+  std::uint32_t LeastWished(Time now, const std::string& service) const;
   void Report(Time now, const Host& host, const std::string& what);
 
   struct Followed {
     PlanStamp plan;
     NodeId controller;
   };
+  // Truth as probes found it; kept beyond the loss of a box.
+  struct Sighting {
+    std::string service;
+    Time healthy_at;
+  };
   const World& world_;
+  std::map<ReplicaId, Sighting> sightings_;
   std::map<HostIndex, Followed> followed_;
   std::set<std::pair<HostIndex, ReplicaId>> stopping_;
+  std::map<std::string, std::vector<std::pair<Time, std::uint32_t>>> wishes_;  // by service, in the past
   std::vector<std::string> violations_;
 };
 

@@ -103,7 +103,10 @@ void Node::Impl::SettleSlice() {
   const auto found = slices.find(self_);
   if (found == slices.end()) return;
   const PlanSlice& slice = std::get<PlanSlice>(*found->second);
-  if (slice.stamp.term != region_.term || slice.stamp < slice_stamp_) return;
+  if (slice.stamp.term != region_.term) return;
+  // Numbers of one controller's reign only grow; those of two that reigned at once cannot be compared.
+  const bool same_reign = slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
+  if (same_reign && slice.stamp.sequence < slice_stamp_.sequence) return;
   slice_ = found->second;
   slice_stamp_ = slice.stamp;
   SliceReceived order{slice, {}};
@@ -202,7 +205,12 @@ void Node::Impl::Plan() {
                                      .intent_known = intent_known_},
                                     prng_);
   PlanUpdate update = plan_book_.Apply(region_.term, draft, membership_.members(), reports);
-  for (Decision& decision : update.decisions) Emit(decision.kind, decision.subject, decision.cause);
+  for (const Decision& decision : update.decisions) {
+    // A loss that the plans on the board still show is decided upon again in each look; it is told once.
+    const bool told = std::find(decisions_.begin(), decisions_.end(), decision) != decisions_.end();
+    if (!told) Emit(decision.kind, decision.subject, decision.cause);
+  }
+  decisions_ = std::move(update.decisions);
   for (PlanSlice& slice : update.changed) {
     const std::uint64_t sub = slice.node.Prefix64();
     dirty_.plans = true;
