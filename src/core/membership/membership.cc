@@ -202,7 +202,7 @@ void Membership::OnMarkDead(const MarkDead& order) {
   if (member->state != MemberState::kAgentDown && member->state != MemberState::kUnreachable) return;
   Member after = *member;
   after.state = MemberState::kDead;
-  Replace(after, order.cause);
+  Replace(after, order.cause, true);
   Spread(UpdateOf(after), true);
 }
 
@@ -220,7 +220,7 @@ MemberUpdate Membership::UpdateOf(const Member& member) const {
 }
 
 // The one place where a member's record changes: keeps the indices in step and tells.
-void Membership::Replace(Member after, std::string cause) {
+void Membership::Replace(Member after, std::string cause, bool first_hand) {
   const auto it = members_.find(after.id);
   std::optional<Member> before;
   if (it != members_.end()) before = it->second;
@@ -265,7 +265,7 @@ void Membership::Replace(Member after, std::string cause) {
   const bool moved = !before || before->meta.address != after.meta.address;
   if (was_present != is_present || (is_present && moved)) ring_changed_ = true;
   members_[after.id] = after;
-  out_.emplace_back(MemberChanged{std::move(before), std::move(after), std::move(cause)});
+  out_.emplace_back(MemberChanged{std::move(before), std::move(after), std::move(cause), first_hand});
 }
 
 void Membership::HoldRing() {

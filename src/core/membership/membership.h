@@ -96,6 +96,8 @@ class Membership {
     std::optional<Member> before;  // nothing: new here
     Member after;
     std::string cause;  // one sentence
+    // Judged here, or heard from the member itself; otherwise passed on by others, who told of it already.
+    bool first_hand = false;
   };
   // The peer's calendar clock minus ours, corrected by half the round trip.
   struct ClockSample {
@@ -209,7 +211,7 @@ class Membership {
   void OnLeave();
   void OnMarkDead(const MarkDead& order);
   MemberUpdate UpdateOf(const Member& member) const;
-  void Replace(Member after, std::string cause);
+  void Replace(Member after, std::string cause, bool first_hand = false);
   void HoldRing();
   std::size_t Limit() const;
   Duration Scaled(Duration base) const { return base * (1 + health_); }

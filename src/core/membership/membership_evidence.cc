@@ -104,7 +104,7 @@ bool Membership::Decide(NodeId target) {
                             (witnesses.size() == 1 ? " member was" : " members were") +
                             " refused a connection to " + member.meta.address.ToString();
   refusals_.Forget(target);
-  Replace(after, cause);
+  Replace(after, cause, true);
   Spread(UpdateOf(after), true);
   // Where several died, the last one decided may leave this node as the only witness against the others.
   for (const NodeId id : std::vector<NodeId>(present_.all())) {

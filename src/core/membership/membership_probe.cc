@@ -263,7 +263,7 @@ void Membership::OnSuspicionEnd(NodeId target) {
   const std::string cause = "silent for " + std::to_string(ToMs(now_.mono - suspicion.start())) +
                             " ms after the suspicion of " + std::to_string(peer.gone_witnesses.size()) +
                             " members";
-  Replace(after, cause);
+  Replace(after, cause, true);
   Spread(UpdateOf(after), true);
 }
 

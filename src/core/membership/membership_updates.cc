@@ -64,7 +64,8 @@ void Membership::ApplyNew(const MemberUpdate& update, NodeId from, MemberState s
   member.meta = *update.meta;
   PeerOf(update.id);
   Replace(member,
-          state == MemberState::kAlive ? "joined" : std::string("known to others as ") + ToString(state));
+          state == MemberState::kAlive ? "joined" : std::string("known to others as ") + ToString(state),
+          from == update.id);
   if (state != MemberState::kAlive) return;
   // Whoever a newcomer speaks to first tells everyone, since the newcomer knows nobody yet.
   if (from == update.id) {
@@ -101,7 +102,7 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
     cause = "refuted the suspicion";
   }
   PeerOf(member.id).suspicion.reset();
-  Replace(after, std::move(cause));
+  Replace(after, std::move(cause), from == update.id);
   Spread(update, new_boot && from == update.id, from);
   if (!was_silent) return;
   // A cut may have healed: try the others behind it soon, spread over a second.
@@ -177,7 +178,7 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
     default:
       cause = "silent to " + std::to_string(update.witnesses.size()) + " members";
   }
-  Replace(after, std::move(cause));
+  Replace(after, std::move(cause), from == update.id);
   if (source == Source::kGossip) Spread(UpdateOf(after), own_word && from == update.id && present, from);
 }
 

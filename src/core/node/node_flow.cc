@@ -51,7 +51,14 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   if (moved && after.state != MemberState::kSuspect &&
       !(change.before && change.before->state == MemberState::kSuspect &&
         after.state == MemberState::kAlive)) {
-    Emit(std::string("member.") + ToString(after.state), after.meta.name, change.cause);
+    // Everyone logs what it sees. To all tell those who saw it for themselves, and the controller, so that one
+    // change in a large cluster is a few events and not one of each member.
+    const std::string kind = std::string("member.") + ToString(after.state);
+    if (change.first_hand || Leads()) {
+      Emit(kind, after.meta.name, change.cause);
+    } else {
+      Note({now_.wall_ms, self_, kind, after.meta.name, change.cause});
+    }
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
     Observe(OwnerGone{after.id, after.incarnation.boot});
@@ -196,7 +203,7 @@ void Node::Impl::On(const ReachabilityChanged& change) {
 void Node::Impl::Emit(const std::string& kind, const std::string& subject, const std::string& cause) {
   Event event{now_.wall_ms, self_, kind, subject, cause};
   Observe(PublishEvent{event});
-  outputs_.emplace_back(EmitEvent{std::move(event)});
+  Note(std::move(event));
 }
 
 std::string Node::Impl::NameOf(NodeId node) const {

@@ -119,7 +119,10 @@ class Node::Impl {
   std::vector<std::pair<NodeId, Endpoint>> PresentOthers() const;
   std::map<NodeId, ObservedReport> ObservedReports() const;
   KnownSlices ObservedSlices() const;
+  // Logged here, and known to all.
   void Emit(const std::string& kind, const std::string& subject, const std::string& cause);
+  // Logged here alone.
+  void Note(Event event) { outputs_.emplace_back(EmitEvent{std::move(event)}); }
   std::string NameOf(NodeId node) const;
 
   const Tunables tunables_;

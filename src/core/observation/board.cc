@@ -26,6 +26,11 @@ std::uint64_t HashOfVersion(const Record& record) {
 
 bool IsEvent(const Record& record) { return record.key.kind == RecordKind::kEvent; }
 
+// Under what two boards compare a record: itself, or all events of one life of their owner.
+RecordKey ComparedBy(const RecordKey& key, const RecordVersion& version) {
+  return key.kind == RecordKind::kEvent ? RecordKey{key.kind, key.owner, version.boot} : key;
+}
+
 WallMs AgeOf(const Record& record) { return std::get<Event>(*record.body).at_ms; }
 
 }  // namespace
@@ -194,17 +199,20 @@ void Board::On(const RecordsReceived& received) {
 }
 
 void Board::On(const RecordOfferReceived& received) {
-  std::map<RecordKey, RecordVersion> theirs(received.offer.held.begin(), received.offer.held.end());
+  std::map<RecordKey, RecordVersion> theirs;
+  for (const auto& [key, version] : received.offer.held) theirs[ComparedBy(key, version)] = version;
   std::vector<Record> newer;
   for (const auto& [key, record] : records_) {
-    const auto it = theirs.find(key);
+    const auto it = theirs.find(ComparedBy(key, record.version));
     if (it == theirs.end() || it->second < record.version) newer.push_back(record);
   }
   Send(received.from, newer, false);
   if (!received.offer.reply_wanted) return;
+  std::map<RecordKey, RecordVersion> ours;
+  for (const auto& [key, version] : Held()) ours[ComparedBy(key, version)] = version;
   const bool lacking = std::ranges::any_of(theirs, [&](const auto& entry) {
-    const auto it = records_.find(entry.first);
-    return it == records_.end() || it->second.version < entry.second;
+    const auto it = ours.find(entry.first);
+    return it == ours.end() || it->second < entry.second;
   });
   if (lacking) SendOffer(received.from, false);
 }
@@ -239,9 +247,20 @@ void Board::Send(NodeId to, const std::vector<Record>& records, bool flood) {
 }
 
 void Board::SendOffer(NodeId to, bool reply_wanted) {
-  RecordOffer offer{reply_wanted, {}};
-  for (const auto& [key, record] : records_) offer.held.emplace_back(key, record.version);
-  out_.push_back(SendLink{to, AddressOf(to), std::move(offer)});
+  out_.push_back(SendLink{to, AddressOf(to), RecordOffer{reply_wanted, Held()}});
+}
+
+// Every statement, and of events the last one of each life: those before it came before it.
+std::vector<std::pair<RecordKey, RecordVersion>> Board::Held() const {
+  std::vector<std::pair<RecordKey, RecordVersion>> held;
+  for (const auto& [key, record] : records_) {
+    const bool continues =
+        IsEvent(record) && !held.empty() &&
+        ComparedBy(key, record.version) == ComparedBy(held.back().first, held.back().second);
+    if (continues) held.pop_back();
+    held.emplace_back(key, record.version);
+  }
+  return held;
 }
 
 void Board::Flush() {

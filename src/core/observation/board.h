@@ -10,6 +10,7 @@
 //  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of
 //  each
 //     owner, so that boards which dropped different old events still agree.
+//     An offer names only the newest event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
 // Everything changed within one Step goes out in one message per link. Nothing here is durable: it is rebuilt
 // from the living.
@@ -122,6 +123,7 @@ class Board {
   void EraseStatements(NodeId owner, std::uint32_t boot);  // up to this life
   void Send(NodeId to, const std::vector<Record>& records, bool flood);
   void SendOffer(NodeId to, bool reply_wanted);
+  std::vector<std::pair<RecordKey, RecordVersion>> Held() const;
   void Flush();
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;

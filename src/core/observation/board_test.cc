@@ -229,6 +229,42 @@ TEST(BoardTest, EventsAreBoundedOldestGoFirstAndBoardsThatKeptDifferentOldOnesSt
   EXPECT_EQ(all.digest(), few.digest());
 }
 
+TEST(BoardTest, AnOfferDoesNotGrowWithTheEventsAndIsAnsweredWithThoseThatCameAfter) {
+  Board full({}, Node(0), 2, Prng(1));
+  Board behind({}, Node(1), 1, Prng(1));
+  const auto happened = [](std::uint64_t boot, std::uint64_t n) {
+    return Record{{RecordKind::kEvent, Node(2), boot << 32 | n},
+                  {static_cast<std::uint32_t>(boot), n},
+                  std::make_shared<RecordBody>(Happened(static_cast<WallMs>(100 * boot + n)))};
+  };
+  RecordPush all{{}, true};
+  RecordPush some{{}, true};
+  for (std::uint64_t n = 1; n <= 30; ++n) {
+    all.records.push_back(happened(1, n));
+    all.records.push_back(happened(2, n));
+    // Of the former life nothing at all: the newest of the present one must not hide that.
+    if (n <= 20) some.records.push_back(happened(2, n));
+  }
+  full.Step(Time{}, RecordsReceived{Node(7), all});
+  behind.Step(Time{}, RecordsReceived{Node(7), some});
+  behind.Step(Time{}, BoardPeers{{{Node(0), Endpoint{}}}});
+  behind.Step(Time{} + 10s, BoardDigestHeard{Node(0), full.digest()});
+  for (const auto& output : behind.Step(behind.NextDeadline(), Tick{})) {
+    const auto& offer = std::get<RecordOffer>(std::get<SendLink>(output).message);
+    EXPECT_EQ(offer.held.size(), 1u);
+    std::size_t sent = 0;
+    for (const auto& answer : full.Step(Time{} + 12s, RecordOfferReceived{Node(1), offer})) {
+      const auto* push = std::get_if<RecordPush>(&std::get<SendLink>(answer).message);
+      ASSERT_NE(push, nullptr) << "nothing is lacking there";
+      sent += push->records.size();
+      behind.Step(Time{} + 12s, RecordsReceived{Node(0), *push});
+    }
+    EXPECT_EQ(sent, 40u);
+  }
+  EXPECT_EQ(behind.Events().size(), 60u);
+  EXPECT_EQ(behind.digest(), full.digest());
+}
+
 TEST(BoardTest, ABodyThatDoesNotFitItsKeyIsRefused) {
   Board board({}, Node(0), 1, Prng(1));
   board.Step(Time{}, RecordsReceived{Node(1),

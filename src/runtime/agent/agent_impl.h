@@ -112,6 +112,8 @@ class Agent : public ApiBackend {
   bool feeding_ = false;
   boost::asio::steady_timer timer_{loop_};
   Time timer_at_ = kNever;
+  boost::asio::steady_timer save_peers_{loop_};
+  bool saves_peers_ = false;
   boost::asio::signal_set signals_{loop_};
   std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;
   std::uint64_t next_request_ = 0;

@@ -12,6 +12,12 @@
 
 namespace hs {
 
+namespace {
+
+constexpr Duration kSavePeersPause = 500ms;
+
+}  // namespace
+
 void Agent::CarryOut(Output& output) {
   std::visit([this](auto& value) { Do(value); }, output);
 }
@@ -57,8 +63,12 @@ void Agent::Do(Reply& output) {
 void Agent::Do(EmitEvent& output) {
   Log("{} {}: {}", output.event.kind, output.event.subject, output.event.cause);
   if (!output.event.kind.starts_with("member.")) return;
-  // Where others are is worth keeping each time that changes.
-  boost::asio::post(loop_, [this] {
+  // Where others are is worth keeping whenever that changes; many change together.
+  if (std::exchange(saves_peers_, true)) return;
+  save_peers_.expires_after(kSavePeersPause);
+  save_peers_.async_wait([this](const boost::system::error_code& failure) {
+    saves_peers_ = false;
+    if (failure) return;
     std::vector<std::pair<NodeId, Endpoint>> peers;
     for (const Member& member : node_->View(ReadClocks()).members) {
       if (member.id != identity_.node && member.state != MemberState::kLeft)
