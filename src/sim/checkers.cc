@@ -74,6 +74,7 @@ void SafetyChecker::CheckFollowing(Time now, const Host& host) {
 void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   const auto process = host.processes.find(id);
   if (process == host.processes.end() || !process->second.Answers(now)) return;
+  if (!sightings_.contains(id)) return;  // nobody has ever found it healthy: nothing is lost with it
   if (!stopping_.insert({host.index, id}).second) return;  // judged when it was first asked
   const std::string name = ReplicaName(process->second.spec.name, id);
   const NodeView view = host.node->View({now, 0});

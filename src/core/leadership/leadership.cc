@@ -35,6 +35,7 @@ bool Barred(const Member& member) {
 // Those who may hold a role, in order of preference for a new one.
 struct Leadership::Pool {
   std::vector<NodeId> leaders;  // for controller and stand-by
+  std::vector<NodeId> claimants;  // whose claim to control counts
   std::vector<NodeId> workers;  // for monitors: the barred too
   bool Leads(NodeId id) const { return std::find(leaders.begin(), leaders.end(), id) != leaders.end(); }
 };
@@ -51,13 +52,15 @@ const RoleClaim& Leadership::ClaimOf(const Member& member) const {
 
 Leadership::Pool Leadership::MakePool(Time now, const LeadershipInput& input) const {
   using Rank = std::tuple<bool, bool, std::uint64_t, NodeId>;  // suspect, young, draw
-  std::vector<Rank> fit, present;
+  std::vector<Rank> fit, open, present;
   for (const auto& [id, member] : input.members) {
     if (!IsPresent(member.state)) continue;
     const Rank rank{member.state == MemberState::kSuspect, now - member.alive_since < kYouth, Draw(id, 0),
                     id};
     present.push_back(rank);
-    if (member.quarantined_until <= now && !input.drained.contains(id)) fit.push_back(rank);
+    if (input.drained.contains(id)) continue;
+    open.push_back(rank);
+    if (member.quarantined_until <= now) fit.push_back(rank);
   }
   const auto leads = [&](const Rank& rank) { return !Barred(input.members.at(std::get<NodeId>(rank))); };
   const auto pick = [](std::vector<Rank> ranks) {
@@ -68,11 +71,18 @@ Leadership::Pool Leadership::MakePool(Time now, const LeadershipInput& input) co
   };
   // With everyone drained or in quarantine somebody still has to control: a worse choice beats none.
   Pool pool;
-  for (const auto* ranks : {&fit, &present}) {
+  for (const auto* ranks : {&fit, &open, &present}) {
     std::vector<Rank> kept;
     std::copy_if(ranks->begin(), ranks->end(), std::back_inserter(kept), leads);
     if (pool.leaders.empty()) pool.leaders = pick(std::move(kept));
     if (pool.workers.empty()) pool.workers = pick(*ranks);
+  }
+  // Quarantine is each node's own opinion. It may keep a member from being chosen, but were claims judged by it, two
+  // nodes with other opinions would follow two controllers.
+  for (const auto* ranks : {&open, &present}) {
+    std::vector<Rank> kept;
+    std::copy_if(ranks->begin(), ranks->end(), std::back_inserter(kept), leads);
+    if (pool.claimants.empty()) pool.claimants = pick(std::move(kept));
   }
   return pool;
 }
@@ -81,7 +91,7 @@ NodeId Leadership::ChooseController(const LeadershipInput& input, const Pool& po
                                     std::vector<std::string>& causes) {
   NodeId winner;
   Term term = 0;
-  for (const NodeId id : pool.leaders) {
+  for (const NodeId id : pool.claimants) {
     const RoleClaim& claim = ClaimOf(input.members.at(id));
     if (claim.controller && std::tie(claim.term, id) > std::tie(term, winner))
       std::tie(winner, term) = std::tie(id, claim.term);

@@ -24,6 +24,7 @@ class Region {
   std::map<NodeId, Leadership> nodes;
   std::map<NodeId, LeadershipOutcome> said;
   std::set<NodeId> drained, cut;
+  std::map<NodeId, NodeId> distrust;  // who holds whom in quarantine
   bool table_known = true;
 
   explicit Region(int size) {
@@ -48,6 +49,7 @@ class Region {
       for (auto& [other, member] : seen) {
         if (cut.contains(other) != cut.contains(id)) member.state = MemberState::kUnreachable;
       }
+      if (distrust.contains(id)) seen[distrust[id]].quarantined_until = now + 1h;
       said[id] = node.Step(now, {seen, drained, table_known});
       changed = changed || said[id].changed;
       claims[id] = said[id].own;
@@ -259,6 +261,26 @@ TEST(Leadership, ItSaysWhyControlChanged) {
   ASSERT_FALSE(r.said.at(next).causes.empty());
   EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("took control of region 0 with term 2"));
   EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("was standing by"));
+}
+
+TEST(Leadership, OpinionsAboutQuarantineDoNotMakeTwoControllers) {
+  Region region(3);
+  region.Settle();
+  const NodeId controller = region.Controller();
+  for (auto& [id, node] : region.nodes) {
+    if (id != controller) region.distrust[id] = controller;
+  }
+  region.Settle();
+  EXPECT_EQ(region.Controller(), controller);
+}
+
+TEST(Leadership, ADrainedNodeDoesNotClaimBecauseAllOthersAreInQuarantine) {
+  Region region(3);
+  region.Settle();
+  region.drained = {region.Controller()};
+  for (auto& [id, member] : region.members) member.quarantined_until = region.now + 1h;
+  region.Settle();
+  EXPECT_FALSE(region.drained.contains(region.Controller()));
 }
 
 }  // namespace

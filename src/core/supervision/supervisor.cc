@@ -65,6 +65,7 @@ void Supervisor::Adopt(Now now, const AdoptedReplica& adopted) {
 }
 
 std::vector<SupervisorOutput> Supervisor::Step(Now now, const SupervisorInput& input) {
+  if (NextDeadline() != kNever && now.mono > NextDeadline() + tunables_.late_wake) ForgetDrains(now);
   std::visit([&](const auto& what) { Apply(now, what); }, input);
   for (auto& [id, own] : owns_) Advance(now, own);
   Tell();
@@ -383,6 +384,13 @@ void Supervisor::Enter(Now now, Own& own, ReplicaState state, std::string cause)
   if (own.status.state != state) own.status.since_ms = now.wall_ms;
   own.status.state = state;
   own.cause = std::move(cause);
+}
+
+// What it knew of the keepers when it fell asleep may be long untrue: every drain waits its whole time again.
+void Supervisor::ForgetDrains(Now now) {
+  for (auto& [id, own] : owns_) {
+    if (own.signal_at != kNever && !own.terminating) own.signal_at = now.mono + tunables_.drain_wait;
+  }
 }
 
 void Supervisor::Tell() {

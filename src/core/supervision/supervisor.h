@@ -137,6 +137,7 @@ class Supervisor {
   void ProbeSucceeded(Now now, Own& own);
   void ProbeFailed(Now now, Own& own, const std::string& detail);
   void Enter(Now now, Own& own, ReplicaState state, std::string cause);
+  void ForgetDrains(Now now);
   void Tell();
   Duration BackOffWait(std::uint32_t attempts);
 

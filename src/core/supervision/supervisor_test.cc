@@ -24,6 +24,12 @@ class SupervisorTest : public ::testing::Test {
   }
 
   void Give(const SupervisorInput& input) { outputs_ = supervisor_->Step(now_, input); }
+  // The same, awake all the time: a node that looks up after seconds distrusts what it knew.
+  void Awake(Duration wait) {
+    const Duration step = tunables_.late_wake / 2;
+    for (; wait > step; wait -= step) After(step);
+    After(wait);
+  }
   void After(Duration wait) {
     now_.mono += wait;
     now_.wall_ms += ToMs(wait);
@@ -120,11 +126,22 @@ TEST_F(SupervisorTest, StopsOnlyWhileItsKeeperIsHealthy) {
   EXPECT_TRUE(All<SignalReplica>().empty());
 }
 
+TEST_F(SupervisorTest, AnAgentThatSleptThroughADrainDrainsAgain) {
+  RunHealthy();
+  Slice({{kWeb, kOther}});
+  Give(KeeperHealth{{kOther}});
+  ASSERT_EQ(Web().state, ReplicaState::kDraining);
+  After(tunables_.drain_wait + 30s);  // stopped: the keeper may have died meanwhile
+  EXPECT_TRUE(All<SignalReplica>().empty());
+  Awake(tunables_.drain_wait);
+  EXPECT_EQ(All<SignalReplica>().size(), 1u);
+}
+
 TEST_F(SupervisorTest, DrainsSignalsKillsAndForgets) {
   RunHealthy();
   Slice({{kWeb, kWeb}});
   EXPECT_EQ(Web().state, ReplicaState::kDraining);
-  After(tunables_.drain_wait - 1ms);
+  Awake(tunables_.drain_wait - 1ms);
   EXPECT_TRUE(All<SignalReplica>().empty());
   After(1ms);
   ASSERT_EQ(All<SignalReplica>().size(), 1u);
