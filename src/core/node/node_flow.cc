@@ -51,10 +51,10 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   if (moved && after.state != MemberState::kSuspect &&
       !(change.before && change.before->state == MemberState::kSuspect &&
         after.state == MemberState::kAlive)) {
-    // Everyone logs what it sees. To all tell those who saw it for themselves, and the controller, so that one
-    // change in a large cluster is a few events and not one of each member.
+    // Everyone logs what it sees. To all tells the controller, and of a loss whoever judged for himself: so
+    // one change in a large cluster is a few events, and not one of each member.
     const std::string kind = std::string("member.") + ToString(after.state);
-    if (change.first_hand || Leads()) {
+    if (Leads() || (change.first_hand && !IsPresent(after.state))) {
       Emit(kind, after.meta.name, change.cause);
     } else {
       Note({now_.wall_ms, self_, kind, after.meta.name, change.cause});

@@ -1,5 +1,6 @@
 // Brings what is derived up to date, in the order in which one thing follows from another.
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "core/node/node_impl.h"
@@ -14,6 +15,14 @@ constexpr Duration kDoorPause = 5ms;
 constexpr Duration kFetchAgain = 10s;
 // A node that never found its documents equal to anybody's acts on what it has after this long.
 constexpr Duration kIntentPatience = 30s;
+
+// Keys are ordered by kind first; events, the most by far, are not looked at.
+auto RecordsOf(const Board& board, RecordKind kind) {
+  const auto& records = board.records();
+  const auto begin = records.lower_bound({kind, {}, 0});
+  const auto end = records.lower_bound({static_cast<RecordKind>(static_cast<int>(kind) + 1), {}, 0});
+  return std::ranges::subrange(begin, end);
+}
 
 bool IsServing(const ReplicaStatus& status) {
   return status.state == ReplicaState::kRunning && status.health == Health::kHealthy;
@@ -105,7 +114,8 @@ void Node::Impl::SettleSlice() {
   const PlanSlice& slice = std::get<PlanSlice>(*found->second);
   if (slice.stamp.term != region_.term) return;
   // Numbers of one controller's reign only grow; those of two that reigned at once cannot be compared.
-  const bool same_reign = slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
+  const bool same_reign =
+      slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
   if (same_reign && slice.stamp.sequence < slice_stamp_.sequence) return;
   slice_ = found->second;
   slice_stamp_ = slice.stamp;
@@ -166,8 +176,7 @@ void Node::Impl::SettleReport() {
 
 std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
   std::map<NodeId, ObservedReport> reports;
-  for (const auto& [key, record] : board_.records()) {
-    if (key.kind != RecordKind::kNodeReport) continue;
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
     reports[key.owner] = {&std::get<NodeReport>(*record.body), record.version.boot};
   }
   return reports;
@@ -175,8 +184,7 @@ std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
 
 KnownSlices Node::Impl::ObservedSlices() const {
   KnownSlices slices;
-  for (const auto& [key, record] : board_.records()) {
-    if (key.kind != RecordKind::kPlanSlice) continue;
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kPlanSlice)) {
     const PlanSlice& slice = std::get<PlanSlice>(*record.body);
     const PlanSlice*& newest = slices[slice.node];
     if (newest == nullptr || newest->stamp < slice.stamp) newest = &slice;
@@ -222,8 +230,9 @@ void Node::Impl::Plan() {
   }
 }
 
-// A restarted agent finds a door that serves. Until the others have said what they run, its own table would name
-// only this box's replicas, and taking the others out would refuse requests that the door can serve well.
+// A restarted agent finds a door that serves. Until the others have said what they run, its own table would
+// name only this box's replicas, and taking the others out would refuse requests that the door can serve
+// well.
 bool Node::Impl::KnowsWhatServes() const {
   if (door_told_ || now_.mono >= started_ + tunables_.start_patience) return true;
   if (!table_known_) return false;

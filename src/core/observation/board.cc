@@ -11,6 +11,8 @@ namespace {
 // A digest of nothing must not be 0, which means "not said".
 constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 constexpr Duration kPatience = 1s;
+// Each event alone would cost every board a message on every link.
+constexpr Duration kEventPause = 50ms;
 // Records per message, so that one message stays well below a megabyte.
 constexpr std::size_t kPushMax = 256;
 // What was learned by comparing notes is passed on when it is little (as documents are).
@@ -50,7 +52,7 @@ BoardOutputs Board::Step(Time now, const BoardInput& input) {
   return std::exchange(out_, {});
 }
 
-Time Board::NextDeadline() const { return differences_.NextDeadline(); }
+Time Board::NextDeadline() const { return std::min(differences_.NextDeadline(), flush_at_); }
 
 // ------------------------------------------------------------------------------------------------ own
 // records
@@ -105,7 +107,8 @@ bool Board::Put(const Record& record) {
     digest_ ^= HashOfVersion(record);
     DropEarlierLives(record);
   }
-  changed_.push_back(record);
+  changed_.push_back({record, step_from_});
+  urgent_ = urgent_ || !IsEvent(record);
   out_.push_back(RecordChanged{record});
   return true;
 }
@@ -187,6 +190,8 @@ void Board::On(const Tick&) {
 
 void Board::On(const RecordsReceived& received) {
   std::size_t fresh = 0;
+  const std::size_t before = changed_.size();
+  step_from_ = received.from;
   for (const Record& record : received.push.records) {
     if (!Accept(record)) {
       ++refused_;
@@ -194,8 +199,8 @@ void Board::On(const RecordsReceived& received) {
     }
     if (Put(record)) ++fresh;
   }
-  changed_from_ = received.from;
-  if (!received.push.flood && fresh > kPassOnMax) changed_.clear();
+  step_from_ = {};
+  if (!received.push.flood && fresh > kPassOnMax) changed_.resize(before);
 }
 
 void Board::On(const RecordOfferReceived& received) {
@@ -264,11 +269,22 @@ std::vector<std::pair<RecordKey, RecordVersion>> Board::Held() const {
 }
 
 void Board::Flush() {
-  const NodeId from = std::exchange(changed_from_, NodeId{});
-  const std::vector<Record> changed = std::exchange(changed_, {});
-  if (changed.empty()) return;
+  if (changed_.empty()) {
+    urgent_ = false;
+    flush_at_ = kNever;
+    return;
+  }
+  if (flush_at_ == kNever) flush_at_ = now_ + kEventPause;
+  if (!urgent_ && now_ < flush_at_) return;
+  urgent_ = false;
+  flush_at_ = kNever;
+  const std::vector<Change> changed = std::exchange(changed_, {});
   for (const NodeId& peer : links_) {
-    if (peer != from) Send(peer, changed, true);
+    std::vector<Record> records;
+    for (const Change& change : changed) {
+      if (change.from != peer) records.push_back(change.record);
+    }
+    if (!records.empty()) Send(peer, records, true);
   }
 }
 

@@ -12,7 +12,8 @@
 //     owner, so that boards which dropped different old events still agree.
 //     An offer names only the newest event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
-// Everything changed within one Step goes out in one message per link. Nothing here is durable: it is rebuilt
+// Everything changed within one Step goes out in one message per link; events, which nobody waits for, wait a
+// moment for others to go with. Nothing here is durable: it is rebuilt
 // from the living.
 #pragma once
 
@@ -101,6 +102,10 @@ class Board {
  private:
   // Orders events of all owners for dropping the oldest.
   using EventAge = std::pair<WallMs, RecordKey>;
+  struct Change {
+    Record record;
+    NodeId from;  // zero: our own
+  };
 
   void On(const Tick&);
   void On(const Publish& publish);
@@ -134,8 +139,10 @@ class Board {
   DifferenceWatch differences_;
   Time now_{};  // of the present Step
   BoardOutputs out_;
-  std::vector<Record> changed_;  // in this Step, to be flooded
-  NodeId changed_from_;
+  std::vector<Change> changed_;  // to be flooded
+  NodeId step_from_;             // of what this Step brought
+  bool urgent_ = false;          // not events alone
+  Time flush_at_ = kNever;
 
   std::map<RecordKey, Record> records_;
   std::set<EventAge> event_ages_;
