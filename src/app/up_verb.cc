@@ -58,7 +58,8 @@ void TakeLabels(const UpWords& words, AgentOptions& options, Checker& checker) {
     }
     const std::string key = label.substr(0, equals), value = label.substr(equals + 1);
     if (!IsWord(key, "._-/", kNameMax) || !IsLine(value, kNameMax)) {
-      checker.Complain("--label: '" + label + "': a key is letters, digits and ._-/, a value one line of text");
+      checker.Complain("--label: '" + label +
+                       "': a key is letters, digits and ._-/, a value one line of text");
       continue;
     }
     options.labels[key] = value;
@@ -115,8 +116,8 @@ std::string TunablesHelp() {
       "Tunables, for --set NAME=VALUE: default, bounds, scope (cluster: equal on all nodes), meaning:\n";
   for (const TunableRow& row : TunableTable()) {
     const char* scope = row.scope == TunableScope::kCluster ? "cluster" : "node";
-    help += fmt::format("  {:<24} {:>10} {:<3} {}..{}, {}: {}\n", row.name, row.Get(Tunables{}), row.unit, row.min,
-                        row.max, scope, row.meaning);
+    help += fmt::format("  {:<24} {:>10} {:<3} {}..{}, {}: {}\n", row.name, row.Get(Tunables{}), row.unit,
+                        row.min, row.max, scope, row.meaning);
   }
   return help;
 }

@@ -61,7 +61,8 @@ Result<Endpoint> Endpoint::Parse(std::string_view text, std::uint16_t default_po
   const std::string whole(text);
   std::string_view host = text;
   std::string_view port_text;
-  if (const auto close = text.find(']'); !text.empty() && text.front() == '[' && close != std::string_view::npos) {
+  if (const auto close = text.find(']');
+      !text.empty() && text.front() == '[' && close != std::string_view::npos) {
     host = text.substr(1, close - 1);
     const std::string_view rest = text.substr(close + 1);
     if (!rest.empty() && rest.front() != ':') return BadInput("'" + whole + "' is not [IP]:PORT");
@@ -75,7 +76,8 @@ Result<Endpoint> Endpoint::Parse(std::string_view text, std::uint16_t default_po
   if (!ip) return BadInput("'" + whole + "' is not IP:PORT: " + ip.error().message);
   Endpoint endpoint{*ip, default_port};
   if (!port_text.empty()) {
-    const auto [end, failure] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), endpoint.port);
+    const auto [end, failure] =
+        std::from_chars(port_text.data(), port_text.data() + port_text.size(), endpoint.port);
     if (failure != std::errc() || end != port_text.data() + port_text.size()) {
       return BadInput("'" + whole + "' has no port between 1 and 65535");
     }

@@ -1,5 +1,5 @@
-// A 64-bit hash that is the same on every box and release: it names specs and decides placement, so it is part of
-// the protocol. XXH3-64 with seed 0. Not against adversaries.
+// A 64-bit hash that is the same on every box and release: it names specs and decides placement, so it is
+// part of the protocol. XXH3-64 with seed 0. Not against adversaries.
 #pragma once
 
 #include <cstdint>

@@ -50,7 +50,8 @@ class Prng {
   // Uniform in [low, high].
   Duration Between(Duration low, Duration high) {
     HS_CHECK(low <= high);
-    return low + Duration(static_cast<std::int64_t>(Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
+    return low +
+           Duration(static_cast<std::int64_t>(Below(static_cast<std::uint64_t>((high - low).count()) + 1)));
   }
 
   template <typename Container>

@@ -26,6 +26,8 @@ using Result = std::expected<T, Error>;
 inline std::unexpected<Error> Fail(Reaction reaction, std::string message) {
   return std::unexpected(Error{reaction, std::move(message)});
 }
-inline std::unexpected<Error> BadInput(std::string message) { return Fail(Reaction::kFixInput, std::move(message)); }
+inline std::unexpected<Error> BadInput(std::string message) {
+  return Fail(Reaction::kFixInput, std::move(message));
+}
 
 }  // namespace hs

@@ -1,8 +1,8 @@
 // Time as an argument.
 //
-// `Time` is a reading of a monotonic clock that nobody in core or sim can ask for: the clock type has no now().
-// The caller of Step() hands a reading in. `WallMs` is a reading of the box's calendar clock, which may be wrong,
-// jump, or run backwards; only intent's hybrid clock and what people read may use it.
+// `Time` is a reading of a monotonic clock that nobody in core or sim can ask for: the clock type has no
+// now(). The caller of Step() hands a reading in. `WallMs` is a reading of the box's calendar clock, which
+// may be wrong, jump, or run backwards; only intent's hybrid clock and what people read may use it.
 #pragma once
 
 #include <chrono>
@@ -39,7 +39,9 @@ using std::chrono_literals::operator""min;
 using std::chrono_literals::operator""h;
 using std::chrono_literals::operator""us;
 
-inline std::int64_t ToMs(Duration d) { return std::chrono::duration_cast<std::chrono::milliseconds>(d).count(); }
+inline std::int64_t ToMs(Duration d) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
+}
 inline double ToSeconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 
 }  // namespace hs

@@ -13,11 +13,11 @@ constexpr auto kCluster = TunableScope::kCluster;
 constexpr auto kNode = TunableScope::kNode;
 
 constexpr TunableRow Ms(std::string_view name, TunableScope scope, std::int64_t min, std::int64_t max,
-                        Duration Tunables::* field, std::string_view meaning) {
+                        Duration Tunables::*field, std::string_view meaning) {
   return {name, "ms", scope, min, max, field, nullptr, meaning};
 }
 constexpr TunableRow Count(std::string_view name, TunableScope scope, std::int64_t min, std::int64_t max,
-                           std::int64_t Tunables::* field, std::string_view meaning) {
+                           std::int64_t Tunables::*field, std::string_view meaning) {
   return {name, "", scope, min, max, nullptr, field, meaning};
 }
 
@@ -29,7 +29,8 @@ constexpr TunableRow kTable[] = {
     Ms("probe_timeout", kCluster, 20, 5'000, &Tunables::probe_timeout,
        "wait for a direct answer before asking others to probe; larger: fewer indirect probes on slow links"),
     Ms("suspicion_min", kCluster, 50, 60'000, &Tunables::suspicion_min,
-       "shortest time between suspicion and 'unreachable', times log10 of the size; larger: fewer false alarms"),
+       "shortest time between suspicion and 'unreachable', times log10 of the size; larger: fewer false "
+       "alarms"),
     Count("suspicion_max_factor", kCluster, 1, 20, &Tunables::suspicion_max_factor,
           "a suspicion held by one witness alone lasts this many times the shortest"),
     Count("indirect_probes", kCluster, 0, 10, &Tunables::indirect_probes,
@@ -40,8 +41,9 @@ constexpr TunableRow kTable[] = {
           "how far a node that misses answers stretches its own timeouts before it blames others"),
     Count("gossip_retransmit", kCluster, 1, 10, &Tunables::gossip_retransmit,
           "times log10 of the size that one piece of news is repeated; larger: surer spread, more bytes"),
-    Count("eager_fanout", kCluster, 0, 64, &Tunables::eager_fanout,
-          "members told at once of urgent news by each node that first hears it; larger: faster, more packets"),
+    Count(
+        "eager_fanout", kCluster, 0, 64, &Tunables::eager_fanout,
+        "members told at once of urgent news by each node that first hears it; larger: faster, more packets"),
     Ms("push_pull_interval", kCluster, 1'000, kHourMs, &Tunables::push_pull_interval,
        "time between full exchanges of the member table with one member"),
     Ms("late_wake", kNode, 50, 10'000, &Tunables::late_wake,
@@ -65,7 +67,8 @@ constexpr TunableRow kTable[] = {
        "time between anti-entropy rounds with one member when nothing hints at a difference"),
     Ms("tombstone_keep", kCluster, kHourMs, 8760 * kHourMs, &Tunables::tombstone_keep,
        "how long a deletion is remembered"),
-    Count("revisions_kept", kCluster, 1, 100, &Tunables::revisions_kept, "stack revisions kept for going back"),
+    Count("revisions_kept", kCluster, 1, 100, &Tunables::revisions_kept,
+          "stack revisions kept for going back"),
     Ms("plan_interval", kCluster, 100, 60'000, &Tunables::plan_interval,
        "longest time between two looks of a controller at its region when nothing happens"),
     Ms("agent_patience", kCluster, 0, kHourMs, &Tunables::agent_patience,
@@ -74,7 +77,8 @@ constexpr TunableRow kTable[] = {
        "time a new version's replica has to get healthy before its rollout stops"),
     Ms("starting_probe_interval", kNode, 10, 10'000, &Tunables::starting_probe_interval,
        "time between health probes of a replica that has not been healthy yet"),
-    Ms("backoff_first", kNode, 10, 60'000, &Tunables::backoff_first, "wait before the first restart; doubles each time"),
+    Ms("backoff_first", kNode, 10, 60'000, &Tunables::backoff_first,
+       "wait before the first restart; doubles each time"),
     Ms("backoff_max", kNode, 100, kHourMs, &Tunables::backoff_max, "longest wait before a restart"),
     Ms("backoff_reset", kNode, 1'000, kHourMs, &Tunables::backoff_reset,
        "time a replica must stay up for its restarts to be forgotten"),
@@ -100,14 +104,16 @@ void TunableRow::Set(Tunables& tunables, std::int64_t value) const {
 std::span<const TunableRow> TunableTable() { return kTable; }
 
 Result<void> SetTunable(Tunables& tunables, std::string_view name, std::string_view value) {
-  const auto row = std::find_if(std::begin(kTable), std::end(kTable), [&](const auto& r) { return r.name == name; });
+  const auto row =
+      std::find_if(std::begin(kTable), std::end(kTable), [&](const auto& r) { return r.name == name; });
   if (row == std::end(kTable)) return BadInput("there is no tunable '" + std::string(name) + "'");
   std::int64_t number = 0;
   const auto [end, failure] = std::from_chars(value.data(), value.data() + value.size(), number);
-  if (failure != std::errc() || end != value.data() + value.size() || number < row->min || number > row->max) {
+  if (failure != std::errc() || end != value.data() + value.size() || number < row->min ||
+      number > row->max) {
     return BadInput(std::string(name) + " must be a whole number from " + std::to_string(row->min) + " to " +
-                    std::to_string(row->max) + (row->unit.empty() ? "" : " " + std::string(row->unit)) + ", not '" +
-                    std::string(value) + "'");
+                    std::to_string(row->max) + (row->unit.empty() ? "" : " " + std::string(row->unit)) +
+                    ", not '" + std::string(value) + "'");
   }
   row->Set(tunables, number);
   return {};
@@ -120,7 +126,8 @@ std::vector<std::string> CheckTunables(const Tunables& tunables) {
   };
   require(tunables.probe_timeout < tunables.probe_interval, "probe_timeout must be below probe_interval");
   require(tunables.backoff_first <= tunables.backoff_max, "backoff_first must not exceed backoff_max");
-  require(tunables.quarantine_base <= tunables.quarantine_max, "quarantine_base must not exceed quarantine_max");
+  require(tunables.quarantine_base <= tunables.quarantine_max,
+          "quarantine_base must not exceed quarantine_max");
   require(tunables.write_wait <= tunables.write_give_up, "write_wait must not exceed write_give_up");
   return broken;
 }
@@ -142,7 +149,8 @@ Tunables RandomTunables(Prng& prng) {
       const std::int64_t usual = row.Get(Tunables{});
       const std::int64_t low = std::max(row.min, usual / 2);
       const std::int64_t high = std::min(row.max, usual * 2);
-      row.Set(tunables, low + static_cast<std::int64_t>(prng.Below(static_cast<std::uint64_t>(high - low) + 1)));
+      row.Set(tunables,
+              low + static_cast<std::int64_t>(prng.Below(static_cast<std::uint64_t>(high - low) + 1)));
     }
   } while (!CheckTunables(tunables).empty());
   return tunables;

@@ -14,7 +14,8 @@
 
 namespace hs {
 
-// Cluster tunables must agree between members (they are fingerprinted in the join handshake); node tunables need not.
+// Cluster tunables must agree between members (they are fingerprinted in the join handshake); node tunables
+// need not.
 enum class TunableScope { kCluster, kNode };
 
 struct Tunables {
@@ -65,8 +66,8 @@ struct TunableRow {
   std::int64_t min;
   std::int64_t max;
   // Exactly one is set.
-  Duration Tunables::* duration = nullptr;
-  std::int64_t Tunables::* count = nullptr;
+  Duration Tunables::*duration = nullptr;
+  std::int64_t Tunables::*count = nullptr;
   std::string_view meaning;  // what it is; what larger and smaller do
 
   std::int64_t Get(const Tunables& tunables) const;

@@ -1,4 +1,5 @@
-// What nodes say to each other. wire/ turns these into bytes and back and is the only place that validates bytes.
+// What nodes say to each other. wire/ turns these into bytes and back and is the only place that validates
+// bytes.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,11 @@
 
 namespace hs {
 
-// ------------------------------------------------------------------------------------------- gossip (UDP, sealed)
+// ------------------------------------------------------------------------------------------- gossip (UDP,
+// sealed)
 
-// News about one member. `meta` is present exactly when the state is kAlive (a node speaks of itself; others pass
-// its word on unchanged).
+// News about one member. `meta` is present exactly when the state is kAlive (a node speaks of itself; others
+// pass its word on unchanged).
 struct MemberUpdate {
   NodeId id;
   BootId boot_id;
@@ -32,7 +34,8 @@ struct Ping {
   NodeId target;  // who is meant: a box that took over the address answers nothing
   friend bool operator==(const Ping&, const Ping&) = default;
 };
-// "Please ping `target` for me": answered by Ack when it answered, by Nack when it did not within the time given.
+// "Please ping `target` for me": answered by Ack when it answered, by Nack when it did not within the time
+// given.
 struct PingRequest {
   std::uint32_t sequence = 0;
   NodeId target;
@@ -77,7 +80,8 @@ struct GossipMessage {
   friend bool operator==(const GossipMessage&, const GossipMessage&) = default;
 };
 
-// ------------------------------------------------------------------------------------------- links (TCP, mutual TLS)
+// ------------------------------------------------------------------------------------------- links (TCP,
+// mutual TLS)
 
 // A full exchange of the member table.
 struct PushPull {
@@ -86,8 +90,8 @@ struct PushPull {
   friend bool operator==(const PushPull&, const PushPull&) = default;
 };
 
-// Documents, new to the sender when `flood`: the receiver passes on what was new to it. `ack_to` is the node that
-// took the write and waits to hear from everyone who made it durable; zero when nobody waits.
+// Documents, new to the sender when `flood`: the receiver passes on what was new to it. `ack_to` is the node
+// that took the write and waits to hear from everyone who made it durable; zero when nobody waits.
 struct DocumentPush {
   std::vector<Document> documents;
   bool flood = false;
@@ -95,11 +99,11 @@ struct DocumentPush {
   friend bool operator==(const DocumentPush&, const DocumentPush&) = default;
 };
 
-// Anti-entropy of intent: "this is what I hold". The answer is a DocumentPush of what is newer or missing, and,
-// where the receiver lacks something, an offer of its own with reply_wanted false.
+// Anti-entropy of intent: "this is what I hold". The answer is a DocumentPush of what is newer or missing,
+// and, where the receiver lacks something, an offer of its own with reply_wanted false.
 struct DocumentOffer {
   bool reply_wanted = false;
-  Stamp floor;  // tombstones below it are forgotten
+  Stamp floor;                                      // tombstones below it are forgotten
   std::vector<std::pair<std::string, Stamp>> held;  // sorted by key
   friend bool operator==(const DocumentOffer&, const DocumentOffer&) = default;
 };
@@ -119,7 +123,8 @@ struct RecordVersion {
 };
 using RecordBody = std::variant<NodeReport, PlanSlice, RegionReport, Event>;  // in the order of RecordKind
 
-// One piece of observation, owned by the node that made it. Greatest version wins. Bodies are shared, never changed.
+// One piece of observation, owned by the node that made it. Greatest version wins. Bodies are shared, never
+// changed.
 struct Record {
   RecordKey key;
   RecordVersion version;

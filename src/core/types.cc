@@ -35,7 +35,10 @@ SpecHash HashOf(const ServiceSpec& spec) {
   const HealthCheck& health = spec.health;
   print.Add(static_cast<std::uint64_t>(health.kind)).Add(health.path).Add(health.command.size());
   for (const auto& word : health.command) print.Add(word);
-  print.Add(health.interval.count()).Add(health.timeout.count()).Add(health.start_period.count()).Add(health.retries);
+  print.Add(health.interval.count())
+      .Add(health.timeout.count())
+      .Add(health.start_period.count())
+      .Add(health.retries);
   print.Add(spec.stop_signal).Add(spec.stop_grace.count());
   print.Add(spec.reserve.cpu_millicores).Add(spec.reserve.memory_bytes);
   print.Add(spec.constraints.size());
@@ -53,42 +56,60 @@ std::string ReplicaName(const std::string& service, ReplicaId id) {
 
 const char* ToString(MemberState state) {
   switch (state) {
-    case MemberState::kAlive: return "alive";
-    case MemberState::kSuspect: return "suspect";
-    case MemberState::kAgentDown: return "agent-down";
-    case MemberState::kUnreachable: return "unreachable";
-    case MemberState::kDead: return "dead";
-    case MemberState::kLeft: return "left";
+    case MemberState::kAlive:
+      return "alive";
+    case MemberState::kSuspect:
+      return "suspect";
+    case MemberState::kAgentDown:
+      return "agent-down";
+    case MemberState::kUnreachable:
+      return "unreachable";
+    case MemberState::kDead:
+      return "dead";
+    case MemberState::kLeft:
+      return "left";
   }
   return "?";
 }
 
 const char* ToString(ReplicaState state) {
   switch (state) {
-    case ReplicaState::kPreparing: return "preparing";
-    case ReplicaState::kStarting: return "starting";
-    case ReplicaState::kRunning: return "running";
-    case ReplicaState::kBackoff: return "backoff";
-    case ReplicaState::kDraining: return "draining";
-    case ReplicaState::kStopping: return "stopping";
+    case ReplicaState::kPreparing:
+      return "preparing";
+    case ReplicaState::kStarting:
+      return "starting";
+    case ReplicaState::kRunning:
+      return "running";
+    case ReplicaState::kBackoff:
+      return "backoff";
+    case ReplicaState::kDraining:
+      return "draining";
+    case ReplicaState::kStopping:
+      return "stopping";
   }
   return "?";
 }
 
 const char* ToString(Health health) {
   switch (health) {
-    case Health::kUnknown: return "unknown";
-    case Health::kHealthy: return "healthy";
-    case Health::kUnhealthy: return "unhealthy";
+    case Health::kUnknown:
+      return "unknown";
+    case Health::kHealthy:
+      return "healthy";
+    case Health::kUnhealthy:
+      return "unhealthy";
   }
   return "?";
 }
 
 const char* ToString(ServerState state) {
   switch (state) {
-    case ServerState::kReady: return "ready";
-    case ServerState::kDrain: return "drain";
-    case ServerState::kDown: return "down";
+    case ServerState::kReady:
+      return "ready";
+    case ServerState::kDrain:
+      return "drain";
+    case ServerState::kDown:
+      return "down";
   }
   return "?";
 }

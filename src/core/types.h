@@ -1,7 +1,7 @@
 // The shared nouns of the core: what a member, a service, a replica, a document and a plan are.
 //
-// Three kinds of state (ARCHITECTURE.md): intent (Document), objects (Digest), observation (Member, NodeReport,
-// PlanSlice, Event). Everything here is a plain value: no behaviour beyond comparison and naming.
+// Three kinds of state (ARCHITECTURE.md): intent (Document), objects (Digest), observation (Member,
+// NodeReport, PlanSlice, Event). Everything here is a plain value: no behaviour beyond comparison and naming.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,8 @@
 
 namespace hs {
 
-// ---------------------------------------------------------------------------------------------------- members
+// ----------------------------------------------------------------------------------------------------
+// members
 
 // Where a node is in its life. Names as people see them are in ToString().
 enum class MemberState : std::uint8_t {
@@ -30,10 +31,12 @@ enum class MemberState : std::uint8_t {
 };
 
 // Alive or suspect: still counted as a working member.
-inline bool IsPresent(MemberState state) { return state == MemberState::kAlive || state == MemberState::kSuspect; }
+inline bool IsPresent(MemberState state) {
+  return state == MemberState::kAlive || state == MemberState::kSuspect;
+}
 
-// Orders what a node says of itself. A restart draws a higher boot counter, so its first word beats all said of
-// the former life; within one life the node raises `counter` to refute or to publish new metadata.
+// Orders what a node says of itself. A restart draws a higher boot counter, so its first word beats all said
+// of the former life; within one life the node raises `counter` to refute or to publish new metadata.
 struct Incarnation {
   std::uint32_t boot = 0;
   std::uint32_t counter = 0;
@@ -64,9 +67,10 @@ using Labels = std::map<std::string, std::string>;
 // What a member says of itself; spread whole with each of its incarnations.
 struct MemberMeta {
   std::string name;
-  Endpoint address;                // UDP and TCP between nodes, and the API
-  Endpoint door;                   // where people's HTTP requests enter; port 0 without a door
-  std::uint16_t inbound_http = 0;  // ports of the inbound listener on address.ip: other nodes' doors enter here
+  Endpoint address;  // UDP and TCP between nodes, and the API
+  Endpoint door;     // where people's HTTP requests enter; port 0 without a door
+  std::uint16_t inbound_http =
+      0;  // ports of the inbound listener on address.ip: other nodes' doors enter here
   std::uint16_t inbound_tcp = 0;
   Labels labels;
   Capacity capacity;
@@ -89,7 +93,8 @@ struct Member {
   bool seen_this_run = false;  // answered or was vouched for since our own start
 };
 
-// ---------------------------------------------------------------------------------------------------- services
+// ----------------------------------------------------------------------------------------------------
+// services
 
 enum class HealthKind : std::uint8_t { kNone, kHttp, kTcp, kCommand };
 
@@ -158,8 +163,8 @@ struct StackSpec {
 
 // ---------------------------------------------------------------------------------------------------- intent
 
-// Hybrid logical clock (Kulkarni et al. 2014): calendar milliseconds, a counter among equals, and the writer so
-// that no two stamps are ever equal. Greatest wins.
+// Hybrid logical clock (Kulkarni et al. 2014): calendar milliseconds, a counter among equals, and the writer
+// so that no two stamps are ever equal. Greatest wins.
 struct Stamp {
   WallMs wall_ms = 0;
   std::uint32_t logical = 0;
@@ -200,13 +205,14 @@ struct NodeDoc {
 // monostate: a tombstone.
 using DocumentBody = std::variant<std::monostate, StackSpec, ScaleOverride, DrainOrder, TokenDoc, NodeDoc>;
 
-// Keys: stack/NAME/REVISION, scale/SERVICE, drain/NODEHEX, token/ID, node/NODEHEX. A stack's present revision is
-// the live one with the greatest stamp.
+// Keys: stack/NAME/REVISION, scale/SERVICE, drain/NODEHEX, token/ID, node/NODEHEX. A stack's present revision
+// is the live one with the greatest stamp.
 struct Document {
   std::string key;
   Stamp stamp;
   DocumentBody body;
-  Stamp seen;  // of the document its writer knew under this key; zero: none. One between `seen` and `stamp` lost unread
+  Stamp seen;  // of the document its writer knew under this key; zero: none. One between `seen` and `stamp`
+               // lost unread
   bool IsTombstone() const { return std::holds_alternative<std::monostate>(body); }
   friend bool operator==(const Document&, const Document&) = default;
 };
@@ -221,7 +227,8 @@ struct DesiredService {
   friend bool operator==(const DesiredService&, const DesiredService&) = default;
 };
 
-// ---------------------------------------------------------------------------------------------------- replicas
+// ----------------------------------------------------------------------------------------------------
+// replicas
 
 enum class ReplicaState : std::uint8_t {
   kPreparing = 0,  // waiting for its bundle or a port
@@ -264,8 +271,9 @@ struct Assignment {
   ReplicaId replica;
   std::string service;
   SpecHash spec;
-  // Zero: run it. Otherwise stop it, as soon as this keeper is seen healthy by the stopping node itself. A stop
-  // that needs no keeper (scaled down, service removed, node drained with nothing to replace) names the replica itself.
+  // Zero: run it. Otherwise stop it, as soon as this keeper is seen healthy by the stopping node itself. A
+  // stop that needs no keeper (scaled down, service removed, node drained with nothing to replace) names the
+  // replica itself.
   ReplicaId stop_keeper;
   std::string cause;  // why this node, or why it stops
   friend bool operator==(const Assignment&, const Assignment&) = default;
@@ -325,8 +333,9 @@ enum class ServerState : std::uint8_t { kReady = 0, kDrain = 1, kDown = 2 };
 struct DoorServer {
   std::string name;  // stable: the replica's or the node's id
   Endpoint address;
-  bool tls = false;          // true for another node's inbound listener
-  std::uint16_t tcp_port = 0;  // with tls: that node's inbound_tcp (address.port is its inbound_http); 0 when none
+  bool tls = false;  // true for another node's inbound listener
+  std::uint16_t tcp_port =
+      0;  // with tls: that node's inbound_tcp (address.port is its inbound_http); 0 when none
   std::uint32_t weight = 1;  // replicas behind it
   ServerState state = ServerState::kReady;
   friend bool operator==(const DoorServer&, const DoorServer&) = default;

@@ -109,7 +109,8 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   }
 }
 
-// Orders to stop follow from what people wanted when they were given. What this node wanted so far is about to change.
+// Orders to stop follow from what people wanted when they were given. What this node wanted so far is about
+// to change.
 void SafetyChecker::RememberWishes(Time now, const Host& host) {
   const NodeView view = host.node->View({now, 0});
   for (const DesiredService& service : view.services) wishes_[service.spec.name];

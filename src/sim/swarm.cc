@@ -27,8 +27,8 @@ class EventKeeper : public Watcher {
   void OnOutput(Time now, const Host& host, const Output& output) override {
     const auto* emit = std::get_if<EmitEvent>(&output);
     if (emit == nullptr) return;
-    events_.push_back(std::to_string(ToSeconds(now.time_since_epoch()) - 3600) + " s, " + host.meta.name + ": " +
-                      emit->event.kind + " " + emit->event.subject + ": " + emit->event.cause);
+    events_.push_back(std::to_string(ToSeconds(now.time_since_epoch()) - 3600) + " s, " + host.meta.name +
+                      ": " + emit->event.kind + " " + emit->event.subject + ": " + emit->event.cause);
   }
 
  private:

@@ -7,9 +7,9 @@
 // Invariants:
 //  1. Next() is greater than `above` and than every stamp given out or seen, save those too far ahead.
 //  2. A stamp too far ahead never moves this clock.
-// Where the members are even in number there are two middle clocks. New stamps follow the earlier, since a stamp from
-// the future harms everyone; what others stamped is judged by the later, so that a clock that lags hides nothing.
-// Does not read any clock, and does not keep documents.
+// Where the members are even in number there are two middle clocks. New stamps follow the earlier, since a
+// stamp from the future harms everyone; what others stamped is judged by the later, so that a clock that lags
+// hides nothing. Does not read any clock, and does not keep documents.
 #pragma once
 
 #include <map>
@@ -24,7 +24,8 @@ class HybridClock {
  public:
   HybridClock(NodeId self, Duration hold_back) : self_(self), hold_back_ms_(ToMs(hold_back)) {}
 
-  // To be called with each new reading: when this box's calendar was set, what was measured against it moves along.
+  // To be called with each new reading: when this box's calendar was set, what was measured against it moves
+  // along.
   void Advance(Now now);
   // The peer's wall clock minus ours, as just measured.
   void Sample(NodeId peer, std::int64_t offset_ms);

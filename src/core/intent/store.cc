@@ -19,8 +19,9 @@ constexpr Duration kPatience = 1s;
 // News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A
 // newcomer that fetched everything would only tell them what they know.
 constexpr std::size_t kPassOnMax = 32;
-// Where the floor is kept on disk: a tombstone under a key whose bytes are those of a document's, so that every store
-// takes it, but whose name IsValidName refuses, so that no client or peer can write it. Never sent.
+// Where the floor is kept on disk: a tombstone under a key whose bytes are those of a document's, so that
+// every store takes it, but whose name IsValidName refuses, so that no client or peer can write it. Never
+// sent.
 constexpr char kFloorKey[] = "token/.floor";
 
 std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp) {

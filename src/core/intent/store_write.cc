@@ -35,7 +35,8 @@ void IntentStore::On(Now now, const ClientWrite& request) {
   Begin(now, request);
 }
 
-// A box that has just come back with a wrong calendar must not stamp before it has heard the time from others.
+// A box that has just come back with a wrong calendar must not stamp before it has heard the time from
+// others.
 bool IntentStore::ClockIsKnown() const {
   return clock_.samples() >= std::min(kClocksWanted, (peers_.size() + 1) / 2);
 }

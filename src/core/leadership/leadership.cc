@@ -34,9 +34,9 @@ bool Barred(const Member& member) {
 
 // Those who may hold a role, in order of preference for a new one.
 struct Leadership::Pool {
-  std::vector<NodeId> leaders;  // for controller and stand-by
+  std::vector<NodeId> leaders;    // for controller and stand-by
   std::vector<NodeId> claimants;  // whose claim to control counts
-  std::vector<NodeId> workers;  // for monitors: the barred too
+  std::vector<NodeId> workers;    // for monitors: the barred too
   bool Leads(NodeId id) const { return std::find(leaders.begin(), leaders.end(), id) != leaders.end(); }
 };
 
@@ -77,8 +77,8 @@ Leadership::Pool Leadership::MakePool(Time now, const LeadershipInput& input) co
     if (pool.leaders.empty()) pool.leaders = pick(std::move(kept));
     if (pool.workers.empty()) pool.workers = pick(*ranks);
   }
-  // Quarantine is each node's own opinion. It may keep a member from being chosen, but were claims judged by it, two
-  // nodes with other opinions would follow two controllers.
+  // Quarantine is each node's own opinion. It may keep a member from being chosen, but were claims judged by
+  // it, two nodes with other opinions would follow two controllers.
   for (const auto* ranks : {&open, &present}) {
     std::vector<Rank> kept;
     std::copy_if(ranks->begin(), ranks->end(), std::back_inserter(kept), leads);

@@ -126,7 +126,8 @@ void Node::Impl::Apply(const PersistFailed& input) {
   Emit("disk.failed", meta_.name, "documents could not be written: " + input.reason);
   Intend(input);
 }
-// Before the others are found, a write could neither be stamped by their clocks nor kept in more than one place.
+// Before the others are found, a write could neither be stamped by their clocks nor kept in more than one
+// place.
 void Node::Impl::Apply(const ClientWrite& input) {
   if (!table_known_ && now_.mono < started_ + tunables_.start_patience) {
     early_writes_.push_back(input);

@@ -166,7 +166,7 @@ class Node::Impl {
   bool door_told_ = false;
   SteadyState steady_;
   std::map<NodeId, std::uint64_t> intent_digests_;  // as present members last said
-  std::vector<Decision> decisions_;  // of the last look at the region
+  std::vector<Decision> decisions_;                 // of the last look at the region
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
 

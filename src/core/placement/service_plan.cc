@@ -304,6 +304,14 @@ void ServicePlan::Remove(std::string_view name, std::vector<Piece>& pieces) {
   Emit(service, pieces);
 }
 
+// Stops look at everything that stays.
+void ServicePlan::SpreadAll() {
+  spread_ = fleet_.NewSpread();
+  for (const Piece& piece : found_->pieces) {
+    if (!piece.leaving) fleet_.Add(spread_, piece.box);
+  }
+}
+
 void ServicePlan::Decide(const DesiredService& service, ServicePieces& found) {
   service_ = &service;
   found_ = &found;
@@ -324,7 +332,15 @@ void ServicePlan::Decide(const DesiredService& service, ServicePieces& found) {
   const ServiceSpec* old_spec = wanted.of_old > 0 ? ProvenOldSpec() : nullptr;
   if (old_spec != nullptr)
     Start(*old_spec, HashOf(*old_spec), wanted.of_old, "a lost replica of the running version");
+  // In a redeploy the new version is spread by itself: what it replaces will be gone.
+  if (Count().old > 0) {
+    spread_ = fleet_.NewSpread();
+    for (const Piece& piece : found.pieces) {
+      if (!piece.leaving && Good(piece)) fleet_.Add(spread_, piece.box);
+    }
+  }
   Start(service.spec, service.hash, wanted.of_new, "wanted and not there");
+  SpreadAll();
   ChooseStops();
   for (Piece& piece : found.pieces) {
     if (piece.leaving) piece.keeper = KeeperFor(piece);

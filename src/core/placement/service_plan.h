@@ -44,6 +44,7 @@ class ServicePlan {
   Wanted HowManyToStart() const;
   const ServiceSpec* ProvenOldSpec() const;
   void Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t count, const char* what);
+  void SpreadAll();
   void ChooseStops();
   Piece* NextVictim(const Counts& counts);
   ReplicaId KeeperFor(const Piece& victim) const;

@@ -70,10 +70,11 @@ class JoinClient::Impl : public std::enable_shared_from_this<JoinClient::Impl> {
 
   void Ask(const std::shared_ptr<JoinExchange>& exchange, const Endpoint& address) {
     if (!ServerMatches(exchange->stream(), ca_)) {
-      // Not final alone: the address may have passed to a box of another cluster, while others in the token are
-      // right. When all of them answer and none is right, waiting cannot help.
+      // Not final alone: the address may have passed to a box of another cluster, while others in the token
+      // are right. When all of them answer and none is right, waiting cannot help.
       if (++strangers_ == addresses_.size()) {
-        return Finish(Fail(Reaction::kRefuse, "the token is for another cluster than the one at " + address.ToString()));
+        return Finish(Fail(Reaction::kRefuse,
+                           "the token is for another cluster than the one at " + address.ToString()));
       }
       return Retry(address, "belongs to another cluster than the token");
     }
