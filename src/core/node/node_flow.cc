@@ -193,9 +193,10 @@ void Node::Impl::Fetch(const Digest& digest) {
 void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead{proof.node, proof.cause}); }
 
 void Node::Impl::On(const ReachabilityChanged& change) {
-  Emit(change.reachable ? "route.direct" : "route.lost", NameOf(change.peer),
-       change.reachable ? meta_.name + " reaches it directly again"
-                        : meta_.name + " cannot reach it directly");
+  // Of interest here alone, until detours are computed from it.
+  Note({now_.wall_ms, self_, change.reachable ? "route.direct" : "route.lost", NameOf(change.peer),
+        change.reachable ? meta_.name + " reaches it directly again"
+                         : meta_.name + " cannot reach it directly"});
 }
 
 // ------------------------------------------------------------------------------------------------ helpers

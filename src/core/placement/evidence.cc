@@ -60,7 +60,6 @@ void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<Evide
       const auto seen = watch.reports->find(node);
       box.since = member.state_since;
       box.next_round = now;
-      box.name = BoxName(member);
       box.targets = TargetsOf(member, seen == watch.reports->end() ? nullptr : seen->second.report);
     }
     if (!box.proven && now >= box.next_round) Round(now, box, outputs);
@@ -93,7 +92,7 @@ void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOu
     const bool inbound_asked = !box.targets.front().replica;
     if (all_refused && inbound_asked && !box.proven) {
       box.proven = true;
-      outputs.push_back(NodeProvenDead{node, box.name + ": agent gone, inbound port refused and all " +
+      outputs.push_back(NodeProvenDead{node, "its agent is gone, its inbound port refused and all " +
                                                  std::to_string(box.targets.size() - 1) +
                                                  " replica ports asked refused"});
     }

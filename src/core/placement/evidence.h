@@ -61,7 +61,6 @@ class WorkEvidence {
     Time since;  // of agent-down: another time is another case
     Time next_round;
     std::vector<Target> targets;
-    std::string name;
     bool proven = false;
   };
 

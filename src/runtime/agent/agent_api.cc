@@ -57,7 +57,10 @@ Result<std::string> Agent::JoinToken() {
   auto token = ParseToken(*text);
   if (!token) return std::unexpected(token.error());
   const Document* document = node_->FindDocument(TokenKey(token->id));
-  const auto* body = document == nullptr ? nullptr : std::get_if<TokenDoc>(&document->body);
+  // Revoked is a tombstone; nothing at all has only not come yet.
+  if (document == nullptr)
+    return Fail(Reaction::kRetryLater, "the cluster's documents have not come yet; try again");
+  const auto* body = std::get_if<TokenDoc>(&document->body);
   if (body == nullptr || !CheckToken(*body, token->secret, ReadClocks().wall_ms)) {
     return Fail(Reaction::kFixInput,
                 "the join token that this box keeps was revoked or has expired" + advice);
