@@ -1,6 +1,5 @@
 #include "runtime/agent/agent.h"
 
-#include <malloc.h>
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
@@ -10,6 +9,7 @@
 #include "core/intent/keys.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
+#include "runtime/agent/footprint.h"
 #include "runtime/agent/log.h"
 #include "runtime/crypto/primitives.h"
 #include "wire/codec.h"
@@ -20,6 +20,9 @@
 
 namespace hs {
 namespace {
+
+// After this long a node has joined and exchanged its tables.
+constexpr Duration kStartUpTime = 15s;
 
 Capacity MeasureCapacity() {
   Capacity capacity;
@@ -270,6 +273,10 @@ Result<void> Agent::Run() {
     Feed(Tick{});
     WriteFirstDocuments();
   });
+  footprint_.expires_after(kStartUpTime);
+  footprint_.async_wait([](const boost::system::error_code& failure) {
+    if (!failure) GiveBackUnused();
+  });
   loop_.run();
   return outcome_;
 }
@@ -306,9 +313,7 @@ void Agent::ArmTimer() {
 }
 
 Result<void> RunAgent(const AgentOptions& options) {
-  // Few threads allocate: one arena keeps the resident size down.
-  ::mallopt(M_ARENA_MAX, 1);
-  ::mallopt(M_TRIM_THRESHOLD, 256 << 10);
+  AllocateSparingly();
   while (true) {
     auto directory = DataDir::Open(options.data_dir);
     if (!directory) return std::unexpected(directory.error());

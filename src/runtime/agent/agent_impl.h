@@ -112,6 +112,7 @@ class Agent : public ApiBackend {
   bool feeding_ = false;
   boost::asio::steady_timer timer_{loop_};
   Time timer_at_ = kNever;
+  boost::asio::steady_timer footprint_{loop_};
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
   boost::asio::signal_set signals_{loop_};
