@@ -49,6 +49,10 @@ class World {
       }
       Hand(i, peers);
       for (std::size_t j = 0; j < hosts_.size(); ++j) {
+        if (j != i && Reaches(i, j))
+          Hand(i, ClockSample{Node(j), hosts_[j].clock_error_ms - hosts_[i].clock_error_ms});
+      }
+      for (std::size_t j = 0; j < hosts_.size(); ++j) {
         if (j == i) continue;
         const std::size_t apart = (j + hosts_.size() - i) % hosts_.size();
         const bool near = apart <= 2 || hosts_.size() - apart <= 2;
@@ -464,7 +468,7 @@ TEST(IntentStoreTest, ADeployWinsAlsoAfterAllClocksWereSetBack) {
 TEST(IntentStoreTest, ANodeFromTheDrawerDoesNotBringBackWhatWasDeletedLongAgo) {
   Tunables tunables;
   tunables.tombstone_keep = 1h;
-  World world(3, 12, tunables);
+  World world(4, 12, tunables);  // three whose clocks agree may forget
   world.Write(0, 1, kKey, Scale(1));
   world.Write(0, 2, ScaleKey("api"), ScaleOverride{"api", 5});
   world.Run(2s);
@@ -490,10 +494,35 @@ TEST(IntentStoreTest, ANodeFromTheDrawerDoesNotBringBackWhatWasDeletedLongAgo) {
   EXPECT_EQ(world.store(2).floor(), world.store(0).floor());
 }
 
+TEST(IntentStoreTest, TwoNodesForgetNoDeletionsSinceOneClockMayBeAYearAhead) {
+  Tunables tunables;
+  tunables.tombstone_keep = 1h;
+  World world(2, 14, tunables);
+  world.Write(0, 1, kKey, Scale(1));
+  world.Run(1s);
+  world.Write(0, 2, kKey, std::monostate{});
+  world.Run(1s);
+  world.host(1).clock_error_ms = 365LL * 24 * 3'600'000;
+  world.Run(70s);
+  EXPECT_EQ(world.store(0).floor(), Stamp{});
+  EXPECT_EQ(world.store(1).floor(), Stamp{});
+}
+
+TEST(IntentStoreTest, AClockThatIsSetWhileRunningDoesNotStampTheFuture) {
+  World world(3, 15);
+  world.Run(2s);
+  world.host(0).clock_error_ms = 365LL * 24 * 3'600'000;
+  world.Write(0, 1, kKey, Scale(1));
+  world.Run(1s);
+  ASSERT_TRUE(world.replies_.contains(1) && world.replies_.at(1).has_value());
+  EXPECT_TRUE(world.held_.empty());
+  EXPECT_TRUE(world.Agree());
+}
+
 TEST(IntentStoreTest, ANewNodeTakesDocumentsOlderThanTheFloor) {
   Tunables tunables;
   tunables.tombstone_keep = 1h;
-  World world(3, 13, tunables);
+  World world(4, 13, tunables);
   world.Crash(2);
   world.Write(0, 1, ScaleKey("api"), ScaleOverride{"api", 5});
   world.Write(0, 2, kKey, Scale(1));
