@@ -7,11 +7,7 @@ namespace hs {
 void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::uint64_t ours) {
   if (theirs == 0) return;
   if (theirs == ours) {
-    const auto agreed = peers_.find(peer);
-    if (agreed == peers_.end()) return;
-    const bool was_first = agreed->second.ask_at == earliest_ask_;
-    peers_.erase(agreed);
-    if (was_first) FindEarliest();
+    peers_.erase(peer);
     return;
   }
   const auto [it, fresh] = peers_.try_emplace(peer);
@@ -31,7 +27,6 @@ void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::ui
 
 void DifferenceWatch::KeepOnly(const std::set<NodeId>& peers) {
   std::erase_if(peers_, [&](const auto& entry) { return !peers.contains(entry.first); });
-  FindEarliest();
 }
 
 std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
@@ -57,13 +52,9 @@ std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
     next_ask_ = now + patience_ / 4;
     return peer;
   }
-  FindEarliest();
-  return std::nullopt;
-}
-
-void DifferenceWatch::FindEarliest() {
   earliest_ask_ = kNever;
   for (const auto& [peer, entry] : peers_) earliest_ask_ = std::min(earliest_ask_, entry.ask_at);
+  return std::nullopt;
 }
 
 Time DifferenceWatch::NextDeadline() const {

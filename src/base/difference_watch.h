@@ -43,15 +43,13 @@ class DifferenceWatch {
     Time allowed_at{};
     Duration pause{};
   };
-  void FindEarliest();
-
   Duration patience_;
   Duration pause_max_;
   Prng prng_;
   std::map<NodeId, Peer> peers_;  // those that differ
   Time changed_at_{};
   Time next_ask_{};
-  Time earliest_ask_ = kNever;  // of all ask_at; kept, because NextDeadline is asked for after every step
+  Time earliest_ask_ = kNever;  // not later than any ask_at: this is asked for after every step
 };
 
 }  // namespace hs
