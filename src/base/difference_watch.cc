@@ -22,7 +22,6 @@ void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::ui
   if (!quiet && now - entry.since < pause_max_) return;
   entry.decided_at = now;
   entry.ask_at = std::max(now + patience_ + prng_.Between(0s, patience_ / 2), entry.allowed_at);
-  earliest_ask_ = std::min(earliest_ask_, entry.ask_at);
 }
 
 void DifferenceWatch::KeepOnly(const std::set<NodeId>& peers) {
@@ -52,13 +51,13 @@ std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
     next_ask_ = now + patience_ / 4;
     return peer;
   }
-  earliest_ask_ = kNever;
-  for (const auto& [peer, entry] : peers_) earliest_ask_ = std::min(earliest_ask_, entry.ask_at);
   return std::nullopt;
 }
 
 Time DifferenceWatch::NextDeadline() const {
-  return earliest_ask_ == kNever ? kNever : std::max(earliest_ask_, next_ask_);
+  Time next = kNever;
+  for (const auto& [peer, entry] : peers_) next = std::min(next, entry.ask_at);
+  return next == kNever ? kNever : std::max(next, next_ask_);
 }
 
 }  // namespace hs

@@ -49,7 +49,6 @@ class DifferenceWatch {
   std::map<NodeId, Peer> peers_;  // those that differ
   Time changed_at_{};
   Time next_ask_{};
-  Time earliest_ask_ = kNever;  // not later than any ask_at: this is asked for after every step
 };
 
 }  // namespace hs
