@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/load.h"
+#include "core/local_load.h"
 #include "core/messages.h"
 #include "core/types.h"
 
@@ -37,6 +39,9 @@ struct NodeView {
   DoorTable door;
   SteadyState steady;
   std::uint64_t intent_digest = 0;
+  std::shared_ptr<const LocalLoad> local_load;  // of this node, by whoever runs it; null: not measured yet
+  std::map<NodeId, NodeLoad> loads;             // the newest word of each node that was heard of late
+  std::map<std::string, ServiceLoad> service_loads;  // added up over the nodes that were heard
 };
 
 }  // namespace hs
