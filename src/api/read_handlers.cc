@@ -300,6 +300,19 @@ ApiResult GetConflicts(const RouteCall& call) {
   return Json(std::move(out));
 }
 
+ApiResult GetQuotas(const RouteCall& call) {
+  json::array out;
+  for (const Document& document : call.view.documents) {
+    const auto* quota = std::get_if<QuotaDoc>(&document.body);
+    if (quota == nullptr) continue;
+    out.push_back(json::object{{"subject", SafeText(quota->subject)},
+                               {"replicas", quota->replicas_max},
+                               {"cpu_millicores", quota->cpu_millicores_max},
+                               {"memory_bytes", quota->memory_bytes_max}});
+  }
+  return Json(std::move(out));
+}
+
 ApiResult GetTokens(const RouteCall& call) {
   json::array out;
   for (const auto& document : call.view.documents) {

@@ -37,6 +37,18 @@ json::object HealthToJson(const HealthCheck& health) {
           {"retries", health.retries}};
 }
 
+constexpr ScaleTarget kTargets[] = {ScaleTarget::kAutomatic, ScaleTarget::kInFlight, ScaleTarget::kCpu,
+                                    ScaleTarget::kMetric};
+
+json::object ScaleToJson(const ScaleSpec& scale) {
+  return {{"min", scale.min},
+          {"max", scale.max},
+          {"target", ToString(scale.target)},
+          {"value", scale.value},
+          {"metric", JsonText(scale.metric)},
+          {"metric_path", JsonText(scale.metric_path)}};
+}
+
 json::object ServiceObject(const ServiceSpec& spec) {
   json::array environment, ports, constraints;
   for (const auto& [name, value] : spec.environment) environment.push_back({JsonText(name), JsonText(value)});
@@ -63,6 +75,9 @@ json::object ServiceObject(const ServiceSpec& spec) {
                    {"reserve", json::object{{"cpu_millicores", spec.reserve.cpu_millicores},
                                             {"memory_bytes", spec.reserve.memory_bytes}}},
                    {"constraints", std::move(constraints)}};
+  if (spec.scale) out["scale"] = ScaleToJson(*spec.scale);
+  out["priority"] = spec.priority;
+  out["movable"] = spec.movable;
   if (spec.http) {
     out["http"] = json::object{{"host", JsonText(spec.http->host)}, {"path", JsonText(spec.http->path)}};
   }
@@ -132,6 +147,14 @@ class Reader {
     if (number < min || number > max) return Wrong(key, fmt::format("must be from {} to {}", min, max));
     out = static_cast<Integer>(number);
   }
+  void Read(const char* key, double& out) {
+    const auto* value = Get(key);
+    if (value == nullptr) return;
+    json::error_code code;
+    const double number = value->to_number<double>(code);
+    if (code || !(number >= 0)) return Wrong(key, "must be a number from 0 up");
+    out = number;
+  }
   void ReadMs(const char* key, Duration& out, std::uint64_t min) {
     std::uint64_t ms = static_cast<std::uint64_t>(ToMs(out));
     ReadNumber(key, ms, min, 7ull * 24 * 3600 * 1000);
@@ -181,6 +204,26 @@ void ReadHealth(const json::value& value, std::string path, std::string& error, 
   reader.ReadNumber("retries", out.retries, 1, 1000);
   if (out.kind == HealthKind::kHttp && !out.path.starts_with('/')) reader.Wrong("path", "must start with /");
   if (out.kind == HealthKind::kCommand && out.command.empty()) reader.Wrong("command", "must not be empty");
+}
+
+void ReadScale(const json::value& value, std::string path, std::string& error, ScaleSpec& out) {
+  Reader reader(value, std::move(path), error);
+  reader.ReadNumber("min", out.min, 1, 100000);
+  reader.ReadNumber("max", out.max, 1, 100000);
+  if (out.max < out.min) reader.Wrong("max", "must not be below min");
+  std::string target = ToString(out.target);
+  reader.Read("target", target);
+  bool known = false;
+  for (const auto option : kTargets) {
+    if (target == ToString(option)) out.target = option, known = true;
+  }
+  if (!known) reader.Wrong("target", "must be automatic, in-flight, cpu or metric");
+  reader.Read("value", out.value);
+  if (out.target != ScaleTarget::kAutomatic && !(out.value > 0)) reader.Wrong("value", "must be above 0");
+  reader.Read("metric", out.metric);
+  if (out.target == ScaleTarget::kMetric && out.metric.empty()) reader.Wrong("metric", "must not be empty");
+  reader.Read("metric_path", out.metric_path);
+  if (!out.metric_path.starts_with('/')) reader.Wrong("metric_path", "must start with /");
 }
 
 void ReadEnvironment(Reader& reader, ServiceSpec& spec) {
@@ -250,6 +293,10 @@ void ReadService(const json::value& value, const std::string& path, std::string&
   reader.Read("stop_signal", spec.stop_signal);
   reader.ReadMs("stop_grace_ms", spec.stop_grace, 0);
   reader.ReadNumber("replicas", spec.replicas, 0, 100000);
+  if (const auto* scale = reader.Get("scale"); scale != nullptr && !scale->is_null())
+    ReadScale(*scale, path + ".scale", error, spec.scale.emplace());
+  reader.ReadNumber("priority", spec.priority, 0, kPriorityMax);
+  reader.Read("movable", spec.movable);
   if (const auto* reserve = reader.Get("reserve")) {
     Reader item(*reserve, path + ".reserve", error);
     item.ReadNumber("cpu_millicores", spec.reserve.cpu_millicores, 0,

@@ -10,6 +10,7 @@
 #include "api/stack_json.h"
 #include "base/tunables.h"
 #include "core/intent/desired.h"
+#include "core/intent/quota.h"
 
 namespace hs {
 namespace {
@@ -80,6 +81,8 @@ ApiResult PutStack(const RouteCall& call) {
   if (const auto checked = CheckDeploy(documents, *stack); !checked) return ErrorResponse(checked.error());
   WriteCommand command;
   command.documents = DeployWrites(documents, *stack, Tunables{}.revisions_kept);
+  if (const auto fits = CheckQuotasAfter(documents, command.documents); !fits)
+    return ErrorResponse(fits.error());
   for (const auto& service : stack->services) {
     if (service.bundle) command.bundles.push_back(service.bundle);
   }
@@ -120,6 +123,8 @@ ApiResult PutScale(const RouteCall& call) {
   if (*replicas < 0) return ErrorResponse(400, "the body must be {\"replicas\": N}");
   WriteCommand command;
   command.documents.emplace_back(ScaleKey(name), ScaleOverride{name, static_cast<std::uint32_t>(*replicas)});
+  if (const auto fits = CheckQuotasAfter(DocumentMap(call.view), command.documents); !fits)
+    return ErrorResponse(fits.error());
   command.note = fmt::format("{} is asked to run {} replicas", name, *replicas);
   return command;
 }
@@ -131,6 +136,42 @@ ApiResult DeleteScale(const RouteCall& call) {
   WriteCommand command;
   command.documents.emplace_back(ScaleKey(name), std::monostate{});
   command.note = fmt::format("{} goes back to the level its stack says", name);
+  return command;
+}
+
+ApiResult PutQuota(const RouteCall& call) {
+  const auto& subject = call.path.at("subject");
+  const auto body = BodyObject(call, {"replicas", "cpu_millicores", "memory_bytes"});
+  if (!body) return ErrorResponse(body.error());
+  const auto replicas = WholeNumber(*body, "replicas", 0, 1'000'000);
+  if (!replicas) return ErrorResponse(replicas.error());
+  const auto cpu = WholeNumber(*body, "cpu_millicores", 0, 1ll << 40);
+  if (!cpu) return ErrorResponse(cpu.error());
+  const auto memory = WholeNumber(*body, "memory_bytes", 0, 1ll << 60);
+  if (!memory) return ErrorResponse(memory.error());
+  QuotaDoc quota{subject, static_cast<std::uint32_t>(*replicas), static_cast<std::uint64_t>(*cpu),
+                 static_cast<std::uint64_t>(*memory)};
+  if (quota.replicas_max == 0 && quota.cpu_millicores_max == 0 && quota.memory_bytes_max == 0)
+    return ErrorResponse(400,
+                         "a quota limits replicas, cpu_millicores or memory_bytes; to lift it, delete it");
+  if (!IsQuotaSubject(subject))
+    return ErrorResponse(
+        400, fmt::format("'{}' is nothing a quota can be set on: services, batch or service.NAME", subject));
+  WriteCommand command;
+  command.documents.emplace_back(QuotaKey(subject), quota);
+  if (const auto fits = CheckQuotasAfter(DocumentMap(call.view), command.documents); !fits)
+    return ErrorResponse(fits.error());
+  command.note = fmt::format("{} is limited to {}", subject, QuotaWords(quota));
+  return command;
+}
+
+ApiResult DeleteQuota(const RouteCall& call) {
+  const auto& subject = call.path.at("subject");
+  if (!HasLive(call.view, QuotaKey(subject)))
+    return ErrorResponse(404, fmt::format("{} has no quota", subject));
+  WriteCommand command;
+  command.documents.emplace_back(QuotaKey(subject), std::monostate{});
+  command.note = fmt::format("the limit on {} is lifted", subject);
   return command;
 }
 

@@ -9,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/load.h"
 #include "core/types.h"
 
 namespace hs {
@@ -141,6 +142,14 @@ struct RecordOffer {
   friend bool operator==(const RecordOffer&, const RecordOffer&) = default;
 };
 
-using LinkMessage = std::variant<PushPull, DocumentPush, DocumentOffer, RecordPush, RecordOffer>;
+// What nodes measured in the last second: of one node, to its monitor; of a monitor's whole subgraph, to the
+// controller and its stand-by. Sent, not flooded, and not repeated when lost: the next one is a second away.
+struct LoadReport {
+  std::vector<NodeLoad> nodes;        // whose seconds are in it; sorted by node
+  std::vector<ServiceLoad> services;  // their sums; sorted by service
+  friend bool operator==(const LoadReport&, const LoadReport&) = default;
+};
+
+using LinkMessage = std::variant<PushPull, DocumentPush, DocumentOffer, RecordPush, RecordOffer, LoadReport>;
 
 }  // namespace hs

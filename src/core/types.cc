@@ -72,6 +72,20 @@ const char* ToString(MemberState state) {
   return "?";
 }
 
+const char* ToString(ScaleTarget target) {
+  switch (target) {
+    case ScaleTarget::kAutomatic:
+      return "automatic";
+    case ScaleTarget::kInFlight:
+      return "in-flight";
+    case ScaleTarget::kCpu:
+      return "cpu";
+    case ScaleTarget::kMetric:
+      return "metric";
+  }
+  return "?";
+}
+
 const char* ToString(ReplicaState state) {
   switch (state) {
     case ReplicaState::kPreparing:

@@ -134,6 +134,28 @@ struct Resources {
   friend bool operator==(const Resources&, const Resources&) = default;
 };
 
+// What the number of a service's replicas follows.
+enum class ScaleTarget : std::uint8_t {
+  kAutomatic = 0,  // response time near its unloaded value; capacity is learned
+  kInFlight = 1,   // `value`: requests inside one replica
+  kCpu = 2,        // `value`: share of what the replica reserves, or of one core
+  kMetric = 3,     // `value`: of the app's own metric, for each replica
+};
+
+// x-scale. Without it a service has a fixed number of replicas.
+struct ScaleSpec {
+  std::uint32_t min = 1;  // at least 1
+  std::uint32_t max = 1;  // hard: never above, at least min
+  ScaleTarget target = ScaleTarget::kAutomatic;
+  double value = 0;                      // above 0 unless automatic
+  std::string metric;                    // kMetric: its name in Prometheus' text format
+  std::string metric_path = "/metrics";  // kMetric: where the app shows it
+  friend bool operator==(const ScaleSpec&, const ScaleSpec&) = default;
+};
+
+inline constexpr std::uint32_t kPriorityMax = 1000;
+inline constexpr std::uint32_t kPriorityDefault = 500;
+
 struct ServiceSpec {
   std::string name;  // unique in the cluster
   std::vector<std::string> command;
@@ -149,10 +171,14 @@ struct ServiceSpec {
   std::uint32_t replicas = 1;
   Resources reserve;
   std::vector<Constraint> constraints;
+  std::optional<ScaleSpec> scale;             // none: `replicas` of them
+  std::uint32_t priority = kPriorityDefault;  // 0 to kPriorityMax; in a shortage the greater one stays
+  bool movable = true;                        // false: a healthy replica is never moved for balance
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };
 
-// What a replica runs: the spec without the number of replicas and without routes, which change no process.
+// What a replica runs: the spec without the number of replicas, its scaling and priority, and without routes,
+// which change no process.
 SpecHash HashOf(const ServiceSpec& spec);
 
 struct StackSpec {
@@ -185,6 +211,15 @@ struct DrainOrder {
   friend bool operator==(const DrainOrder&, const DrainOrder&) = default;
 };
 
+// `homeostat quota set`: a hard limit over a class of work or one service. 0: no limit.
+struct QuotaDoc {
+  std::string subject;  // "services", "batch", or "service.NAME"
+  std::uint32_t replicas_max = 0;
+  std::uint64_t cpu_millicores_max = 0;  // reserved, in the cluster
+  std::uint64_t memory_bytes_max = 0;    // reserved, in the cluster
+  friend bool operator==(const QuotaDoc&, const QuotaDoc&) = default;
+};
+
 // A join token's secret, kept as a digest. Deleting the document revokes it.
 struct TokenDoc {
   std::string id;
@@ -203,10 +238,11 @@ struct NodeDoc {
 };
 
 // monostate: a tombstone.
-using DocumentBody = std::variant<std::monostate, StackSpec, ScaleOverride, DrainOrder, TokenDoc, NodeDoc>;
+using DocumentBody =
+    std::variant<std::monostate, StackSpec, ScaleOverride, DrainOrder, TokenDoc, NodeDoc, QuotaDoc>;
 
-// Keys: stack/NAME/REVISION, scale/SERVICE, drain/NODEHEX, token/ID, node/NODEHEX. A stack's present revision
-// is the live one with the greatest stamp.
+// Keys: stack/NAME/REVISION, scale/SERVICE, drain/NODEHEX, token/ID, node/NODEHEX, quota/SUBJECT. A stack's
+// present revision is the live one with the greatest stamp.
 struct Document {
   std::string key;
   Stamp stamp;
@@ -223,7 +259,9 @@ struct DesiredService {
   SpecHash hash;
   std::string stack;
   Stamp revision;              // of the stack document
-  std::uint32_t replicas = 0;  // the scale override if there is one, else spec.replicas
+  std::uint32_t replicas = 0;  // the scale override if there is one, else spec.replicas; the controller puts
+                               // the level it grants in its place
+  bool fixed = true;           // no x-scale, or overridden: `replicas` is what is wanted
   friend bool operator==(const DesiredService&, const DesiredService&) = default;
 };
 
@@ -297,12 +335,23 @@ struct Shortage {
   friend bool operator==(const Shortage&, const Shortage&) = default;
 };
 
+// How many replicas of a service the controller found to be needed, and how many of them it grants.
+struct ServiceLevel {
+  std::string service;
+  std::uint32_t wanted = 0;
+  std::uint32_t granted = 0;  // less than wanted in a shortage or at a quota
+  double per_replica_s = 0;   // requests a second one replica is known to carry; 0: not learned yet
+  std::string cause;          // the numbers that led here
+  friend bool operator==(const ServiceLevel&, const ServiceLevel&) = default;
+};
+
 // The controller's word on its region as a whole.
 struct RegionReport {
   RegionId region = 0;
   PlanStamp stamp;
   std::vector<Shortage> shortages;
   std::vector<std::string> pending;  // what is on its way to the steady state; empty when steady
+  std::vector<ServiceLevel> levels;  // sorted by service
   friend bool operator==(const RegionReport&, const RegionReport&) = default;
 };
 
@@ -358,6 +407,7 @@ struct DoorTable {
 // ---------------------------------------------------------------------------------------------------- words
 
 const char* ToString(MemberState state);
+const char* ToString(ScaleTarget target);  // automatic, in-flight, cpu, metric
 const char* ToString(ReplicaState state);
 const char* ToString(Health health);
 const char* ToString(ServerState state);

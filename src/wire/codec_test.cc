@@ -91,6 +91,17 @@ const std::vector<Kind>& Kinds() {
             return peers;
           },
           EncodePeers, DecodePeers),
+      KindOf<ServiceSpec>("scaled", &RandomMessages::ScaledSpec, EncodeServiceSpec, DecodeServiceSpec),
+      KindOf<Document>("quota", &RandomMessages::Quota, EncodeDocument, DecodeDocument),
+      KindOf<LinkMessage>("load", &RandomMessages::Load, EncodeLinkMessage, DecodeLinkMessage, SameLink),
+      KindOf<LinkMessage>(
+          "levels",
+          [](RandomMessages& random) -> LinkMessage {
+            Record record{.key = {RecordKind::kRegionReport, random.Bytes<NodeId>(), 1}};
+            record.body = std::make_shared<const RecordBody>(random.Levels());
+            return RecordPush{{record}, true};
+          },
+          EncodeLinkMessage, DecodeLinkMessage, SameLink),
   };
   return kinds;
 }
@@ -246,6 +257,14 @@ TEST(Codec, RefusesSpecsThatNoComposeFileCouldHaveMade) {
   spec = good;
   spec.replicas = 1'000'001;
   EXPECT_THAT(why(spec), HasSubstr("service.replicas: out of range"));
+  spec = good;
+  spec.scale = ScaleSpec{.min = 3, .max = 2};
+  EXPECT_THAT(why(spec), HasSubstr("service.scale.min: not from 1 to max"));
+  spec.scale = ScaleSpec{.min = 1, .max = 2, .target = ScaleTarget::kCpu};
+  EXPECT_THAT(why(spec), HasSubstr("service.scale.value: ")) << "would divide by zero";
+  spec = good;
+  spec.priority = 1001;
+  EXPECT_THAT(why(spec), HasSubstr("service.priority: out of range"));
 }
 
 TEST(Codec, RefusesADocumentUnderAKeyThatIsNotItsOwn) {

@@ -18,6 +18,7 @@ inline constexpr std::size_t kMembersMax = 16384;
 inline constexpr std::size_t kDocumentsMax = 65536;
 inline constexpr std::size_t kRecordsMax = 65536;
 inline constexpr std::size_t kServicesMax = 1024;
+inline constexpr std::size_t kServiceLoadsMax = 16384;
 inline constexpr std::size_t kListMax = 1024;  // words, variables, ports, constraints, shortages
 inline constexpr std::size_t kLabelsMax = 64;
 inline constexpr std::size_t kReplicasMax = 16384;  // on one node
@@ -64,6 +65,10 @@ void Pack(const RecordVersion& in, pb::RecordVersion& out);
 void Unpack(const pb::RecordVersion& in, RecordVersion& out, Check& check);
 void Pack(const Record& in, pb::Record& out);
 void Unpack(const pb::Record& in, Record& out, Check& check);
+
+// convert_load.cc
+void Pack(const LoadReport& in, pb::LoadReport& out);
+void Unpack(const pb::LoadReport& in, LoadReport& out, Check& check);
 
 // convert_link.cc
 void Pack(const LinkMessage& in, pb::Link& out);

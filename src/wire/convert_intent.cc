@@ -1,3 +1,4 @@
+#include <cmath>
 #include <type_traits>
 
 #include "wire/convert.h"
@@ -67,6 +68,31 @@ void UnpackPorts(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
   }
 }
 
+void Pack(const ScaleSpec& in, pb::ScaleSpec& out) {
+  out.set_min(in.min);
+  out.set_max(in.max);
+  out.set_target(static_cast<std::uint32_t>(in.target));
+  out.set_value(in.value);
+  out.set_metric(in.metric);
+  out.set_metric_path(in.metric_path);
+}
+
+void Unpack(const pb::ScaleSpec& in, ScaleSpec& out, Check& check) {
+  check.TakeNumber(in.min(), kReplicasWantedMax, out.min, "min");
+  check.TakeNumber(in.max(), kReplicasWantedMax, out.max, "max");
+  check.Need(in.min() >= 1 && in.min() <= in.max(), "min", "not from 1 to max");
+  check.TakeNumber(in.target(), static_cast<std::uint64_t>(ScaleTarget::kMetric), out.target, "target");
+  check.Need(std::isfinite(in.value()) && in.value() >= 0 && (in.target() == 0 || in.value() > 0), "value",
+             "not a number above 0");
+  out.value = in.value();
+  check.Need(in.metric().empty() || IsWord(in.metric(), "_:", kNameMax), "metric", "not a metric's name");
+  out.metric = in.metric();
+  check.Need(in.metric_path().starts_with('/') && IsLine(in.metric_path(), kPathMax) &&
+                 in.metric_path().find(' ') == std::string::npos,
+             "metric_path", "not a path that begins with /");
+  out.metric_path = in.metric_path();
+}
+
 void UnpackConstraints(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
   if (!check.TakeCount(in.constraints_size(), kListMax, "constraints")) return;
   for (const auto& constraint : in.constraints()) {
@@ -104,6 +130,13 @@ void Unpack(const pb::Token& in, TokenDoc& out, Check& check) {
   out.admin = in.admin();
 }
 
+void Unpack(const pb::Quota& in, QuotaDoc& out, Check& check) {
+  const bool of_service = in.subject().starts_with("service.") && IsWord(in.subject(), "._-", kNameMax);
+  check.Need(in.subject() == "services" || in.subject() == "batch" || of_service, "subject",
+             "not services, batch or service.NAME");
+  out = {in.subject(), in.replicas_max(), in.cpu_millicores_max(), in.memory_bytes_max()};
+}
+
 void Unpack(const pb::NodeKey& in, NodeDoc& out, Check& check) {
   check.TakeId(in.node(), out.node, "node");
   check.Need(in.name().empty() || IsWord(in.name(), "._-:", kNameMax), "name",
@@ -122,6 +155,7 @@ std::string KeyOf(const DocumentBody& body) {
         if constexpr (std::is_same_v<Body, DrainOrder>) return "drain/" + of.node.Hex();
         if constexpr (std::is_same_v<Body, TokenDoc>) return "token/" + of.id;
         if constexpr (std::is_same_v<Body, NodeDoc>) return "node/" + of.node.Hex();
+        if constexpr (std::is_same_v<Body, QuotaDoc>) return "quota/" + of.subject;
         return {};
       },
       body);
@@ -161,6 +195,9 @@ void Pack(const ServiceSpec& in, pb::ServiceSpec& out) {
     packed.set_value(constraint.value);
     packed.set_not_equal(!constraint.equal);
   }
+  if (in.scale) Pack(*in.scale, *out.mutable_scale());
+  if (in.priority != kPriorityDefault) out.set_priority(in.priority);
+  out.set_not_movable(!in.movable);
 }
 
 void Unpack(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
@@ -186,6 +223,12 @@ void Unpack(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
   check.TakeNumber(in.replicas(), kReplicasWantedMax, out.replicas, "replicas");
   out.reserve = {in.cpu_millicores(), in.memory_bytes()};
   UnpackConstraints(in, out, check);
+  if (in.has_scale()) {
+    Check::Scope scope(check, "scale");
+    Unpack(in.scale(), out.scale.emplace(), check);
+  }
+  if (in.has_priority()) check.TakeNumber(in.priority(), kPriorityMax, out.priority, "priority");
+  out.movable = !in.not_movable();
 }
 
 void Pack(const DocumentBody& in, pb::DocumentBody& out) {
@@ -207,6 +250,12 @@ void Pack(const DocumentBody& in, pb::DocumentBody& out) {
           token.set_secret_digest(BytesOf(body.secret_digest));
           token.set_expires_ms(body.expires_ms);
           token.set_admin(body.admin);
+        } else if constexpr (std::is_same_v<Body, QuotaDoc>) {
+          auto& quota = *out.mutable_quota();
+          quota.set_subject(body.subject);
+          quota.set_replicas_max(body.replicas_max);
+          quota.set_cpu_millicores_max(body.cpu_millicores_max);
+          quota.set_memory_bytes_max(body.memory_bytes_max);
         } else {
           static_assert(std::is_same_v<Body, NodeDoc>);
           auto& node = *out.mutable_node();
@@ -236,6 +285,8 @@ void Unpack(const pb::DocumentBody& in, DocumentBody& out, Check& check) {
       return into(in.token(), TokenDoc{}, "token");
     case pb::DocumentBody::kNode:
       return into(in.node(), NodeDoc{}, "node");
+    case pb::DocumentBody::kQuota:
+      return into(in.quota(), QuotaDoc{}, "quota");
     case pb::DocumentBody::kDrain: {
       DrainOrder order;
       check.TakeId(in.drain().node(), order.node, "drain.node");
@@ -251,7 +302,7 @@ void Unpack(const pb::DocumentBody& in, DocumentBody& out, Check& check) {
 void UnpackDocumentKey(const std::string& in, std::string& out, Check& check) {
   check.Need(IsWord(in, "/._-", kNameMax), "key", "not letters, digits and /._-");
   bool known = false;
-  for (std::string_view kind : {"stack/", "scale/", "drain/", "token/", "node/"}) {
+  for (std::string_view kind : {"stack/", "scale/", "drain/", "token/", "node/", "quota/"}) {
     known = known || (in.starts_with(kind) && in.size() > kind.size());
   }
   check.Need(known, "key", "of a kind this release does not know");

@@ -104,6 +104,7 @@ void Pack(const LinkMessage& in, pb::Link& out) {
         if constexpr (std::is_same_v<Message, DocumentOffer>) Pack(message, *out.mutable_document_offer());
         if constexpr (std::is_same_v<Message, RecordPush>) Pack(message, *out.mutable_record_push());
         if constexpr (std::is_same_v<Message, RecordOffer>) Pack(message, *out.mutable_record_offer());
+        if constexpr (std::is_same_v<Message, LoadReport>) wire::Pack(message, *out.mutable_load_report());
       },
       in);
 }
@@ -125,6 +126,8 @@ void Unpack(const pb::Link& in, LinkMessage& out, Check& check) {
       return into(in.record_push(), RecordPush{}, "record_push");
     case pb::Link::kRecordOffer:
       return into(in.record_offer(), RecordOffer{}, "record_offer");
+    case pb::Link::kLoadReport:
+      return into(in.load_report(), LoadReport{}, "load_report");
     case pb::Link::BODY_NOT_SET:
       break;
   }

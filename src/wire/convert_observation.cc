@@ -1,3 +1,4 @@
+#include <cmath>
 #include <type_traits>
 
 #include "wire/convert.h"
@@ -87,6 +88,23 @@ static void Unpack(const pb::PlanSlice& in, PlanSlice& out, Check& check) {
   NeedAscending(out.assignments, "assignments", check, [](const Assignment& entry) { return entry.replica; });
 }
 
+static void Pack(const ServiceLevel& in, pb::ServiceLevel& out) {
+  out.set_service(in.service);
+  out.set_wanted(in.wanted);
+  out.set_granted(in.granted);
+  out.set_per_replica_s(in.per_replica_s);
+  out.set_cause(CleanText(in.cause, kWordsMax));
+}
+
+static void Unpack(const pb::ServiceLevel& in, ServiceLevel& out, Check& check) {
+  check.TakeServiceName(in.service(), out.service, "service");
+  check.TakeNumber(in.wanted(), kReplicasWantedMax, out.wanted, "wanted");
+  check.TakeNumber(in.granted(), kReplicasWantedMax, out.granted, "granted");
+  check.Need(std::isfinite(in.per_replica_s()) && in.per_replica_s() >= 0, "per_replica_s", "not a number");
+  out.per_replica_s = in.per_replica_s();
+  check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
+}
+
 static void Pack(const RegionReport& in, pb::RegionReport& out) {
   out.set_region(in.region);
   Pack(in.stamp, *out.mutable_stamp());
@@ -97,6 +115,7 @@ static void Pack(const RegionReport& in, pb::RegionReport& out) {
     packed.set_reason(CleanText(shortage.reason, kWordsMax));
   }
   for (const auto& sentence : in.pending) out.add_pending(CleanText(sentence, kWordsMax));
+  for (const ServiceLevel& level : in.levels) Pack(level, *out.add_levels());
 }
 
 static void Unpack(const pb::Shortage& in, Shortage& out, Check& check) {
@@ -112,6 +131,9 @@ static void Unpack(const pb::RegionReport& in, RegionReport& out, Check& check) 
   if (!check.TakeCount(in.pending_size(), kReplicasMax, "pending")) return;
   for (const auto& sentence : in.pending())
     check.TakeText(sentence, kWordsMax, out.pending.emplace_back(), "pending");
+  UnpackList(in.levels(), out.levels, kReplicasMax, "levels", check);
+  NeedAscending(out.levels, "levels", check,
+                [](const ServiceLevel& level) { return std::string_view(level.service); });
 }
 
 static void Pack(const Event& in, pb::Event& out) {

@@ -167,6 +167,88 @@ class RandomMessages {
     return spec;
   }
 
+  // With what later releases added: apart from Spec(), so that its golden bytes stay as they are.
+  ServiceSpec ScaledSpec() {
+    ServiceSpec spec = Spec();
+    ScaleSpec scale{.min = static_cast<std::uint32_t>(1 + prng_.Below(10))};
+    scale.max = scale.min + static_cast<std::uint32_t>(prng_.Below(100));
+    scale.target = static_cast<ScaleTarget>(prng_.Below(4));
+    scale.value = static_cast<double>(1 + prng_.Below(1000)) / 8;
+    if (Coin()) scale.metric = "queue_length";
+    if (Coin()) scale.metric_path = "/m";
+    if (Coin()) spec.scale = scale;
+    spec.priority = static_cast<std::uint32_t>(prng_.Below(kPriorityMax + 1));
+    spec.movable = Coin();
+    return spec;
+  }
+
+  Document Quota() {
+    QuotaDoc quota{.subject = Coin() ? "services" : "service." + Name()};
+    quota.replicas_max = Number<std::uint32_t>();
+    quota.cpu_millicores_max = Number<std::uint64_t>();
+    quota.memory_bytes_max = Number<std::uint64_t>();
+    return {.key = "quota/" + quota.subject, .stamp = RandomStamp(), .body = quota};
+  }
+
+  float Measure() { return static_cast<float>(prng_.Below(100'000)) / 64; }
+
+  LinkMessage Load() {
+    std::map<NodeId, NodeLoad> nodes;
+    for (std::size_t i = Count(4); i > 0; --i) {
+      NodeLoad node{.node = Bytes<NodeId>(), .cpu = Measure(), .cores = Measure()};
+      node.memory_used_bytes = Number<std::uint64_t>();
+      node.memory_total_bytes = Number<std::uint64_t>();
+      node.disk_free_bytes = Number<std::uint64_t>();
+      node.disk_total_bytes = Number<std::uint64_t>();
+      node.disk_bytes_s = Measure();
+      node.net_bytes_s = Measure();
+      if (Coin()) node.pressure_cpu = Measure();
+      if (Coin()) node.pressure_memory = Measure();
+      if (Coin()) node.pressure_io = Measure();
+      node.lag_ms = Measure();
+      nodes.emplace(node.node, node);
+    }
+    std::map<std::string, ServiceLoad> services;
+    for (std::size_t i = Count(4); i > 0; --i) {
+      ServiceLoad service{.service = Name(), .arrivals_s = Measure(), .completions_s = Measure()};
+      service.refused_s = Measure();
+      service.errors_s = Measure();
+      service.in_flight = Measure();
+      service.queued = Measure();
+      service.cpu = Measure();
+      service.memory_bytes = Number<std::uint64_t>();
+      service.replicas = static_cast<std::uint32_t>(prng_.Below(1000));
+      service.start_ms = Measure();
+      service.metric = Coin() ? -Measure() : Measure();
+      service.metric_replicas = static_cast<std::uint32_t>(prng_.Below(1000));
+      std::map<std::uint16_t, std::uint32_t> latency;
+      for (std::size_t j = Count(9); j > 0; --j) {
+        const auto bucket = static_cast<std::uint16_t>(prng_.Below(300));
+        latency[bucket] = static_cast<std::uint32_t>(1 + prng_.Below(1000));
+      }
+      service.latency.assign(latency.begin(), latency.end());
+      services.emplace(service.service, service);
+    }
+    LoadReport report;
+    for (auto& [id, node] : nodes) report.nodes.push_back(node);
+    for (auto& [name, service] : services) report.services.push_back(service);
+    return report;
+  }
+
+  RegionReport Levels() {
+    RegionReport report{.region = Number<RegionId>(), .stamp = Plan()};
+    std::map<std::string, ServiceLevel> levels;
+    for (std::size_t i = Count(4); i > 0; --i) {
+      ServiceLevel level{.service = Name(), .wanted = static_cast<std::uint32_t>(prng_.Below(1000))};
+      level.granted = static_cast<std::uint32_t>(prng_.Below(1000));
+      level.per_replica_s = static_cast<double>(prng_.Below(100'000)) / 64;
+      level.cause = Words();
+      levels.emplace(level.service, level);
+    }
+    for (auto& [name, level] : levels) report.levels.push_back(level);
+    return report;
+  }
+
   Document RandomDocument() {
     Document document{.stamp = RandomStamp(), .seen = RandomStamp()};
     switch (prng_.Below(6)) {
@@ -291,14 +373,21 @@ class RandomMessages {
                             BytesOrNone<NodeId>()};
       case 2: {
         std::map<std::string, Stamp> held;
-        for (std::size_t i = Count(6); i > 0; --i) held["scale/" + Name()] = RandomStamp();
+        for (std::size_t i = Count(6); i > 0; --i) {
+          const Stamp stamp = RandomStamp();
+          held["scale/" + Name()] = stamp;
+        }
         return DocumentOffer{Coin(), RandomStamp(), {held.begin(), held.end()}};
       }
       case 3:
         return RecordPush{List<Record>(4, [this] { return RandomRecord(); }), Coin()};
       default: {
         std::map<RecordKey, RecordVersion> held;
-        for (std::size_t i = Count(6); i > 0; --i) held[Key()] = {Number<std::uint32_t>(), prng_.Next()};
+        for (std::size_t i = Count(6); i > 0; --i) {
+          const auto boot = Number<std::uint32_t>();
+          const std::uint64_t sequence = prng_.Next();
+          held[Key()] = {boot, sequence};
+        }
         return RecordOffer{Coin(), {held.begin(), held.end()}};
       }
     }

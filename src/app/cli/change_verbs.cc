@@ -3,10 +3,12 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <chrono>
+#include <optional>
 #include <thread>
 
 #include "app/cli/verbs.h"
 #include "app/cli/words.h"
+#include "wire/compose/scalars.h"
 
 namespace hs {
 namespace {
@@ -15,21 +17,25 @@ void PrintNote(CliContext& context, const std::string& body) {
   PrintLine(context.options.json ? body : Word(ParseBody(body), "note"));
 }
 
+// `web=auto` gives the number back to x-scale or to the stack.
 struct Wish {
   std::string service;
-  std::uint32_t replicas = 0;
+  std::optional<std::uint32_t> replicas;
 };
 
 Wish ParseWish(const std::string& text) {
   const auto equals = text.find('=');
-  Wish wish{text.substr(0, equals), 0};
+  Wish wish{text.substr(0, equals), std::nullopt};
+  if (equals != std::string::npos && equals > 0 && text.substr(equals + 1) == "auto") return wish;
+  std::uint32_t replicas = 0;
   const char* end = text.data() + text.size();
   const auto [last, code] = equals == std::string::npos
                                 ? std::from_chars_result{nullptr, std::errc::invalid_argument}
-                                : std::from_chars(text.data() + equals + 1, end, wish.replicas);
+                                : std::from_chars(text.data() + equals + 1, end, replicas);
   if (code != std::errc{} || last != end || wish.service.empty()) {
-    throw CliError(fmt::format("'{}' is no wish; write SERVICE=NUMBER, such as web=3", text));
+    throw CliError(fmt::format("'{}' is no wish; write SERVICE=NUMBER or SERVICE=auto, such as web=3", text));
   }
+  wish.replicas = replicas;
   return wish;
 }
 
@@ -55,15 +61,72 @@ void Scale(CliContext& context, const std::vector<std::string>& texts) {
   std::vector<Wish> wishes;
   for (const auto& text : texts) wishes.push_back(ParseWish(text));
   for (const auto& wish : wishes) {
-    PrintNote(context, context.Call("PUT", "/v1/services/" + PercentEncode(wish.service) + "/scale",
-                                    fmt::format("{{\"replicas\":{}}}", wish.replicas)));
+    const std::string path = "/v1/services/" + PercentEncode(wish.service) + "/scale";
+    PrintNote(context, wish.replicas
+                           ? context.Call("PUT", path, fmt::format("{{\"replicas\":{}}}", *wish.replicas))
+                           : context.Call("DELETE", path, ""));
   }
   for (const auto& wish : wishes) {
-    const std::string reason = ShortageOf(context, wish.service, wish.replicas);
+    if (!wish.replicas) continue;
+    const std::string reason = ShortageOf(context, wish.service, *wish.replicas);
     if (reason.empty()) continue;
     fmt::print(stderr, "homeostat: accepted, but cannot be placed now: {}\n", reason);
     context.exit_code = 2;
   }
+}
+
+// 8, 2.5: cores; 4g, 512m: bytes.
+std::uint64_t Millicores(const std::string& text) {
+  const auto value = compose::ParseMillicores(text);
+  if (!value) throw CliError("--cores: " + value.error().message);
+  return *value;
+}
+std::uint64_t Bytes(const std::string& text) {
+  const auto value = compose::ParseBytes(text);
+  if (!value) throw CliError("--memory: " + value.error().message);
+  return *value;
+}
+
+void PrintQuotas(CliContext& context) {
+  const std::string body = context.Get("/v1/quotas");
+  if (context.options.json) return PrintLine(body);
+  std::vector<std::vector<std::string>> rows;
+  const auto list = ParseBody(body);
+  const auto limit = [](const std::string& number) { return number == "0" ? "-" : number; };
+  for (const auto& item : list.as_array()) {
+    const double cores = std::stod(Word(item, "cpu_millicores")) / 1000;
+    const auto mebibytes = std::stoull(Word(item, "memory_bytes")) >> 20;
+    rows.push_back({Word(item, "subject"), limit(Word(item, "replicas")), limit(fmt::format("{:g}", cores)),
+                    limit(std::to_string(mebibytes))});
+  }
+  PrintLine(FormatTable({"SUBJECT", "REPLICAS", "CORES", "MEMORY_MIB"}, rows));
+}
+
+void AddQuota(CLI::App& app, CliContext& context) {
+  auto* quota = app.add_subcommand("quota", "Hard limits over services, batch work or one service");
+  quota->require_subcommand(1);
+  quota->add_subcommand("ls", "Limits in force")->callback([&context] { PrintQuotas(context); });
+  auto* set = quota->add_subcommand("set", "Set a limit: quota set services --cores 8 --memory 4g");
+  auto subject = std::make_shared<std::string>();
+  auto replicas = std::make_shared<std::uint32_t>(0);
+  auto cores = std::make_shared<std::string>();
+  auto memory = std::make_shared<std::string>();
+  set->add_option("SUBJECT", *subject, "services, batch or service.NAME")->required();
+  set->add_option("--replicas", *replicas, "at most so many");
+  set->add_option("--cores", *cores, "at most so much reserved CPU, such as 8 or 2.5");
+  set->add_option("--memory", *memory, "at most so much reserved memory, such as 4g");
+  set->callback([&context, subject, replicas, cores, memory] {
+    const std::string body =
+        fmt::format("{{\"replicas\":{},\"cpu_millicores\":{},\"memory_bytes\":{}}}", *replicas,
+                    cores->empty() ? 0 : Millicores(*cores), memory->empty() ? 0 : Bytes(*memory));
+    PrintNote(context, context.Call("PUT", "/v1/quotas/" + PercentEncode(*subject), body));
+  });
+  auto* rm = quota->add_subcommand("rm", "Lift a limit");
+  auto lifted = std::make_shared<std::string>();
+  rm->add_option("SUBJECT", *lifted, "as 'quota ls' shows it")->required();
+  rm->callback([&context, lifted] {
+    PrintNote(context, context.Call("DELETE", "/v1/quotas/" + PercentEncode(*lifted), ""));
+  });
 }
 
 void AddToken(CLI::App& app, CliContext& context) {
@@ -106,9 +169,11 @@ void AddToken(CLI::App& app, CliContext& context) {
 }  // namespace
 
 void AddChangeVerbs(CLI::App& app, CliContext& context) {
-  auto* scale = app.add_subcommand("scale", "Set how many replicas of a service run: scale web=3");
+  auto* scale =
+      app.add_subcommand("scale", "Set how many replicas of a service run: scale web=3, or web=auto");
   auto wishes = std::make_shared<std::vector<std::string>>();
-  scale->add_option("SERVICE=N", *wishes, "one or more")->required();
+  scale->add_option("SERVICE=N", *wishes, "one or more; SERVICE=auto gives the number back to the stack")
+      ->required();
   scale->callback([&context, wishes] { Scale(context, *wishes); });
 
   auto* rm = app.add_subcommand("rm", "Remove stacks; their replicas drain and stop");
@@ -128,6 +193,7 @@ void AddChangeVerbs(CLI::App& app, CliContext& context) {
     PrintNote(context,
               context.Call(*undo ? "DELETE" : "PUT", "/v1/nodes/" + PercentEncode(*node) + "/drain", ""));
   });
+  AddQuota(app, context);
   AddToken(app, context);
 }
 

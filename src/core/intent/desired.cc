@@ -48,11 +48,9 @@ std::vector<Stack> StacksOf(const Documents& documents) {
   return sorted;
 }
 
-std::uint32_t ReplicasOf(const Documents& documents, const ServiceSpec& spec) {
+const ScaleOverride* OverrideOf(const Documents& documents, const ServiceSpec& spec) {
   const auto it = documents.find(ScaleKey(spec.name));
-  if (it == documents.end()) return spec.replicas;
-  const auto* scale = std::get_if<ScaleOverride>(&it->second.body);
-  return scale == nullptr ? spec.replicas : scale->replicas;
+  return it == documents.end() ? nullptr : std::get_if<ScaleOverride>(&it->second.body);
 }
 
 std::string RouteName(const HttpRoute& route) { return (route.host.empty() ? "*" : route.host) + route.path; }
@@ -97,7 +95,13 @@ std::vector<DesiredService> DesiredServices(const Documents& documents) {
     for (const ServiceSpec& spec : newest.spec().services) {
       const auto [entry, fresh] = by_name.try_emplace(spec.name);
       if (!fresh) continue;
-      entry->second = {spec, HashOf(spec), stack.name, newest.document->stamp, ReplicasOf(documents, spec)};
+      const ScaleOverride* scale = OverrideOf(documents, spec);
+      entry->second = {spec,
+                       HashOf(spec),
+                       stack.name,
+                       newest.document->stamp,
+                       scale == nullptr ? spec.replicas : scale->replicas,
+                       scale != nullptr || !spec.scale};
     }
   }
   std::vector<DesiredService> services;

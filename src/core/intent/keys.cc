@@ -36,6 +36,7 @@ std::string ScaleKey(std::string_view service) { return "scale/" + std::string(s
 std::string DrainKey(NodeId node) { return "drain/" + node.Hex(); }
 std::string TokenKey(std::string_view id) { return "token/" + std::string(id); }
 std::string NodeKey(NodeId node) { return "node/" + node.Hex(); }
+std::string QuotaKey(std::string_view subject) { return "quota/" + std::string(subject); }
 
 bool IsValidName(std::string_view name) {
   if (name.empty() || name.size() > kNameMax || !IsLetterOrDigit(name.front())) return false;
@@ -59,9 +60,9 @@ std::optional<ParsedKey> ParseKey(std::string_view key) {
     parsed.revision = *revision;
     return parsed;
   }
-  if (kind == "scale" || kind == "token") {
+  if (kind == "scale" || kind == "token" || kind == "quota") {
     if (!IsValidName(rest)) return std::nullopt;
-    parsed.kind = kind == "scale" ? KeyKind::kScale : KeyKind::kToken;
+    parsed.kind = kind == "scale" ? KeyKind::kScale : kind == "token" ? KeyKind::kToken : KeyKind::kQuota;
     parsed.name = rest;
     return parsed;
   }
@@ -99,6 +100,10 @@ bool KeyFits(std::string_view key, const DocumentBody& body) {
     case KeyKind::kNode: {
       const auto* node = std::get_if<NodeDoc>(&body);
       return node != nullptr && node->node == parsed->node;
+    }
+    case KeyKind::kQuota: {
+      const auto* quota = std::get_if<QuotaDoc>(&body);
+      return quota != nullptr && quota->subject == parsed->name;
     }
   }
   return false;

@@ -131,13 +131,18 @@ struct LocalMetaChanged {
   MemberMeta meta;  // roles are ignored: the node decides those
 };
 
+// What this box measured in the last second; handed in once a second. `nodes` holds this node alone.
+struct LoadMeasured {
+  LoadReport report;
+};
+
 // The node should go: say goodbye, then output Gone.
 struct LeaveRequested {};
 
 using Input =
     std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
                  PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
-                 BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LeaveRequested>;
+                 BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LoadMeasured, LeaveRequested>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs

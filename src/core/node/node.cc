@@ -112,6 +112,7 @@ void Node::Impl::Apply(const LinkReceived& input) {
     void operator()(const DocumentOffer& message) { node.Intend(DocumentOfferReceived{from, message}); }
     void operator()(const RecordPush& message) { node.Observe(RecordsReceived{from, message}); }
     void operator()(const RecordOffer& message) { node.Observe(RecordOfferReceived{from, message}); }
+    void operator()(const LoadReport& message) { node.Gather(from, message); }
   };
   std::visit(Visitor{*this, input.from}, input.message);
 }
@@ -168,6 +169,8 @@ void Node::Impl::Apply(const LocalMetaChanged& input) {
   meta_.roles = roles;
   AsMember(Membership::SetMeta{meta_});
 }
+
+void Node::Impl::Apply(const LoadMeasured& input) { Gather(self_, input.report); }
 
 void Node::Impl::Apply(const LeaveRequested&) {
   Emit("member.leaving", meta_.name, "asked to leave");

@@ -63,7 +63,10 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
     Observe(OwnerGone{after.id, after.incarnation.boot});
   }
-  if (!IsPresent(after.state)) intent_digests_.erase(after.id);
+  if (!IsPresent(after.state)) {
+    intent_digests_.erase(after.id);
+    load_book_.Forget(after.id);
+  }
 }
 
 void Node::Impl::On(const Membership::ClockSample& sample) {
@@ -127,6 +130,9 @@ void Node::Impl::On(const DocumentChanged& change) {
     case KeyKind::kNode:
       return Emit(gone ? "intent.node-removed" : "intent.node-admitted", subject,
                   gone ? "its key is no longer trusted" : "its key is trusted from now on");
+    case KeyKind::kQuota:
+      return Emit(gone ? "intent.quota-removed" : "intent.quota", subject,
+                  gone ? "the quota was removed" : "a quota was set");
   }
 }
 

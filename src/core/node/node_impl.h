@@ -17,6 +17,7 @@
 #include "core/membership/membership.h"
 #include "core/node/node.h"
 #include "core/observation/board.h"
+#include "core/observation/load_book.h"
 #include "core/placement/evidence.h"
 #include "core/placement/health_watch.h"
 #include "core/placement/plan_book.h"
@@ -66,6 +67,7 @@ class Node::Impl {
   void Apply(const BundleFailed& input);
   void Apply(const DoorStatus& input);
   void Apply(const LocalMetaChanged& input);
+  void Apply(const LoadMeasured& input);
   void Apply(const LeaveRequested& input);
 
   void TakeEarlyWrites();
@@ -113,6 +115,16 @@ class Node::Impl {
   std::vector<std::string> WhatIsPending() const;
   void WatchEvidence();
 
+  // ---- what was measured (node_load.cc)
+  struct LoadTold {
+    Time at{};
+    bool idle = false;
+  };
+  bool IsTimeToTell(LoadTold& told, bool idle) const;
+  void SendLoad(NodeId to, const LoadReport& report);
+  void Gather(NodeId from, const LoadReport& report);
+  void SumUp();
+
   // ---- helpers
   void Fetch(const Digest& digest);
   bool Leads() const { return region_.controller == self_; }
@@ -143,6 +155,7 @@ class Node::Impl {
   WorkEvidence evidence_;
   PlanBook plan_book_;
   HealthWatch health_watch_;
+  LoadBook load_book_;
 
   Dirty dirty_;
   bool steady_dirty_ = true;  // the answer to "steady?" may have changed
@@ -169,6 +182,9 @@ class Node::Impl {
   std::vector<Decision> decisions_;                 // of the last look at the region
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
+
+  LoadTold own_load_told_;  // to our monitor
+  LoadTold load_sum_told_;  // to the controller, of whom we watch
 
   // Work that waits a moment, so that a burst of news is looked at once.
   Time plan_at_{};

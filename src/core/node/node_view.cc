@@ -22,6 +22,12 @@ NodeView Node::Impl::View(Now now) const {
   view.door = door_;
   view.steady = steady_;
   view.intent_digest = intent_.digest();
+  LoadReport load = load_book_.Sum(now.mono);
+  for (NodeLoad& node : load.nodes) view.loads.emplace(node.node, node);
+  for (ServiceLoad& service : load.services) {
+    std::string name = service.service;
+    view.service_loads.emplace(std::move(name), std::move(service));
+  }
   return view;
 }
 

@@ -47,8 +47,6 @@ constexpr Hint kHints[] = {
     {"max_replicas_per_node", "replicas are spread over boxes anyway"},
     {"mode", "only replicated services for now"},
     {"start_interval", "starting replicas are probed every 100 ms"},
-    {"x-scale", "needs a later release; use deploy.replicas"},
-    {"x-priority", "needs a later release"},
     {"x-singleton", "needs a later release"},
     {"x-job", "needs a later release"},
     {"x-cron", "needs a later release"},

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "wire/compose/scalars.h"
+#include "wire/compose/scale_reader.h"
 #include "wire/names.h"
 
 namespace hs::compose {
@@ -33,11 +34,20 @@ class ServiceReader {
         {"x-process", [this](const Spot& at) { Process(at); }},
         {"x-http", [this](const Spot& at) { Http(at); }},
         {"x-health", [this](const Spot& at) { XHealth(at); }},
+        {"x-scale",
+         [this](const Spot& at) {
+           scale_ = at;
+           spec().scale = ReadScale(reader_, at);
+         }},
+        {"x-move", [this](const Spot& at) { Move(at); }},
+        {"x-priority",
+         [this](const Spot& at) { Set(reader_.Integer(at, 0, kPriorityMax), spec().priority); }},
     };
     reader_.Keys(spot, handlers);
     if (!command_ && spot.node->kind == YamlNode::Kind::kMap) {
       reader_.Problem(spot, "has no command; give x-process.command or command");
     }
+    CheckScale();
     return std::move(result_);
   }
 
@@ -104,6 +114,23 @@ class ServiceReader {
     if (!text) return;
     if (!IsWord(*text, "._-:$", 64)) return reader_.Problem(spot, "is not a user's name or number");
     spec().user = *text;
+  }
+
+  // deploy.replicas is where a scaled service starts from.
+  void CheckScale() {
+    if (!spec().scale) return;
+    const ScaleSpec& scale = *spec().scale;
+    if (!replicas_given_) spec().replicas = scale.min;
+    if (spec().replicas < scale.min || spec().replicas > scale.max) {
+      reader_.Problem(*scale_, fmt::format("runs from {} to {} replicas, but deploy.replicas is {}",
+                                           scale.min, scale.max, spec().replicas));
+    }
+  }
+
+  void Move(const Spot& spot) {
+    const auto text = reader_.NonEmpty(spot);
+    if (text && *text != "never") return reader_.Problem(spot, "must be never, or left out");
+    if (text) spec().movable = false;
   }
 
   void StopSignal(const Spot& spot) {
@@ -356,7 +383,11 @@ class ServiceReader {
 
   void Deploy(const Spot& spot) {
     const Reader::Handler handlers[] = {
-        {"replicas", [this](const Spot& at) { Set(reader_.Integer(at, 0, kReplicasMax), spec().replicas); }},
+        {"replicas",
+         [this](const Spot& at) {
+           replicas_given_ = true;
+           Set(reader_.Integer(at, 0, kReplicasMax), spec().replicas);
+         }},
         {"resources", [this](const Spot& at) { ResourcesKey(at); }},
         {"placement", [this](const Spot& at) { Placement(at); }},
     };
@@ -446,6 +477,8 @@ class ServiceReader {
   ServiceResult result_;
   std::optional<Spot> command_;
   std::optional<Spot> health_;
+  std::optional<Spot> scale_;
+  bool replicas_given_ = false;
 };
 
 }  // namespace

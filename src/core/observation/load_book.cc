@@ -1,0 +1,97 @@
+#include "core/observation/load_book.h"
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+namespace hs {
+namespace {
+
+void AddCounts(LatencyCounts& sum, const LatencyCounts& part) {
+  LatencyCounts merged;
+  merged.reserve(sum.size() + part.size());
+  auto a = sum.begin();
+  auto b = part.begin();
+  while (a != sum.end() || b != part.end()) {
+    if (b == part.end() || (a != sum.end() && a->first < b->first)) {
+      merged.push_back(*a++);
+    } else if (a == sum.end() || b->first < a->first) {
+      merged.push_back(*b++);
+    } else {
+      merged.emplace_back(a->first, a->second + b->second);
+      ++a, ++b;
+    }
+  }
+  sum = std::move(merged);
+}
+
+void AddService(ServiceLoad& sum, const ServiceLoad& part) {
+  sum.arrivals_s += part.arrivals_s;
+  sum.completions_s += part.completions_s;
+  sum.refused_s += part.refused_s;
+  sum.errors_s += part.errors_s;
+  sum.in_flight += part.in_flight;
+  sum.queued += part.queued;
+  sum.cpu += part.cpu;
+  sum.memory_bytes += part.memory_bytes;
+  sum.replicas += part.replicas;
+  sum.start_ms = std::max(sum.start_ms, part.start_ms);
+  sum.metric += part.metric;
+  sum.metric_replicas += part.metric_replicas;
+  AddCounts(sum.latency, part.latency);
+}
+
+}  // namespace
+
+bool IsIdle(const LoadReport& report) {
+  return std::ranges::all_of(report.services, [](const ServiceLoad& service) {
+    return service.arrivals_s <= 0 && service.completions_s <= 0 && service.in_flight <= 0 &&
+           service.queued <= 0 && service.metric_replicas == 0;
+  });
+}
+
+void AddTo(LoadReport& sum, const LoadReport& part) {
+  sum.nodes.insert(sum.nodes.end(), part.nodes.begin(), part.nodes.end());
+  std::ranges::sort(sum.nodes, {}, &NodeLoad::node);
+  for (const ServiceLoad& service : part.services) {
+    const auto at = std::ranges::lower_bound(sum.services, service.service, {}, &ServiceLoad::service);
+    if (at != sum.services.end() && at->service == service.service) {
+      AddService(*at, service);
+    } else {
+      sum.services.insert(at, service);
+    }
+  }
+}
+
+bool LoadBook::Counts(Time now, const Entry& entry) const {
+  return now - entry.at <= (IsIdle(entry.report) ? kLoadFreshIdle : kLoadFresh);
+}
+
+void LoadBook::Take(Time now, NodeId from, LoadReport report) {
+  std::erase_if(reports_, [&](const auto& entry) { return !Counts(now, entry.second); });
+  reports_[from] = {now, std::move(report)};
+}
+
+LoadReport LoadBook::Sum(Time now, const std::vector<NodeId>* senders) const {
+  std::vector<const Entry*> newest_first;
+  for (const auto& [from, entry] : reports_) {
+    if (senders != nullptr) {
+      const bool own = entry.report.nodes.size() == 1 && entry.report.nodes.front().node == from;
+      if (!own || !std::ranges::binary_search(*senders, from)) continue;
+    }
+    if (Counts(now, entry)) newest_first.push_back(&entry);
+  }
+  std::ranges::stable_sort(newest_first, [](const Entry* a, const Entry* b) { return a->at > b->at; });
+  LoadReport sum;
+  std::set<NodeId> counted;
+  for (const Entry* entry : newest_first) {
+    const auto& nodes = entry->report.nodes;
+    if (std::ranges::any_of(nodes, [&](const NodeLoad& node) { return counted.contains(node.node); }))
+      continue;
+    for (const NodeLoad& node : nodes) counted.insert(node.node);
+    AddTo(sum, entry->report);
+  }
+  return sum;
+}
+
+}  // namespace hs

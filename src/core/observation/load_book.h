@@ -1,0 +1,54 @@
+// What was measured where in the last seconds: the latest load report of each sender, and their sum.
+//
+// Intuition: a night nurse's sheet. Every ward phones in once a second; the sheet keeps each ward's last
+// word, and a word that is too old counts as silence, not as health.
+//
+// Invariants:
+//  1. No node's second is counted twice: when two reports name the same node, only the newer one counts, even
+//     if others in the older one are then missing for a second. Too little known never scales down; too much
+//     would scale up.
+//  2. A report counts for kLoadFresh, one that said its nodes were idle for kLoadFreshIdle, since idle nodes
+//     report less often.
+//
+// It holds at most one report a sender, and forgets those that are too old at each Take.
+#pragma once
+
+#include <map>
+
+#include "base/time.h"
+#include "core/messages.h"
+
+namespace hs {
+
+inline constexpr Duration kLoadFresh = 3s;
+inline constexpr Duration kLoadFreshIdle = 15s;
+inline constexpr Duration kLoadIdleInterval = 5s;
+
+// No service in it has traffic, a queue or a metric of its own.
+bool IsIdle(const LoadReport& report);
+
+// Adds the services' sums and takes the nodes over. Both and the result sorted as LoadReport has it.
+void AddTo(LoadReport& sum, const LoadReport& part);
+
+class LoadBook {
+ public:
+  void Take(Time now, NodeId from, LoadReport report);
+  void Forget(NodeId from) { reports_.erase(from); }
+
+  // The sum of what counts now.
+  LoadReport Sum(Time now) const { return Sum(now, nullptr); }
+  // Of what these senders, sorted, said of themselves.
+  LoadReport SumOf(Time now, const std::vector<NodeId>& senders) const { return Sum(now, &senders); }
+
+ private:
+  struct Entry {
+    Time at;
+    LoadReport report;
+  };
+  bool Counts(Time now, const Entry& entry) const;
+  LoadReport Sum(Time now, const std::vector<NodeId>* senders) const;
+
+  std::map<NodeId, Entry> reports_;
+};
+
+}  // namespace hs

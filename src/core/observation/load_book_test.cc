@@ -1,0 +1,73 @@
+#include "core/observation/load_book.h"
+
+#include <gtest/gtest.h>
+
+namespace hs {
+namespace {
+
+NodeId Node(std::uint8_t n) {
+  NodeId id;
+  id.bytes[0] = n;
+  return id;
+}
+
+LoadReport Of(std::vector<std::uint8_t> nodes, float arrivals) {
+  LoadReport report;
+  for (const auto n : nodes) report.nodes.push_back({.node = Node(n), .cpu = 1});
+  report.services.push_back({.service = "web", .arrivals_s = arrivals, .replicas = 1});
+  report.services.back().latency = {{10, 1}, {20, 2}};
+  return report;
+}
+
+TEST(LoadBook, SumsWhatCameFromDifferentNodes) {
+  LoadBook book;
+  book.Take(Time(0s), Node(1), Of({1}, 5));
+  book.Take(Time(1s), Node(2), Of({2, 3}, 7));
+  const LoadReport sum = book.Sum(Time(1s));
+  ASSERT_EQ(sum.nodes.size(), 3u);
+  EXPECT_EQ(sum.nodes[0].node, Node(1));
+  ASSERT_EQ(sum.services.size(), 1u);
+  EXPECT_EQ(sum.services[0].arrivals_s, 12);
+  EXPECT_EQ(sum.services[0].replicas, 2u);
+  EXPECT_EQ(sum.services[0].latency, (LatencyCounts{{10, 2}, {20, 4}}));
+}
+
+TEST(LoadBook, ReplacesASendersLastWord) {
+  LoadBook book;
+  book.Take(Time(0s), Node(1), Of({1}, 5));
+  book.Take(Time(1s), Node(1), Of({1}, 6));
+  EXPECT_EQ(book.Sum(Time(1s)).services[0].arrivals_s, 6);
+}
+
+TEST(LoadBook, CountsNoNodeTwiceWhenItsMonitorChanges) {
+  LoadBook book;
+  book.Take(Time(0s), Node(1), Of({1, 3}, 5));
+  book.Take(Time(1s), Node(2), Of({2, 3}, 7));
+  const LoadReport sum = book.Sum(Time(1s));
+  EXPECT_EQ(sum.services[0].arrivals_s, 7) << "the newer word counts alone";
+  EXPECT_EQ(sum.nodes.size(), 2u) << "and the rest of the older one is missing, not assumed";
+}
+
+TEST(LoadBook, OldWordsAreSilence) {
+  LoadBook book;
+  book.Take(Time(0s), Node(1), Of({1}, 5));
+  EXPECT_EQ(book.Sum(Time(kLoadFresh)).nodes.size(), 1u);
+  EXPECT_TRUE(book.Sum(Time(kLoadFresh) + 1ms).nodes.empty());
+}
+
+TEST(LoadBook, IdleNodesMaySpeakLessOften) {
+  LoadBook book;
+  book.Take(Time(0s), Node(1), Of({1}, 0));
+  ASSERT_TRUE(IsIdle(Of({1}, 0)));
+  EXPECT_EQ(book.Sum(Time(kLoadFreshIdle)).nodes.size(), 1u);
+  EXPECT_TRUE(book.Sum(Time(kLoadFreshIdle) + 1ms).nodes.empty());
+}
+
+TEST(LoadBook, AQueueWithoutArrivalsIsNotIdle) {
+  LoadReport report = Of({1}, 0);
+  report.services[0].queued = 1;
+  EXPECT_FALSE(IsIdle(report));
+}
+
+}  // namespace
+}  // namespace hs
