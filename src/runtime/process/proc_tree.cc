@@ -71,20 +71,25 @@ bool HasEnded(int pidfd) {
   return poll(&wait, 1, 0) > 0;
 }
 
-std::vector<pid_t> DescendantsOf(pid_t root) {
+std::vector<pid_t> DescendantsOf(pid_t root) { return std::move(DescendantsOfEach({root}).front()); }
+
+std::vector<std::vector<pid_t>> DescendantsOfEach(const std::vector<pid_t>& roots) {
   std::multimap<pid_t, pid_t> children;
   for (const pid_t pid : AllProcesses()) {
     Stat stat;
     if (ReadStat(pid, stat) && stat.state != 'Z') children.emplace(stat.parent, pid);
   }
-  std::vector<pid_t> found;
-  std::vector<pid_t> open_ends{root};
-  while (!open_ends.empty()) {
-    const pid_t parent = open_ends.back();
-    open_ends.pop_back();
-    for (auto [it, end] = children.equal_range(parent); it != end; ++it) {
-      found.push_back(it->second);
-      open_ends.push_back(it->second);
+  std::vector<std::vector<pid_t>> found;
+  for (const pid_t root : roots) {
+    auto& below = found.emplace_back();
+    std::vector<pid_t> open_ends{root};
+    while (!open_ends.empty()) {
+      const pid_t parent = open_ends.back();
+      open_ends.pop_back();
+      for (auto [it, end] = children.equal_range(parent); it != end; ++it) {
+        below.push_back(it->second);
+        open_ends.push_back(it->second);
+      }
     }
   }
   return found;

@@ -33,6 +33,8 @@ bool HasEnded(int pidfd);
 
 // Every process below `root`, without `root` itself, in no particular order.
 std::vector<pid_t> DescendantsOf(pid_t root);
+// The same for several roots by one walk; in their order.
+std::vector<std::vector<pid_t>> DescendantsOfEach(const std::vector<pid_t>& roots);
 
 // SIGKILL to all descendants of `root` and to the process group `group` (0: none), again until a walk finds
 // nothing new or `rounds` are over. `root` itself is spared: it is the shim, which has an end to write down.

@@ -14,6 +14,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <charconv>
+#include <chrono>
 #include <map>
 #include <set>
 #include <thread>
@@ -48,8 +49,10 @@ struct Entry {
   RunAs run_as;
   fs::path cgroup;
   ShimPids pids;
-  bool busy = false;     // being prepared, or its shim lives
-  bool started = false;  // ReplicaStarted was told, now or by an earlier agent
+  std::uint32_t restarts = 0;
+  std::optional<double> health_s;  // of the last good probe of this run
+  bool busy = false;               // being prepared, or its shim lives
+  bool started = false;            // ReplicaStarted was told, now or by an earlier agent
   bool forget = false;
   std::unique_ptr<Pipe> shim_end;  // the shim's pidfd
   std::unique_ptr<Pipe> status;    // what the shim says of the start
@@ -135,6 +138,8 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     entry->busy = true;
     entry->started = false;
     entry->spec = order.spec;
+    entry->restarts = order.restarts;
+    entry->health_s.reset();
     asio::post(disk_, [self = weak_from_this(), &io = io_, dir = entry->dir, order, unpack = options_.unpack,
                        encoded = options_.encode_spec(order.spec)] {
       auto prepared = std::make_shared<Prepared>(PrepareOnDisk(dir, order, encoded, unpack));
@@ -172,8 +177,14 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   void Probe(const ProbeReplica& order) {
-    const ProbeDone done = [self = weak_from_this()](ProbeResult result) {
-      if (const auto host = self.lock(); host && !host->closed_) host->report_(Input(std::move(result)));
+    const ProbeDone done = [self = weak_from_this(),
+                            asked = std::chrono::steady_clock::now()](ProbeResult result) {
+      const auto host = self.lock();
+      if (!host || host->closed_) return;
+      Entry* probed = result.healthy ? host->Find(result.id) : nullptr;
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - asked;
+      if (probed != nullptr && probed->started) probed->health_s = took.count();
+      host->report_(Input(std::move(result)));
     };
     const Entry* entry = Find(order.id);
     if (entry == nullptr || !entry->busy) {
@@ -187,6 +198,15 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     for (std::string& word : CommandOf(order.check.command, entry->spec, facts))
       argv.push_back(std::move(word));
     ProbeCommand(io_, order, std::move(argv), EnvironmentOf(entry->spec, facts), done);
+  }
+
+  std::vector<RunningReplica> Running() const {
+    std::vector<RunningReplica> running;
+    for (const auto& [id, entry] : entries_) {
+      if (!entry->started) continue;
+      running.push_back({id, entry->spec.name, entry->cgroup, entry->pids, entry->restarts, entry->health_s});
+    }
+    return running;
   }
 
   void SetDoorUrl(std::string url) { options_.door_url = std::move(url); }
@@ -233,6 +253,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     AdoptedReplica adopted{
         .id = id, .spec = *spec, .address = entry->address, .restarts = dir.ReadRestarts()};
     adopted.started_ms = dir.StartedMs();
+    entry->restarts = adopted.restarts;
     entry->busy = IsLocked(dir) && WatchAdopted(id, *entry);
     entry->started = entry->busy;
     adopted.alive = entry->busy;
@@ -436,6 +457,7 @@ void ProcessHost::Signal(const SignalReplica& order) { impl_->Signal(order); }
 void ProcessHost::Kill(const KillReplica& order) { impl_->Kill(order.id); }
 void ProcessHost::Forget(const ForgetReplica& order) { impl_->Forget(order.id); }
 void ProcessHost::Probe(const ProbeReplica& order) { impl_->Probe(order); }
+std::vector<RunningReplica> ProcessHost::Running() const { return impl_->Running(); }
 void ProcessHost::SetDoorUrl(std::string url) { impl_->SetDoorUrl(std::move(url)); }
 std::string ProcessHost::Containment() const { return impl_->Containment(); }
 std::filesystem::path ProcessHost::LogDir(ReplicaId id) const { return impl_->LogDir(id); }

@@ -22,6 +22,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,16 @@ struct ProcessHostOptions {
   bool use_cgroups = true;
 };
 
+// A replica whose program runs: what is needed to measure it.
+struct RunningReplica {
+  ReplicaId id;
+  std::string service;
+  std::filesystem::path cgroup;  // empty: none
+  ShimPids pids;
+  std::uint32_t restarts = 0;      // before this run, since it was placed here
+  std::optional<double> health_s;  // how long its last good probe in this run took
+};
+
 class ProcessHost {
  public:
   // `report` gets ReplicaStarted, ReplicaStartFailed, ReplicaExited and ProbeResult, always from the
@@ -63,6 +74,9 @@ class ProcessHost {
   void Kill(const KillReplica& order);
   void Forget(const ForgetReplica& order);
   void Probe(const ProbeReplica& order);
+
+  // Sorted by id.
+  std::vector<RunningReplica> Running() const;
 
   void SetDoorUrl(std::string url);  // for later starts
 
