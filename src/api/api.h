@@ -19,6 +19,8 @@
 
 namespace hs {
 
+class History;
+
 // A caller whose identity was proven: the box's own user, another node, or the holder of a token.
 struct Who {
   std::string name;    // for events and errors
@@ -82,9 +84,23 @@ struct CreateTokenCommand {
   std::int64_t ttl_s = 0;  // 0: no end
 };
 
-using ApiResult =
-    std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand, StoreBundleCommand,
-                 SendBundleCommand, ShowJoinTokenCommand, CreateTokenCommand>;
+// What was measured on this node in the last hour; answered by HistoryShown.
+struct ReadHistoryCommand {
+  std::vector<std::string> series;  // empty: list their names
+  std::int64_t since_s = 300;       // seconds back from now
+  std::int64_t step_s = 1;
+};
+// Another node knows better: what it answers to GET `target` with 200 is the answer, and if it does not in
+// time, `own` is.
+struct AskNodeCommand {
+  NodeId node;
+  std::string target;
+  ApiResponse own;
+};
+
+using ApiResult = std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand,
+                               StoreBundleCommand, SendBundleCommand, ShowJoinTokenCommand,
+                               CreateTokenCommand, ReadHistoryCommand, AskNodeCommand>;
 
 ApiResult Handle(const ApiRequest& request, const NodeView& view);
 
@@ -100,5 +116,7 @@ ApiResponse ErrorResponse(const Error& error);
 ApiResponse WriteDone(const WriteCommand& command, const Stamp& stamp);
 ApiResponse JoinTokenShown(const std::string& token);
 ApiResponse TokenCreated(const std::string& id, const std::string& token);
+// {series: [names]}, or {series: [{name, points: [[at_ms, mean, max], ...]}]}.
+ApiResponse HistoryShown(const ReadHistoryCommand& command, const History& history, Now now);
 
 }  // namespace hs

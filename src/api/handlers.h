@@ -23,6 +23,8 @@ ApiResult GetLive(const RouteCall& call);
 ApiResult GetReady(const RouteCall& call);
 ApiResult GetOpenApi(const RouteCall& call);
 ApiResult GetVersion(const RouteCall& call);
+ApiResult GetTop(const RouteCall& call);
+ApiResult GetHistory(const RouteCall& call);
 
 ApiResult PutStack(const RouteCall& call);
 ApiResult DeleteStack(const RouteCall& call);

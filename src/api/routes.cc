@@ -16,6 +16,10 @@ constexpr QueryRow kProgressQuery[] = {
 constexpr QueryRow kLogsQuery[] = {{"n", "the last so many lines, default 100"},
                                    {"since_ms", "only at or after this time, milliseconds since 1970"},
                                    {"follow", "1: goes on with new lines"}};
+constexpr QueryRow kTopQuery[] = {{"local", "1: what this node knows itself, without asking the controller"}};
+constexpr QueryRow kHistoryQuery[] = {{"series", "names, comma between; without it the names are listed"},
+                                      {"since", "seconds back from now, default 300, at most 3600"},
+                                      {"step", "seconds a point stands for, default 1"}};
 
 constexpr RouteRow kRoutes[] = {
     {"GET", "/livez", Access::kPublic, "200 while the agent's loop turns", GetLive},
@@ -49,6 +53,9 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/v1/replicas", Access::kRead, "replicas of the whole cluster", GetReplicas, kReplicasQuery},
     {"GET", "/v1/events", Access::kRead, "decisions with their causes, oldest first", GetEvents,
      kEventsQuery},
+    {"GET", "/v1/top", Access::kRead, "load of nodes and services in the last second", GetTop, kTopQuery},
+    {"GET", "/v1/history", Access::kRead, "an hour of what this node measured, second by second", GetHistory,
+     kHistoryQuery},
     {"GET", "/v1/why", Access::kRead, "why the cluster is as it is", GetWhy},
     {"GET", "/v1/why/{subject}", Access::kRead, "why a service, replica, node or stack is as it is", GetWhy},
     {"GET", "/v1/inspect/{subject}", Access::kRead, "all that is known of one thing", GetInspect},

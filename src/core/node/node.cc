@@ -22,6 +22,7 @@ Outputs Node::Step(Now now, const Input& input) { return impl_->Step(now, input)
 Time Node::NextDeadline() const { return impl_->NextDeadline(); }
 NodeView Node::View(Now now) const { return impl_->View(now); }
 Following Node::following() const { return impl_->following(); }
+LoadReport Node::Loads(Now now) const { return impl_->Loads(now); }
 
 const Document* Node::FindDocument(const std::string& key) const { return impl_->FindDocument(key); }
 Endpoint Node::AddressOf(NodeId node) const { return impl_->AddressOf(node); }

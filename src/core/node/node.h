@@ -30,6 +30,8 @@ class Node {
 
   NodeView View(Now now) const;
   Following following() const;
+  // What is known of all loads: everything on the controller, a part on monitors, little elsewhere.
+  LoadReport Loads(Now now) const;
   // Null when there is none; a tombstone is a document. Valid until the next Step.
   const Document* FindDocument(const std::string& key) const;
   // Where a member is, or a zero endpoint.

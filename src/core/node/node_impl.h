@@ -36,6 +36,7 @@ class Node::Impl {
   NodeView View(Now now) const;
   const Document* FindDocument(const std::string& key) const;
   Endpoint AddressOf(NodeId node) const;
+  LoadReport Loads(Now now) const { return load_book_.Sum(now.mono); }
   Following following() const { return {region_.controller, slice_stamp_}; }
 
  private:

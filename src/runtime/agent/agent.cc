@@ -113,6 +113,9 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   auto ports = door_->Prepare();
   if (!ports) return std::unexpected(ports.error());
 
+  sense_.emplace(directory_.path());
+  for (const std::string& words : sense_->Missing()) Log("load: {}", words);
+
   const MemberMeta meta = MakeMeta(*ports);
   ProcessHostOptions hosting;
   hosting.data_dir = directory_.path();
@@ -272,6 +275,7 @@ Result<void> Agent::Run() {
   boost::asio::post(loop_, [this] {
     Feed(Tick{});
     WriteFirstDocuments();
+    ArmSense();
   });
   footprint_.expires_after(kStartUpTime);
   footprint_.async_wait([](const boost::system::error_code& failure) {
@@ -300,6 +304,7 @@ void Agent::ArmTimer() {
   const Time due = node_->NextDeadline();
   if (due == timer_at_) return;
   timer_at_ = due;
+  timer_armed_ = ReadClocks().mono;
   if (due == kNever) {
     timer_.cancel();
     return;
@@ -307,6 +312,7 @@ void Agent::ArmTimer() {
   timer_.expires_at(ToSteady(due));
   timer_.async_wait([this](const boost::system::error_code& failure) {
     if (failure) return;
+    lag_.Ran(timer_armed_, timer_at_, ReadClocks().mono);
     timer_at_ = kNever;
     Feed(Tick{});
   });

@@ -29,7 +29,11 @@ bool HeldElsewhere(const NodeView& view, const Digest& digest) {
 
 }  // namespace
 
-NodeView Agent::View() { return node_->View(ReadClocks()); }
+NodeView Agent::View() {
+  NodeView view = node_->View(ReadClocks());
+  view.local_load = load_;
+  return view;
+}
 
 void Agent::Write(std::vector<std::pair<std::string, DocumentBody>> documents,
                   std::function<void(Result<Stamp>)> done) {

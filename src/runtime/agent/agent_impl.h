@@ -13,6 +13,7 @@
 #include <string>
 
 #include "core/node/node.h"
+#include "core/observation/history.h"
 #include "runtime/agent/enter.h"
 #include "runtime/agent/options.h"
 #include "runtime/bundle/bundle.h"
@@ -26,6 +27,7 @@
 #include "runtime/net/sockets.h"
 #include "runtime/net/tls.h"
 #include "runtime/process/process_host.h"
+#include "runtime/sense/sense.h"
 #include "runtime/store/store.h"
 
 namespace hs {
@@ -50,6 +52,7 @@ class Agent : public ApiBackend {
   std::filesystem::path UploadDir() override;
   void AdoptBundle(Digest digest, std::filesystem::path file,
                    std::function<void(Result<void>)> done) override;
+  ApiResponse ReadHistory(const ReadHistoryCommand& command) override;
   void ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) override;
   void FetchFrom(NodeId node, std::string target, std::shared_ptr<ByteSink> sink) override;
 
@@ -67,6 +70,8 @@ class Agent : public ApiBackend {
   // ---- loop (agent.cc)
   void Feed(Input input);
   void ArmTimer();
+  void ArmSense();
+  void MeasureLoad(Time due);
 
   // ---- outputs (agent_outputs.cc)
   void CarryOut(Output& output);
@@ -112,7 +117,13 @@ class Agent : public ApiBackend {
   bool feeding_ = false;
   boost::asio::steady_timer timer_{loop_};
   Time timer_at_ = kNever;
+  Time timer_armed_{};
   boost::asio::steady_timer footprint_{loop_};
+  boost::asio::steady_timer sense_timer_{loop_};
+  std::optional<Sense> sense_;
+  LagMeter lag_;
+  History history_;
+  std::shared_ptr<const LocalLoad> load_;  // of the last second; null: none yet
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
   boost::asio::signal_set signals_{loop_};

@@ -80,6 +80,8 @@ class ApiBackend {
   virtual void AdoptBundle(Digest digest, std::filesystem::path file,
                            std::function<void(Result<void>)> done) = 0;
 
+  // What this node measured in the last hour.
+  virtual ApiResponse ReadHistory(const ReadHistoryCommand& command) = 0;
   // Of a replica on this node.
   virtual void ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) = 0;
   // The body of GET `target` on another node (client.h: FetchFromNode).

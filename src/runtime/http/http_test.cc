@@ -84,6 +84,9 @@ class FakeBackend final : public ApiBackend {
     fs::rename(file, directory_ / digest.Hex());
     done({});
   }
+  ApiResponse ReadHistory(const ReadHistoryCommand& command) override {
+    return {200, "{\"since\":" + std::to_string(command.since_s) + "}", "application/json"};
+  }
   void ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) override {
     sink->Line(10, "first of n1");
     sink->Line(30, "third of n1");
@@ -93,6 +96,14 @@ class FakeBackend final : public ApiBackend {
   }
   void FetchFrom(NodeId node, std::string target, std::shared_ptr<ByteSink> sink) override {
     fetched = node.Short() + target;
+    if (target.starts_with("/v1/top")) {
+      if (!fetch_says.empty()) sink->Write(fetch_says);
+      if (never_answer) {
+        kept = std::move(sink);
+        return;
+      }
+      return sink->End();
+    }
     sink->Write(R"({"at_ms":20,"replica":"web-00000002","line":"second,)");
     sink->Write(" of n2\"}\nthis is no line\n");
     sink->End();
@@ -104,6 +115,8 @@ class FakeBackend final : public ApiBackend {
   bool never_answer = false;
   fs::path upload_dir;
   std::string fetched;
+  std::string fetch_says;
+  std::shared_ptr<ByteSink> kept;
   std::shared_ptr<LogSink> follower;
   std::atomic<bool> gone = false;
 
@@ -208,6 +221,47 @@ class HttpTest : public testing::Test {
   std::unique_ptr<HttpServer> server_;
   std::thread thread_;
 };
+
+TEST_F(HttpTest, ThePastIsReadFromTheBackend) {
+  Start();
+  const auto reply = Ask("GET", "/v1/history?series=node.cpu_cores&since=7");
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->body, "{\"since\":7}");
+}
+
+TEST_F(HttpTest, TheControllerIsAskedWhatEverybodysLoadIs) {
+  backend_->view.controller = Node(2);
+  backend_->fetch_says = "{\"by\":\"n2\"}";
+  Start();
+  const auto reply = Ask("GET", "/v1/top");
+  ASSERT_TRUE(reply);
+  EXPECT_EQ(reply->body, "{\"by\":\"n2\"}");
+  EXPECT_EQ(backend_->fetched, Node(2).Short() + "/v1/top?local=1");
+}
+
+TEST_F(HttpTest, OnesOwnLoadIsShownWhenTheControllerDoesNotAnswer) {
+  limits_.ask_wait = 50ms;
+  backend_->view.controller = Node(2);
+  Start();
+  struct {
+    const char* why;
+    std::string says;
+    bool silent;
+  } table[] = {{"it ends without a word", "", false},
+               {"it is cut off", "{\"by\":\"n2\",\"clu", false},
+               {"it never ends", "{\"by\":\"n2\"}", true}};
+  for (const auto& row : table) {
+    OnLoop([&] {
+      backend_->fetch_says = row.says;
+      backend_->never_answer = row.silent;
+    });
+    const auto reply = Ask("GET", "/v1/top");
+    ASSERT_TRUE(reply) << row.why;
+    EXPECT_EQ(reply->status, 200) << row.why;
+    EXPECT_NE(reply->body.find("\"by\":\"n1\""), std::string::npos) << row.why << reply->body;
+  }
+  OnLoop([&] { backend_->kept.reset(); });
+}
 
 TEST_F(HttpTest, TheBoxesOwnUserIsServedWithoutAToken) {
   Start();

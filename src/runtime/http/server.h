@@ -29,6 +29,7 @@ struct HttpLimits {
   Duration progress_wait = 30s;  // for any progress in sending or receiving a body
   Duration write_wait = 15s;     // for the cluster to acknowledge a write
   Duration log_wait = 5s;        // for other nodes' part of a log that is not followed
+  Duration ask_wait = 1s;        // for another node that knows better
   Duration heartbeat = 15s;      // on a silent stream
   Duration event_poll = 200ms;
 };

@@ -12,6 +12,7 @@
 
 #include "api/api.h"
 #include "api/event_tail.h"
+#include "runtime/http/collector.h"
 #include "runtime/http/log_merge.h"
 #include "runtime/http/server.h"
 #include "runtime/http/stream_queue.h"
@@ -233,6 +234,9 @@ class Session {
     if (auto* logs = std::get_if<ReadLogsCommand>(&result)) co_return co_await Logs(std::move(*logs));
     if (const auto* follow = std::get_if<FollowEventsCommand>(&result)) co_return co_await Events(*follow);
     if (const auto* bundle = std::get_if<SendBundleCommand>(&result)) co_return co_await SendBundle(*bundle);
+    if (const auto* past = std::get_if<ReadHistoryCommand>(&result))
+      co_return co_await Send(backend_.ReadHistory(*past));
+    if (auto* ask = std::get_if<AskNodeCommand>(&result)) co_return co_await AskNode(std::move(*ask));
     if (std::holds_alternative<ShowJoinTokenCommand>(result)) {
       const auto token = backend_.JoinToken();
       // Not within the co_await: g++ 12 evaluates both branches there.
@@ -274,6 +278,17 @@ class Session {
     if (!stamp) co_return co_await Send(ErrorResponse(stamp.error()));
     if (!*stamp) co_return co_await Send(ErrorResponse(stamp->error()));
     co_return co_await Send(WriteDone(command, **stamp));
+  }
+
+  // A node that asks gets our own word: questions do not travel further.
+  Task<bool> AskNode(AskNodeCommand command) {
+    if (caller_.is_node) co_return co_await Send(std::move(command.own));
+    Pending<std::string> done(stream_.get_executor());
+    backend_.FetchFrom(command.node, command.target, std::make_shared<Collector>(done.Setter()));
+    auto told = co_await done.Wait(limits_.ask_wait, "it does not answer in time");
+    // Cut off on the way: half an object.
+    if (told && told->ends_with('}')) command.own.body = *std::move(told);
+    co_return co_await Send(std::move(command.own));
   }
 
   Task<bool> Logs(ReadLogsCommand command) {
