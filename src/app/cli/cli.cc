@@ -45,6 +45,7 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
   if (more) more(app, context.exit_code);
   AddDeployVerb(app, context);
   AddShowVerbs(app, context);
+  AddTopVerb(app, context);
   AddStreamVerbs(app, context);
   AddChangeVerbs(app, context);
   try {
