@@ -63,22 +63,29 @@ void AddTo(LoadReport& sum, const LoadReport& part) {
   }
 }
 
+namespace {
+
+bool IsOwnWord(NodeId from, const LoadReport& report) {
+  return report.nodes.size() == 1 && report.nodes.front().node == from;
+}
+
+}  // namespace
+
 bool LoadBook::Counts(Time now, const Entry& entry) const {
   return now - entry.at <= (IsIdle(entry.report) ? kLoadFreshIdle : kLoadFresh);
 }
 
 void LoadBook::Take(Time now, NodeId from, LoadReport report) {
   std::erase_if(reports_, [&](const auto& entry) { return !Counts(now, entry.second); });
-  reports_[from] = {now, std::move(report)};
+  const bool own = IsOwnWord(from, report);
+  reports_[{from, own}] = {now, std::move(report)};
 }
 
 LoadReport LoadBook::Sum(Time now, const std::vector<NodeId>* senders) const {
   std::vector<const Entry*> newest_first;
-  for (const auto& [from, entry] : reports_) {
-    if (senders != nullptr) {
-      const bool own = entry.report.nodes.size() == 1 && entry.report.nodes.front().node == from;
-      if (!own || !std::ranges::binary_search(*senders, from)) continue;
-    }
+  for (const auto& [key, entry] : reports_) {
+    const auto& [from, own] = key;
+    if (senders != nullptr && (!own || !std::ranges::binary_search(*senders, from))) continue;
     if (Counts(now, entry)) newest_first.push_back(&entry);
   }
   std::ranges::stable_sort(newest_first, [](const Entry* a, const Entry* b) { return a->at > b->at; });

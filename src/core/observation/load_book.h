@@ -10,10 +10,15 @@
 //  2. A report counts for kLoadFresh, one that said its nodes were idle for kLoadFreshIdle, since idle nodes
 //     report less often.
 //
-// It holds at most one report a sender, and forgets those that are too old at each Take.
+//  3. What a sender said of itself and what it said as a monitor are two words; neither replaces the other.
+//  Two
+//     monitors that watch each other say both.
+//
+// It holds at most two reports a sender, and forgets those that are too old at each Take.
 #pragma once
 
 #include <map>
+#include <utility>
 
 #include "base/time.h"
 #include "core/messages.h"
@@ -33,7 +38,10 @@ void AddTo(LoadReport& sum, const LoadReport& part);
 class LoadBook {
  public:
   void Take(Time now, NodeId from, LoadReport report);
-  void Forget(NodeId from) { reports_.erase(from); }
+  void Forget(NodeId from) {
+    reports_.erase({from, false});
+    reports_.erase({from, true});
+  }
 
   // The sum of what counts now.
   LoadReport Sum(Time now) const { return Sum(now, nullptr); }
@@ -48,7 +56,8 @@ class LoadBook {
   bool Counts(Time now, const Entry& entry) const;
   LoadReport Sum(Time now, const std::vector<NodeId>* senders) const;
 
-  std::map<NodeId, Entry> reports_;
+  // By sender, and whether it speaks of itself alone.
+  std::map<std::pair<NodeId, bool>, Entry> reports_;
 };
 
 }  // namespace hs

@@ -39,6 +39,18 @@ TEST(LoadBook, ReplacesASendersLastWord) {
   EXPECT_EQ(book.Sum(Time(1s)).services[0].arrivals_s, 6);
 }
 
+TEST(LoadBook, AMonitorsSumDoesNotReplaceWhatItSaidOfItself) {
+  LoadBook book;  // of a monitor that is watched by node 1 and watches it
+  book.Take(Time(0s), Node(1), Of({1}, 5));
+  book.Take(Time(0s), Node(1), Of({2}, 7));
+  EXPECT_EQ(book.Sum(Time(1s)).services[0].arrivals_s, 12);
+  EXPECT_EQ(book.SumOf(Time(1s), {Node(1)}).services[0].arrivals_s, 5);
+  book.Take(Time(1s), Node(1), Of({2, 3}, 8));
+  EXPECT_EQ(book.Sum(Time(1s)).services[0].arrivals_s, 13);
+  book.Forget(Node(1));
+  EXPECT_TRUE(book.Sum(Time(1s)).nodes.empty());
+}
+
 TEST(LoadBook, CountsNoNodeTwiceWhenItsMonitorChanges) {
   LoadBook book;
   book.Take(Time(0s), Node(1), Of({1, 3}, 5));
