@@ -2,8 +2,10 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <optional>
 #include <string>
@@ -21,21 +23,36 @@ struct BytesId {
   static constexpr std::size_t kBytes = kSize;
   std::array<std::uint8_t, kSize> bytes{};
 
-  friend auto operator<=>(const BytesId&, const BytesId&) = default;
+  static_assert(kSize % 8 == 0);
+  friend bool operator==(const BytesId&, const BytesId&) = default;
+  // The order of the bytes, taken eight at a time: maps are keyed by ids everywhere, and a call of memcmp for
+  // each comparison was a fifth of a large simulation.
+  friend std::strong_ordering operator<=>(const BytesId& a, const BytesId& b) {
+    for (std::size_t i = 0; i < kSize; i += 8) {
+      const std::uint64_t left = a.WordAt(i);
+      const std::uint64_t right = b.WordAt(i);
+      if (left != right) return left <=> right;
+    }
+    return std::strong_ordering::equal;
+  }
   explicit operator bool() const { return *this != BytesId{}; }
   std::string Hex() const { return HexOf(bytes.data(), kSize); }
   // The first 8 hex digits: for logs and tables.
   std::string Short() const { return HexOf(bytes.data(), kSize < 4 ? kSize : 4); }
   // The first eight bytes as a number: well mixed, since ids are random or digests.
-  std::uint64_t Prefix64() const {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < 8 && i < kSize; ++i) value = value << 8 | bytes[i];
-    return value;
-  }
+  std::uint64_t Prefix64() const { return WordAt(0); }
   static std::optional<BytesId> FromHex(std::string_view hex) {
     BytesId id;
     if (!ParseHex(hex, id.bytes.data(), kSize)) return std::nullopt;
     return id;
+  }
+
+ private:
+  // Big-endian: numbers compare as their bytes do.
+  std::uint64_t WordAt(std::size_t from) const {
+    std::uint64_t value = 0;
+    std::memcpy(&value, bytes.data() + from, sizeof value);
+    return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
   }
 };
 
