@@ -4,12 +4,15 @@
 
 namespace hs {
 
+void DifferenceWatch::AskAt(NodeId peer, Peer& entry, Time at) {
+  if (entry.ask_at != kNever) asks_.erase({entry.ask_at, peer});
+  if (at != kNever) asks_.insert({at, peer});
+  entry.ask_at = at;
+}
+
 void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::uint64_t ours) {
   if (theirs == 0) return;
-  if (theirs == ours) {
-    peers_.erase(peer);
-    return;
-  }
+  if (theirs == ours) return Forget(peer);
   const auto [it, fresh] = peers_.try_emplace(peer);
   Peer& entry = it->second;
   if (fresh) {
@@ -21,43 +24,35 @@ void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::ui
   const bool quiet = now - changed_at_ >= patience_;
   if (!quiet && now - entry.since < pause_max_) return;
   entry.decided_at = now;
-  entry.ask_at = std::max(now + patience_ + prng_.Between(0s, patience_ / 2), entry.allowed_at);
+  AskAt(peer, entry, std::max(now + patience_ + prng_.Between(0s, patience_ / 2), entry.allowed_at));
 }
 
-void DifferenceWatch::KeepOnly(const std::set<NodeId>& peers) {
-  std::erase_if(peers_, [&](const auto& entry) { return !peers.contains(entry.first); });
+void DifferenceWatch::Forget(NodeId peer) {
+  const auto it = peers_.find(peer);
+  if (it == peers_.end()) return;
+  AskAt(peer, it->second, kNever);
+  peers_.erase(it);
 }
 
 std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
   if (now < next_ask_) return std::nullopt;
-  for (auto it = peers_.begin(); it != peers_.end();) {
-    auto& [peer, entry] = *it;
-    if (entry.ask_at > now) {
-      ++it;
-      continue;
-    }
-    entry.ask_at = kNever;
+  while (!asks_.empty() && asks_.begin()->first <= now) {
+    const NodeId peer = asks_.begin()->second;
+    const auto it = peers_.find(peer);
+    Peer& entry = it->second;
+    AskAt(peer, entry, kNever);
     if (entry.theirs == ours) {
-      it = peers_.erase(it);
+      peers_.erase(it);
       continue;
     }
     const bool outdated = changed_at_ > entry.decided_at && now - entry.since < pause_max_;
-    if (outdated) {
-      ++it;
-      continue;
-    }
+    if (outdated) continue;
     entry.allowed_at = now + entry.pause;
     entry.pause = std::min(2 * entry.pause, pause_max_);
     next_ask_ = now + patience_ / 4;
     return peer;
   }
   return std::nullopt;
-}
-
-Time DifferenceWatch::NextDeadline() const {
-  Time next = kNever;
-  for (const auto& [peer, entry] : peers_) next = std::min(next, entry.ask_at);
-  return next == kNever ? kNever : std::max(next, next_ask_);
 }
 
 }  // namespace hs

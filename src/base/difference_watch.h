@@ -9,10 +9,12 @@
 // nothing.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/ids.h"
 #include "base/prng.h"
@@ -29,10 +31,10 @@ class DifferenceWatch {
   void Changed(Time now) { changed_at_ = now; }
   // A peer said its digest; 0: it said nothing.
   void Heard(Time now, NodeId peer, std::uint64_t theirs, std::uint64_t ours);
-  void KeepOnly(const std::set<NodeId>& peers);
+  void Forget(NodeId peer);
   // The peer to compare notes with now, if any. Call until it has none.
   std::optional<NodeId> Due(Time now, std::uint64_t ours);
-  Time NextDeadline() const;
+  Time NextDeadline() const { return asks_.empty() ? kNever : std::max(asks_.begin()->first, next_ask_); }
 
  private:
   struct Peer {
@@ -43,10 +45,13 @@ class DifferenceWatch {
     Time allowed_at{};
     Duration pause{};
   };
+  void AskAt(NodeId peer, Peer& entry, Time at);
+
   Duration patience_;
   Duration pause_max_;
   Prng prng_;
-  std::map<NodeId, Peer> peers_;  // those that differ
+  std::map<NodeId, Peer> peers_;            // those that differ
+  std::set<std::pair<Time, NodeId>> asks_;  // the same, of those with an ask_at: looked at after every step
   Time changed_at_{};
   Time next_ask_{};
 };

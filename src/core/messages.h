@@ -135,6 +135,9 @@ struct Record {
 struct RecordPush {
   std::vector<Record> records;
   bool flood = false;  // the receiver passes on what was new to it
+  // "What you flood reaches me by other ways: leave me out, if you have enough others to flood to." Answered
+  // by the same word by whoever does so.
+  bool known = false;
 };
 struct RecordOffer {
   bool reply_wanted = false;

@@ -33,7 +33,7 @@ bool SameLink(const LinkMessage& a, const LinkMessage& b) {
         a);
   }
   const auto& right = std::get<RecordPush>(b);
-  return left->flood == right.flood &&
+  return left->flood == right.flood && left->known == right.known &&
          std::equal(left->records.begin(), left->records.end(), right.records.begin(), right.records.end(),
                     [](const Record& x, const Record& y) {
                       return x.key == y.key && x.version == y.version && *x.body == *y.body;

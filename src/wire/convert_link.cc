@@ -72,11 +72,13 @@ void Unpack(const pb::DocumentOffer& in, DocumentOffer& out, Check& check) {
 void Pack(const RecordPush& in, pb::RecordPush& out) {
   for (const Record& record : in.records) wire::Pack(record, *out.add_records());
   out.set_flood(in.flood);
+  out.set_known(in.known);
 }
 
 void Unpack(const pb::RecordPush& in, RecordPush& out, Check& check) {
   UnpackList(in.records(), out.records, kRecordsMax, "records", check);
   out.flood = in.flood();
+  out.known = in.known();
 }
 
 void Pack(const RecordOffer& in, pb::RecordOffer& out) {

@@ -379,8 +379,11 @@ class RandomMessages {
         }
         return DocumentOffer{Coin(), RandomStamp(), {held.begin(), held.end()}};
       }
-      case 3:
-        return RecordPush{List<Record>(4, [this] { return RandomRecord(); }), Coin()};
+      case 3: {
+        RecordPush push{List<Record>(4, [this] { return RandomRecord(); }), Coin()};
+        push.known = push.records.empty();
+        return push;
+      }
       default: {
         std::map<RecordKey, RecordVersion> held;
         for (std::size_t i = Count(6); i > 0; --i) {

@@ -22,24 +22,19 @@ void HybridClock::Advance(Now now) {
   const std::int64_t difference = now.wall_ms - ToMs(now.mono.time_since_epoch());
   const std::int64_t moved = difference - wall_minus_mono_ms_;
   wall_minus_mono_ms_ = difference;
-  if (std::exchange(advanced_, true) && moved != 0) {
-    for (auto& [peer, offset] : offsets_) offset = std::clamp(offset - moved, -kOffsetMaxMs, kOffsetMaxMs);
-  }
+  if (std::exchange(advanced_, true)) moved_ms_ += moved;
 }
 
 void HybridClock::Sample(NodeId peer, std::int64_t offset_ms) {
-  offsets_[peer] = std::clamp(offset_ms, -kOffsetMaxMs, kOffsetMaxMs);
-}
-
-void HybridClock::KeepOnly(const std::set<NodeId>& present) {
-  std::erase_if(offsets_, [&](const auto& entry) { return !present.contains(entry.first); });
+  offsets_[peer] = std::clamp(offset_ms, -kOffsetMaxMs, kOffsetMaxMs) + moved_ms_;
 }
 
 WallMs HybridClock::Median(WallMs own_ms) const { return MedianAt(own_ms, true); }
 
 WallMs HybridClock::MedianAt(WallMs own_ms, bool later) const {
   std::vector<std::int64_t> offsets{0};
-  for (const auto& [peer, offset] : offsets_) offsets.push_back(offset);
+  for (const auto& [peer, offset] : offsets_)
+    offsets.push_back(std::clamp(offset - moved_ms_, -kOffsetMaxMs, kOffsetMaxMs));
   const auto middle = offsets.begin() + static_cast<std::ptrdiff_t>((offsets.size() - (later ? 0 : 1)) / 2);
   std::nth_element(offsets.begin(), middle, offsets.end());
   return own_ms + *middle;

@@ -13,7 +13,6 @@
 #pragma once
 
 #include <map>
-#include <set>
 
 #include "base/time.h"
 #include "core/types.h"
@@ -29,8 +28,8 @@ class HybridClock {
   void Advance(Now now);
   // The peer's wall clock minus ours, as just measured.
   void Sample(NodeId peer, std::int64_t offset_ms);
-  // Only these count from now on.
-  void KeepOnly(const std::set<NodeId>& present);
+  // It does not count any more.
+  void Forget(NodeId peer) { offsets_.erase(peer); }
 
   // Of the members' clocks, the later of the two middle ones.
   WallMs Median(WallMs own_ms) const;
@@ -52,7 +51,8 @@ class HybridClock {
 
   NodeId self_;
   std::int64_t hold_back_ms_;
-  std::map<NodeId, std::int64_t> offsets_;
+  std::map<NodeId, std::int64_t> offsets_;  // plus moved_ms_ as it was
+  std::int64_t moved_ms_ = 0;               // how far this box's calendar was set, all in all
   std::int64_t wall_minus_mono_ms_ = 0;  // as last read
   bool advanced_ = false;
   Stamp last_;

@@ -78,8 +78,9 @@ TEST(HybridClockTest, WhoIsNoMemberAnyMoreDoesNotCount) {
   HybridClock clock(Node(1), 5min);
   clock.Sample(Node(2), 500);
   clock.Sample(Node(3), 500);
-  clock.KeepOnly({Node(2)});
-  clock.KeepOnly({});
+  clock.Forget(Node(3));
+  EXPECT_EQ(clock.Median(kNow), kNow + 500);
+  clock.Forget(Node(2));
   EXPECT_EQ(clock.Median(kNow), kNow);
 }
 

@@ -306,13 +306,18 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
     }
     const bool waited_for = push.ack_to && push.ack_to != self_;
     if (!waited_for || (verdict != Verdict::kNew && verdict != Verdict::kKnown)) continue;
+    const std::pair ack(push.ack_to, document.stamp);
     const auto under_way = persisting_.find(document.key);
     if (verdict == Verdict::kNew) {
-      job.acks.emplace_back(push.ack_to, document.stamp);
+      job.acks.push_back(ack);
     } else if (under_way == persisting_.end() || IsVisible(document)) {
-      Acknowledge(push.ack_to, document.stamp);
+      // The same flood comes by every link; who asks for himself has missed the answer.
+      const bool asks = received.from == push.ack_to;
+      if (asks || std::ranges::find(acknowledged_, ack) == acknowledged_.end())
+        Acknowledge(push.ack_to, document.stamp);
     } else {
-      jobs_.at(under_way->second.second).acks.emplace_back(push.ack_to, document.stamp);
+      auto& acks = jobs_.at(under_way->second.second).acks;
+      if (std::ranges::find(acks, ack) == acks.end()) acks.push_back(ack);
     }
   }
   if (!job.documents.empty()) Save(std::move(job));

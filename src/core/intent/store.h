@@ -60,6 +60,11 @@ struct DocumentAcked {
 struct IntentPeers {
   std::vector<std::pair<NodeId, Endpoint>> present;
 };
+// One of them: present at this address, or not present any more.
+struct IntentPeer {
+  NodeId id;
+  std::optional<Endpoint> address;
+};
 // What a peer's gossip said its intent digest is; 0: not said.
 struct IntentDigestHeard {
   NodeId peer;
@@ -73,7 +78,7 @@ struct ClockSample {
 
 using IntentInput =
     std::variant<Tick, ClientWrite, DocumentsReceived, DocumentOfferReceived, Persisted, PersistFailed,
-                 DocumentAcked, IntentPeers, LinkUp, LinkDown, IntentDigestHeard, ClockSample>;
+                 DocumentAcked, IntentPeers, IntentPeer, LinkUp, LinkDown, IntentDigestHeard, ClockSample>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs Persist, SendLink and Reply are the node's own.
@@ -156,6 +161,7 @@ class IntentStore {
   void On(Now now, const PersistFailed& failed);
   void On(Now now, const DocumentAcked& acked);
   void On(Now now, const IntentPeers& peers);
+  void On(Now now, const IntentPeer& peer);
   void On(Now now, const LinkUp& link);
   void On(Now now, const LinkDown& link);
   void On(Now now, const IntentDigestHeard& heard);
@@ -206,6 +212,7 @@ class IntentStore {
   std::uint64_t digest_;
   Stamp floor_;
   WallMs in_step_ms_ = 0;  // this node surely knew all of the cluster's documents then
+  Time in_step_again_{};   // next look at it
   WallMs horizon_ms_ = 0;  // tombstones below are dropped
   std::map<std::pair<std::string, Stamp>, Document> held_;
   Time held_due_ = kNever;
@@ -219,6 +226,7 @@ class IntentStore {
   std::deque<std::pair<Time, ClientWrite>> waiting_;  // for the others' clocks; until when
   std::map<NodeId, Peer> peers_;
   std::set<NodeId> links_;
+  std::deque<std::pair<NodeId, Stamp>> acknowledged_;  // the last ones, and to whom
   Time sweep_at_{};
 };
 

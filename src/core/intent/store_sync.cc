@@ -8,6 +8,10 @@ namespace {
 
 // Documents per message: keeps a message below a megabyte with stacks of ordinary size.
 constexpr std::size_t kPushMax = 128;
+// The moment of being in step is compared with floors that are weeks old, and costs a look at all clocks.
+constexpr Duration kInStepPause = 1s;
+// Longer than what is flooding at one time.
+constexpr std::size_t kAcknowledgedKept = 64;
 
 }  // namespace
 
@@ -34,6 +38,8 @@ void IntentStore::Flood(const std::vector<Document>& documents, NodeId except, N
 
 void IntentStore::Acknowledge(NodeId to, const Stamp& stamp) {
   out_.push_back(AckDocument{to, AddressOf(to), stamp});
+  acknowledged_.emplace_back(to, stamp);
+  if (acknowledged_.size() > kAcknowledgedKept) acknowledged_.pop_front();
 }
 
 void IntentStore::SendOffer(NodeId to, bool reply_wanted) {
@@ -43,18 +49,23 @@ void IntentStore::SendOffer(NodeId to, bool reply_wanted) {
 }
 
 void IntentStore::On(Now now, const IntentPeers& peers) {
-  std::map<NodeId, Peer> present;
-  std::set<NodeId> ids;
-  for (const auto& [id, address] : peers.present) {
-    if (id == self_) continue;
-    ids.insert(id);
-    Peer& peer = present[id];
-    if (const auto known = peers_.find(id); known != peers_.end()) peer = known->second;
-    peer.address = address;
+  std::map<NodeId, Endpoint> present(peers.present.begin(), peers.present.end());
+  std::vector<NodeId> absent;
+  for (const auto& [id, peer] : peers_) {
+    if (!present.contains(id)) absent.push_back(id);
   }
-  peers_ = std::move(present);
-  clock_.KeepOnly(ids);
-  differences_.KeepOnly(ids);
+  for (const NodeId& id : absent) On(now, IntentPeer{id, std::nullopt});
+  for (const auto& [id, address] : present) On(now, IntentPeer{id, address});
+}
+
+void IntentStore::On(Now now, const IntentPeer& peer) {
+  if (peer.id == self_) return;
+  if (peer.address) {
+    peers_[peer.id].address = *peer.address;
+  } else if (peers_.erase(peer.id) != 0) {
+    clock_.Forget(peer.id);
+    differences_.Forget(peer.id);
+  }
   SettleAll(now);
 }
 
@@ -66,7 +77,9 @@ void IntentStore::On(Now, const LinkDown& link) { links_.erase(link.peer); }
 void IntentStore::On(Now now, const IntentDigestHeard& heard) {
   if (!peers_.contains(heard.peer)) return;
   differences_.Heard(now.mono, heard.peer, heard.digest, digest_);
-  if (heard.digest == digest_) in_step_ms_ = std::max(in_step_ms_, clock_.Median(now.wall_ms));
+  if (heard.digest != digest_ || now.mono < in_step_again_) return;
+  in_step_again_ = now.mono + kInStepPause;
+  in_step_ms_ = std::max(in_step_ms_, clock_.Median(now.wall_ms));
 }
 
 void IntentStore::On(Now now, const DocumentOfferReceived& received) {

@@ -255,6 +255,50 @@ TEST(IntentStoreTest, MembersThatTheFloodDidNotReachAreToldDirectlyWithinWriteWa
   EXPECT_LT(world.replied_at_[1] - start, 150ms);
 }
 
+TEST(IntentStoreTest, AFloodThatComesByManyLinksIsAcknowledgedOnceAndWhoAsksAgainIsAnsweredAgain) {
+  const Now now{Time{} + 1h, kStart};
+  IntentStore store({}, Node(0), {}, Prng(1), now);
+  IntentPeers peers;
+  for (std::size_t j = 1; j < 6; ++j)
+    peers.present.emplace_back(Node(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
+  store.Step(now, peers);
+  const DocumentPush push{{{kKey, {kStart, 0, Node(5)}, Scale(3), {}}}, true, Node(5)};
+  std::size_t acks = 0;
+  const auto hand = [&](const IntentInput& input) {
+    for (const IntentOutput& output : store.Step(now, input)) {
+      acks += std::holds_alternative<AckDocument>(output);
+      if (const auto* persist = std::get_if<Persist>(&output)) {
+        for (const IntentOutput& later : store.Step(now, Persisted{persist->id}))
+          acks += std::holds_alternative<AckDocument>(later);
+      }
+    }
+  };
+  for (std::size_t j = 1; j < 5; ++j) hand(DocumentsReceived{Node(j), push});
+  EXPECT_EQ(acks, 1u);
+  hand(DocumentsReceived{Node(5), push});
+  EXPECT_EQ(acks, 2u) << "the writer asks for itself: it has not heard";
+}
+
+TEST(IntentStoreTest, OnlySomeOfManySilentMembersAreToldDirectlyAtOnce) {
+  const Now now{Time{} + 1h, kStart};
+  IntentStore store({}, Node(0), {}, Prng(1), now);
+  IntentPeers peers;
+  for (std::size_t j = 1; j < 60; ++j)
+    peers.present.emplace_back(Node(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
+  store.Step(now, peers);
+  for (std::size_t j = 1; j < 60; ++j) store.Step(now, ClockSample{Node(j), 0});
+  PersistId id;
+  for (const IntentOutput& output : store.Step(now, ClientWrite{RequestId{1}, {{kKey, Scale(3)}}})) {
+    if (const auto* persist = std::get_if<Persist>(&output)) id = persist->id;
+  }
+  store.Step(now, Persisted{id});
+  std::size_t told = 0;
+  for (const IntentOutput& output : store.Step({now.mono + 100ms, kStart + 100}, Tick{}))
+    told += std::holds_alternative<SendLink>(output);
+  EXPECT_GE(told, 3u);
+  EXPECT_LE(told, 8u);
+}
+
 TEST(IntentStoreTest, APeerWithALowerFloorIsToldOfOursAlthoughItHasNothingForUs) {
   const Document floor{"token/.floor", {kStart, 0, Node(0)}, std::monostate{}, {}};
   IntentStore store({}, Node(0), {floor}, Prng(1), {Time{}, kStart});

@@ -10,6 +10,8 @@ namespace {
 // Others' clocks that make the median worth following, and how long a write waits for them.
 constexpr std::size_t kClocksWanted = 3;
 constexpr Duration kClockWait = 2s;
+// Told directly at once: more than the copies that a write needs by default.
+constexpr std::size_t kResendMax = 8;
 
 }  // namespace
 
@@ -117,12 +119,21 @@ void IntentStore::SettleAll(Now now) {
   for (const RequestId request : open) Settle(now, request);
 }
 
-// A flood goes once over each link; whoever did not answer by now is told directly.
+// A flood goes once over each link; some of those who did not answer by now are told directly. Only some: in
+// a large cluster they are many exactly when everything is slow, and each may cost a handshake. Comparing
+// notes finds the rest.
 void IntentStore::Resend(Now now, Write& write) {
   write.resend_at = now.mono + tunables_.write_wait;
-  for (const auto& [peer, unused] : peers_) {
-    if (!HasAcked(write, peer)) SendDocuments(peer, write.documents, true, self_);
+  std::vector<NodeId> linked, others;
+  // Beginning with those after this node, so that not everybody asks the same ones.
+  auto it = peers_.upper_bound(self_);
+  for (std::size_t i = 0; i < peers_.size(); ++i, ++it) {
+    if (it == peers_.end()) it = peers_.begin();
+    if (!HasAcked(write, it->first)) (links_.contains(it->first) ? linked : others).push_back(it->first);
   }
+  linked.insert(linked.end(), others.begin(), others.end());
+  if (linked.size() > kResendMax) linked.resize(kResendMax);
+  for (const NodeId& peer : linked) SendDocuments(peer, write.documents, true, self_);
 }
 
 }  // namespace hs

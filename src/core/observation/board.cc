@@ -13,6 +13,12 @@ constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 constexpr Duration kPatience = 1s;
 // Each event alone would cost every board a message on every link.
 constexpr Duration kEventPause = 50ms;
+// Between two floods: in a burst each carries what came meanwhile.
+constexpr Duration kFloodPause = 5ms;
+// Ways by which news comes in, and goes out.
+constexpr std::size_t kEagerMin = 3;
+constexpr Duration kAskWait = 1s;
+constexpr Duration kAskAgain = 30s;
 // Records per message, so that one message stays well below a megabyte.
 constexpr std::size_t kPushMax = 256;
 // What was learned by comparing notes is passed on when it is little (as documents are).
@@ -107,7 +113,10 @@ bool Board::Put(const Record& record) {
     digest_ ^= HashOfVersion(record);
     DropEarlierLives(record);
   }
-  changed_.push_back({record, step_from_});
+  Change& change = changed_[key];
+  change.record = record;
+  change.from.clear();
+  if (step_from_) change.from.push_back(step_from_);
   urgent_ = urgent_ || !IsEvent(record);
   out_.push_back(RecordChanged{record});
   return true;
@@ -189,18 +198,55 @@ void Board::On(const Tick&) {
 }
 
 void Board::On(const RecordsReceived& received) {
-  std::size_t fresh = 0;
-  const std::size_t before = changed_.size();
+  const RecordPush& push = received.push;
+  if (push.known) OnKnown(received.from);
+  std::vector<RecordKey> fresh;
   step_from_ = received.from;
-  for (const Record& record : received.push.records) {
+  for (const Record& record : push.records) {
     if (!Accept(record)) {
       ++refused_;
       continue;
     }
-    if (Put(record)) ++fresh;
+    if (Put(record)) {
+      fresh.push_back(record.key);
+      continue;
+    }
+    const auto waiting = changed_.find(record.key);
+    if (waiting != changed_.end() && waiting->second.record.version == record.version)
+      waiting->second.from.push_back(received.from);
   }
   step_from_ = {};
-  if (!received.push.flood && fresh > kPassOnMax) changed_.resize(before);
+  if (!push.flood) {
+    if (fresh.size() > kPassOnMax) {
+      for (const RecordKey& key : fresh) changed_.erase(key);
+    }
+  } else if (!fresh.empty()) {
+    lazy_.erase(received.from);
+  } else if (!push.records.empty()) {
+    OnNothingNew(received.from);
+  }
+}
+
+std::size_t Board::EagerLinks() const {
+  return static_cast<std::size_t>(std::ranges::count_if(
+      links_, [this](const NodeId& peer) { return !lazy_.contains(peer) && peers_.contains(peer); }));
+}
+
+void Board::OnNothingNew(NodeId from) {
+  if (now_ < asking_until_ || !links_.contains(from)) return;
+  const auto asked = asked_.find(from);
+  if (asked != asked_.end() && now_ - asked->second < kAskAgain) return;
+  if (!lazy_.contains(from) && EagerLinks() <= kEagerMin) return;
+  asked_[from] = now_;
+  asking_until_ = now_ + kAskWait;
+  out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
+}
+
+void Board::OnKnown(NodeId from) {
+  if (asked_.contains(from)) asking_until_ = now_;
+  if (!links_.contains(from) || lazy_.contains(from) || EagerLinks() <= kEagerMin) return;
+  lazy_.insert(from);
+  out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
 
 void Board::On(const RecordOfferReceived& received) {
@@ -212,6 +258,7 @@ void Board::On(const RecordOfferReceived& received) {
     if (it == theirs.end() || it->second < record.version) newer.push_back(record);
   }
   Send(received.from, newer, false);
+  if (!newer.empty()) lazy_.erase(received.from);  // news does not reach it well
   if (!received.offer.reply_wanted) return;
   std::map<RecordKey, RecordVersion> ours;
   for (const auto& [key, version] : Held()) ours[ComparedBy(key, version)] = version;
@@ -225,18 +272,32 @@ void Board::On(const RecordOfferReceived& received) {
 void Board::On(const LinkUp& link) {
   if (link.peer != self_) links_.insert(link.peer);
 }
-void Board::On(const LinkDown& link) { links_.erase(link.peer); }
+void Board::On(const LinkDown& link) {
+  if (links_.erase(link.peer) == 0) return;
+  asked_.erase(link.peer);
+  if (lazy_.erase(link.peer) == 0) lazy_.clear();
+}
 
 void Board::On(const BoardPeers& peers) {
-  peers_.clear();
-  std::set<NodeId> ids;
-  for (const auto& [id, address] : peers.present) {
-    if (id == self_) continue;
-    peers_[id] = address;
-    ids.insert(id);
-    gone_.erase(id);  // it lives after all
+  std::map<NodeId, Endpoint> present(peers.present.begin(), peers.present.end());
+  std::vector<NodeId> absent;
+  for (const auto& [id, address] : peers_) {
+    if (!present.contains(id)) absent.push_back(id);
   }
-  differences_.KeepOnly(ids);
+  for (const NodeId& id : absent) On(BoardPeer{id, std::nullopt});
+  for (const auto& [id, address] : present) On(BoardPeer{id, address});
+}
+
+void Board::On(const BoardPeer& peer) {
+  if (peer.id == self_) return;
+  if (peer.address) {
+    peers_[peer.id] = *peer.address;
+    gone_.erase(peer.id);  // it lives after all
+    return;
+  }
+  if (peers_.erase(peer.id) == 0) return;
+  differences_.Forget(peer.id);
+  if (links_.contains(peer.id) && !lazy_.contains(peer.id)) lazy_.clear();
 }
 
 void Board::On(const BoardDigestHeard& heard) {
@@ -274,15 +335,18 @@ void Board::Flush() {
     flush_at_ = kNever;
     return;
   }
-  if (flush_at_ == kNever) flush_at_ = now_ + kEventPause;
-  if (!urgent_ && now_ < flush_at_) return;
+  const Time due = std::max(flush_next_, urgent_ ? now_ : now_ + kEventPause);
+  flush_at_ = std::min(flush_at_, due);
+  if (now_ < flush_at_) return;
   urgent_ = false;
   flush_at_ = kNever;
-  const std::vector<Change> changed = std::exchange(changed_, {});
+  flush_next_ = now_ + kFloodPause;
+  const auto changed = std::exchange(changed_, {});
   for (const NodeId& peer : links_) {
+    if (lazy_.contains(peer)) continue;
     std::vector<Record> records;
-    for (const Change& change : changed) {
-      if (change.from != peer) records.push_back(change.record);
+    for (const auto& [key, change] : changed) {
+      if (std::ranges::find(change.from, peer) == change.from.end()) records.push_back(change.record);
     }
     if (!records.empty()) Send(peer, records, true);
   }
@@ -302,6 +366,10 @@ std::shared_ptr<const RecordBody> Board::Find(const RecordKey& key) const {
 
 std::shared_ptr<const RecordBody> Board::Report(NodeId node) const {
   return Find({RecordKind::kNodeReport, node, 0});
+}
+
+std::shared_ptr<const RecordBody> Board::Slice(NodeId controller, NodeId node) const {
+  return Find({RecordKind::kPlanSlice, controller, node.Prefix64()});
 }
 
 std::shared_ptr<const RecordBody> Board::Region(NodeId controller, RegionId region) const {

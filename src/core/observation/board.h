@@ -12,14 +12,20 @@
 //     owner, so that boards which dropped different old events still agree.
 //     An offer names only the newest event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
-// Everything changed within one Step goes out in one message per link; events, which nobody waits for, wait a
-// moment for others to go with. Nothing here is durable: it is rebuilt
-// from the living.
+//  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
+//     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
+//     one silent box holds up nothing). A lost link brings all back.
+// What changed goes out in one message per link, at once after a quiet time and in a burst at a pace; events,
+// which nobody waits for, wait a moment for others to go with. Nothing here is durable: it is rebuilt from
+// the living.
+//
+// Source: Leitao, Pereira, Rodrigues, "Epidemic broadcast trees", SRDS 2007.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <variant>
 #include <vector>
@@ -57,6 +63,11 @@ struct RecordOfferReceived {
 struct BoardPeers {
   std::vector<std::pair<NodeId, Endpoint>> present;
 };
+// One of them: present at this address, or not present any more.
+struct BoardPeer {
+  NodeId id;
+  std::optional<Endpoint> address;
+};
 // What a peer's gossip said its observation digest is; 0: not said.
 struct BoardDigestHeard {
   NodeId peer;
@@ -69,7 +80,7 @@ struct OwnerGone {
 };
 
 using BoardInput = std::variant<Tick, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp,
-                                LinkDown, BoardPeers, BoardDigestHeard, OwnerGone>;
+                                LinkDown, BoardPeers, BoardPeer, BoardDigestHeard, OwnerGone>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -93,6 +104,8 @@ class Board {
   std::map<NodeId, std::shared_ptr<const RecordBody>> Reports() const;
   // Slices published by this controller, by the node they are for.
   std::map<NodeId, std::shared_ptr<const RecordBody>> Slices(NodeId controller) const;
+  // The one for `node` alone.
+  std::shared_ptr<const RecordBody> Slice(NodeId controller, NodeId node) const;
   std::shared_ptr<const RecordBody> Region(NodeId controller, RegionId region) const;
   std::vector<std::shared_ptr<const RecordBody>> Events() const;  // oldest first
   const std::map<RecordKey, Record>& records() const { return records_; }
@@ -104,7 +117,7 @@ class Board {
   using EventAge = std::pair<WallMs, RecordKey>;
   struct Change {
     Record record;
-    NodeId from;  // zero: our own
+    std::vector<NodeId> from;  // who told it; nobody: our own
   };
 
   void On(const Tick&);
@@ -115,6 +128,7 @@ class Board {
   void On(const LinkUp& link);
   void On(const LinkDown& link);
   void On(const BoardPeers& peers);
+  void On(const BoardPeer& peer);
   void On(const BoardDigestHeard& heard);
   void On(const OwnerGone& gone);
 
@@ -130,6 +144,10 @@ class Board {
   void SendOffer(NodeId to, bool reply_wanted);
   std::vector<std::pair<RecordKey, RecordVersion>> Held() const;
   void Flush();
+  // A flood told nothing new: its sender might leave us out.
+  void OnNothingNew(NodeId from);
+  void OnKnown(NodeId from);
+  std::size_t EagerLinks() const;
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
@@ -139,10 +157,11 @@ class Board {
   DifferenceWatch differences_;
   Time now_{};  // of the present Step
   BoardOutputs out_;
-  std::vector<Change> changed_;  // to be flooded
-  NodeId step_from_;             // of what this Step brought
-  bool urgent_ = false;          // not events alone
+  std::map<RecordKey, Change> changed_;  // to be flooded
+  NodeId step_from_;                     // of what this Step brought
+  bool urgent_ = false;                  // not events alone
   Time flush_at_ = kNever;
+  Time flush_next_{};  // not before
 
   std::map<RecordKey, Record> records_;
   std::set<EventAge> event_ages_;
@@ -155,6 +174,9 @@ class Board {
   std::uint64_t refused_ = 0;
   std::map<NodeId, Endpoint> peers_;  // present members
   std::set<NodeId> links_;
+  std::set<NodeId> lazy_;         // of these, those left out
+  std::map<NodeId, Time> asked_;  // when to leave us out
+  Time asking_until_{};           // one is asked at a time
 };
 
 }  // namespace hs

@@ -49,6 +49,7 @@ class World {
       const auto* link = std::get_if<SendLink>(&output);
       if (link == nullptr) continue;
       if (const auto* push = std::get_if<RecordPush>(&link->message)) {
+        floods_ += push->flood;
         Post(link->to, RecordsReceived{Node(i), *push});
       } else {
         ++offers_;
@@ -88,6 +89,7 @@ class World {
   Time now_ = Time{} + 1h;
   double loss_ = 0;
   int offers_ = 0;
+  int floods_ = 0;
   std::deque<Board> boards_;
   std::vector<std::uint32_t> boots_;
 
@@ -140,6 +142,68 @@ TEST(BoardTest, WhatChangedInOneStepIsPassedOnInOneMessageButNotBackAndNotCopied
   }
   EXPECT_EQ(sent, 2);
   EXPECT_TRUE(board.Step(Time{}, RecordsReceived{Node(2), push}).empty()) << "the second copy is no news";
+}
+
+// Everybody linked to everybody, and each has spoken often enough to learn who brings news.
+void LinkAll(World& world) {
+  const std::size_t size = world.boards_.size();
+  for (std::size_t i = 0; i < size; ++i) {
+    for (std::size_t j = 0; j < size; ++j) {
+      if (j != i) world.Hand(i, LinkUp{Node(j)});
+    }
+  }
+  for (std::uint64_t round = 0; round < 200; ++round) {
+    world.Hand(round % size, Publish{RecordKind::kNodeReport, 0, Said(round + 1)});
+    world.Run(50ms);
+  }
+}
+
+TEST(BoardTest, AmongManyLinksNewsComesToUseAFewPerBoard) {
+  World world(12, 4);
+  LinkAll(world);
+  world.floods_ = 0;
+  for (std::uint64_t round = 0; round < 12; ++round) {
+    world.Hand(round, Publish{RecordKind::kNodeReport, 0, Said(1000 + round)});
+    world.Run(100ms);
+  }
+  EXPECT_TRUE(world.Agree());
+  // Over every link it would be 11 + 11 * 10 each time.
+  EXPECT_LE(world.floods_, 12 * 12 * 3);
+}
+
+TEST(BoardTest, WhoIsLostTakesNoNewsWithIt) {
+  World world(12, 5);
+  LinkAll(world);
+  for (std::size_t lost = 0; lost < 6; ++lost) {
+    for (std::size_t i = 0; i < 12; ++i) {
+      world.Hand(i, LinkDown{Node(lost)});
+      world.Hand(lost, LinkDown{Node(i)});
+    }
+  }
+  const int offers = world.offers_;
+  world.Hand(7, Publish{RecordKind::kNodeReport, 0, Said(4711)});
+  world.Run(100ms);
+  for (std::size_t i = 6; i < 12; ++i) EXPECT_EQ(NumberIn(world.boards_[i].Report(Node(7))), 4711u) << i;
+  EXPECT_EQ(world.offers_, offers) << "by flood alone";
+}
+
+TEST(BoardTest, ABurstGoesOutAtAPaceAndOnlyTheNewestOfEachRecord) {
+  Board board({}, Node(0), 1, Prng(1));
+  board.Step(Time{}, LinkUp{Node(1)});
+  std::vector<RecordPush> sent;
+  for (int ms = 0; ms < 20; ++ms) {
+    for (const auto& output :
+         board.Step(Time{} + ms * 1ms,
+                    Publish{RecordKind::kNodeReport, 0, Said(static_cast<std::uint64_t>(ms) + 1)})) {
+      if (const auto* link = std::get_if<SendLink>(&output))
+        sent.push_back(std::get<RecordPush>(link->message));
+    }
+  }
+  ASSERT_EQ(sent.size(), 4u);
+  EXPECT_EQ(NumberIn(sent[0].records.at(0).body), 1u) << "the first at once";
+  for (const RecordPush& push : sent) EXPECT_EQ(push.records.size(), 1u);
+  EXPECT_EQ(NumberIn(sent[3].records.at(0).body), 16u);
+  EXPECT_LE(board.NextDeadline(), Time{} + 20ms) << "the last one is not forgotten";
 }
 
 TEST(BoardTest, BoardsConvergeThroughLossDuplicationAndReorderingAndAreThenSilent) {
