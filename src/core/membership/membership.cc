@@ -11,6 +11,8 @@ constexpr Duration kForgetAfter = 72h;
 // Twice the time a datagram takes on a slow link: the second round of goodbyes reaches who missed the first.
 constexpr Duration kLeaveAgain = 80ms;
 constexpr Duration kLeaveWait = 200ms;
+constexpr Duration kHoldPause = 150ms;
+constexpr Duration kLateExchange = 5s;
 
 template <typename... Cases>
 struct Overloaded : Cases... {
@@ -53,14 +55,17 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
   Arm(start + prng_.Between(0ms, tunables_.push_pull_interval), TimerKind::kPushPull);
 }
 
-std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
+void Membership::Wake(Now now) {
   // The clock of a leaving or frozen box may stand still, but never runs back.
   const Time due = NextDeadline();
   now_ = now;
   if (due != kNever && now.mono > due + tunables_.late_wake) OnLateWake(now.mono - due);
+}
 
+std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
+  Wake(now);
   std::visit(Overloaded{[](const Tick&) {}, [&](const DatagramReceived& in) { OnDatagram(in); },
-                        [&](const PushPullReceived& in) { OnPushPull(in); },
+                        [&](const PushPullReceived& in) { OnPushPull(in.from, in.message); },
                         [&](const LinkUp& in) { refusals_.Withdraw(in.peer, self_); },
                         [&](const LinkDown& in) { OnLinkDown(in); },
                         [&](const ConnectOutcome& in) { OnConnect(in); },
@@ -71,13 +76,35 @@ std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
                         },
                         [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Leave&) { OnLeave(); }},
              input);
+  return Finish();
+}
 
+std::vector<Membership::Output> Membership::Hear(Now now, const DatagramReceived& datagram) {
+  Wake(now);
+  OnDatagram(datagram);
+  return Finish();
+}
+
+std::vector<Membership::Output> Membership::Hear(Now now, NodeId from, const PushPull& table) {
+  Wake(now);
+  OnPushPull(from, table);
+  return Finish();
+}
+
+std::vector<Membership::Output> Membership::Finish() {
   while (!timers_.empty() && timers_.begin()->first <= now_.mono) {
     const Timer timer = timers_.begin()->second;
     timers_.erase(timers_.begin());
     Fire(timer);
   }
-  if (ring_changed_) HoldRing();
+  // A newcomer takes its place at once. Later each change moves a few links, which costs handshakes on both
+  // sides: those of one burst are moved together, and not while news of the change is on its way.
+  if (ring_changed_ && held_.empty()) {
+    HoldRing();
+  } else if (ring_changed_ && !ring_armed_) {
+    ring_armed_ = true;
+    Arm(now_.mono + kHoldPause, TimerKind::kHoldRing);
+  }
   FlushUrgent();
   return std::exchange(out_, {});
 }
@@ -97,8 +124,13 @@ std::uint32_t Membership::MembersDigest() const {
   return folded == 0 ? 1 : folded;  // 0 means "not said"
 }
 
-void Membership::Arm(Time at, TimerKind kind, NodeId id, std::uint64_t number) {
-  timers_.emplace(at, Timer{kind, id, number});
+Membership::Timers::iterator Membership::Arm(Time at, TimerKind kind, NodeId id, std::uint64_t number) {
+  return timers_.emplace(at, Timer{kind, id, number});
+}
+
+void Membership::Disarm(Timers::iterator& timer) {
+  if (timer != timers_.end()) timers_.erase(timer);
+  timer = timers_.end();
 }
 
 void Membership::Fire(const Timer& timer) {
@@ -106,7 +138,8 @@ void Membership::Fire(const Timer& timer) {
   switch (timer.kind) {
     case TimerKind::kProbeTick:
       ProbeNext();
-      return Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeTick);
+      Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeTick);
+      return;
     case TimerKind::kProbeTimeout:
       return OnProbeTimeout(sequence);
     case TimerKind::kProbeEnd:
@@ -119,6 +152,8 @@ void Membership::Fire(const Timer& timer) {
       return SendClaims(timer.id);
     case TimerKind::kConnectAgain:
       return Connect(timer.id, true, static_cast<int>(timer.number));
+    case TimerKind::kHoldRing:
+      return HoldRing();
     case TimerKind::kRetry:
       return RetryOne();
     case TimerKind::kPushPull:
@@ -169,8 +204,9 @@ void Membership::OnLateWake(Duration late) {
       ArmSuspicion(id);
     }
   }
-  // Much may have happened meanwhile.
-  if (late > 2 * tunables_.probe_interval) Arm(now_.mono, TimerKind::kPushPull, self_);
+  // Much may have happened meanwhile. On a box without CPU this comes again and again.
+  if (late > 2 * tunables_.probe_interval && MayExchange(kLateExchange))
+    Arm(now_.mono, TimerKind::kPushPull, self_);
 }
 
 void Membership::OnMeta(const MemberMeta& meta) {
@@ -189,8 +225,13 @@ void Membership::OnLeave() {
   after.state = MemberState::kLeft;
   ++after.incarnation.counter;
   Replace(after, "leaves on request");
+  probes_.clear();
   timers_.clear();
-  if (present_.size() == 0) return Arm(now_.mono, TimerKind::kLeaveDone);
+  ring_armed_ = false;
+  if (present_.size() == 0) {
+    Arm(now_.mono, TimerKind::kLeaveDone);
+    return;
+  }
   Spread(UpdateOf(after), true);
   Arm(now_.mono + kLeaveAgain, TimerKind::kLeaveAgain);
   Arm(now_.mono + kLeaveWait, TimerKind::kLeaveDone);
@@ -269,7 +310,7 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
 }
 
 void Membership::HoldRing() {
-  ring_changed_ = false;
+  ring_changed_ = ring_armed_ = false;
   HoldLinks hold;
   if (!leaving_) {
     for (const NodeId& id : ring_.Holds(self_, static_cast<std::size_t>(tunables_.ring_neighbours))) {

@@ -127,6 +127,9 @@ class Membership {
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
 
   std::vector<Output> Step(Now now, const Input& input);
+  // The same for what comes most often and is large: without a copy.
+  std::vector<Output> Hear(Now now, const DatagramReceived& datagram);
+  std::vector<Output> Hear(Now now, NodeId from, const PushPull& table);
   Time NextDeadline() const;
 
   const std::map<NodeId, Member>& members() const { return members_; }  // others and self
@@ -146,6 +149,7 @@ class Membership {
     kSuspicion,
     kClaimWiden,
     kConnectAgain,
+    kHoldRing,
     kRetry,
     kPushPull,
     kDeadAfter,
@@ -158,6 +162,7 @@ class Membership {
     NodeId id;
     std::uint64_t number = 0;
   };
+  using Timers = std::multimap<Time, Timer>;
   enum class ProbeKind : std::uint8_t { kRegular, kConfirm, kRetry };
   struct Probe {
     NodeId target;  // zero: whoever is there
@@ -166,6 +171,9 @@ class Membership {
     Time sent;
     std::vector<NodeId> asked;
     std::vector<NodeId> nacked;
+    // Most probes are answered: then nobody need wake for these. Past the end: not armed, or fired.
+    Timers::iterator timeout;
+    Timers::iterator end;
   };
   struct Relay {
     NodeId requester;
@@ -204,7 +212,10 @@ class Membership {
   enum class Source : std::uint8_t { kGossip, kExchange };
 
   // membership.cc
-  void Arm(Time at, TimerKind kind, NodeId id = {}, std::uint64_t number = 0);
+  Timers::iterator Arm(Time at, TimerKind kind, NodeId id = {}, std::uint64_t number = 0);
+  void Disarm(Timers::iterator& timer);
+  void Wake(Now now);
+  std::vector<Output> Finish();
   void Fire(const Timer& timer);
   void OnLateWake(Duration late);
   void OnMeta(const MemberMeta& meta);
@@ -242,6 +253,7 @@ class Membership {
   void OnNack(NodeId from, std::uint32_t sequence);
   void OnHeardFrom(NodeId from, Endpoint address);
   void OnPeerDigest(NodeId from, std::uint32_t digest);
+  bool MayExchange(Duration pause);
   void Suspect(NodeId target, std::vector<NodeId> witnesses, Source source, NodeId heard_from);
   void OnSuspicionEnd(NodeId target);
   void WithdrawSuspicion(NodeId target, NodeId witness, std::string cause);
@@ -257,7 +269,7 @@ class Membership {
   void RaiseIncarnation(Incarnation above, std::string cause);
   void Correct(NodeId from, const Member& member);
   std::vector<NodeId> Credible(const std::vector<NodeId>& witnesses, NodeId accused) const;
-  void OnPushPull(const PushPullReceived& received);
+  void OnPushPull(NodeId from, const PushPull& table);
 
   // membership_evidence.cc
   void OnLinkDown(const LinkDown& down);
@@ -289,7 +301,7 @@ class Membership {
   std::uint64_t digest_ = 0;
   GossipQueue queue_;
   RefusalBook refusals_;
-  std::multimap<Time, Timer> timers_;
+  Timers timers_;
   std::map<std::uint32_t, Probe> probes_;
   std::map<std::uint32_t, Relay> relays_;
   std::map<std::uint64_t, Attempt> attempts_;
@@ -303,7 +315,7 @@ class Membership {
     NodeId heard_from;
   };
   std::map<NodeId, Urgent> urgent_;
-  double urgent_tokens_ = 1024;
+  double urgent_tokens_ = 512;
   Time urgent_refilled_;
 
   std::uint64_t intent_digest_ = 0;
@@ -313,8 +325,10 @@ class Membership {
   int health_ = 0;
   int push_pulls_skipped_ = 0;
   Time grace_until_;              // woke late: accuses nobody before
+  Time exchange_next_{};          // a whole table because of some difference: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
-  bool ring_changed_ = false;
+  bool ring_changed_ = false;     // and not yet told by HoldLinks
+  bool ring_armed_ = false;
   bool leaving_ = false;
   bool joined_ = false;  // had a whole table from someone
   BootId conflict_reported_;

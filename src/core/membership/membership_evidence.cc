@@ -1,9 +1,9 @@
 // How Membership finds that an agent is gone: broken links, fresh connections, refusals, two witnesses.
 //
 // A broken link alone proves nothing (the peer may have closed it), so the witness connects afresh. Only a
-// refusal counts: the machine answers, and nobody listens. Statements go to the two members next to the
-// target on the ring, so that two nodes decide and tell everyone, not all ten who noticed; if they do not,
-// the statements go wider.
+// refusal counts: the machine answers, and nobody listens. Statements of all ten who noticed go to the same
+// three: the two members next to the target on the ring and the one across, so that three nodes decide and
+// tell everyone; if they do not, the statements go wider, to some drawn by chance too.
 #include <algorithm>
 #include <utility>
 
@@ -126,12 +126,13 @@ void Membership::SendClaims(NodeId target) {
     for (const bool forward : {true, false}) {
       for (const NodeId& id : ring_.Nearest(target, 1, forward)) to.push_back(id);
     }
+    if (const NodeId across = ring_.Across(target); across != target) to.push_back(across);
   } else {
     to = ring_.Watchers(target, neighbours);
+    std::vector<NodeId> except = to;
+    except.push_back(target);
+    for (const NodeId& id : present_.Draw(3, except)) to.push_back(id);
   }
-  std::vector<NodeId> except = to;
-  except.push_back(target);
-  for (const NodeId& id : present_.Draw(peer.claim_rounds == 0 ? 1 : 3, except)) to.push_back(id);
   std::sort(to.begin(), to.end());
   to.erase(std::unique(to.begin(), to.end()), to.end());
   for (const NodeId& id : to) {

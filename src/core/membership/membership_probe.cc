@@ -11,6 +11,8 @@ namespace {
 constexpr Duration kFailureLife = 2s;
 // A lasting difference of tables, not news on its way.
 constexpr Duration kDifferenceLasts = 2s;
+// A newcomer hears from many unknown members before the first table is there.
+constexpr Duration kUnknownPause = 250ms;
 
 }  // namespace
 
@@ -31,7 +33,8 @@ void Membership::ProbeNext() {
 
 void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   const std::uint32_t sequence = next_sequence_++;
-  probes_[sequence] = {target, address, kind, now_.mono, {}, {}};
+  Probe& probe = probes_[sequence];
+  probe = {target, address, kind, now_.mono, {}, {}, timers_.end(), timers_.end()};
   // Buddy system: a suspect learns of its suspicion from the very ping, before anything else.
   std::vector<MemberUpdate> first;
   const Member* member = Find(target);
@@ -39,19 +42,23 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   // Whoever may not know us, or not think us alive, learns of us.
   if (member == nullptr || !IsPresent(member->state)) first.push_back(UpdateOf(self()));
   Send(target, address, Ping{sequence, target}, std::move(first));
-  if (kind != ProbeKind::kRetry)
-    Arm(now_.mono + Scaled(tunables_.probe_timeout), TimerKind::kProbeTimeout, target, sequence);
-  Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeEnd, target, sequence);
+  if (kind != ProbeKind::kRetry) {
+    probe.timeout =
+        Arm(now_.mono + Scaled(tunables_.probe_timeout), TimerKind::kProbeTimeout, target, sequence);
+  }
+  probe.end = Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeEnd, target, sequence);
 }
 
 void Membership::OnProbeTimeout(std::uint32_t sequence) {
   const auto it = probes_.find(sequence);
   if (it == probes_.end()) return;
   Probe& probe = it->second;
+  probe.timeout = timers_.end();
   if (!Present(probe.target)) return;
   PeerOf(probe.target).failed_at = now_.mono;
   if (probe.kind == ProbeKind::kConfirm) {
     const NodeId target = probe.target;
+    Disarm(probe.end);
     probes_.erase(it);
     if (now_.mono < grace_until_ || members_.at(target).state != MemberState::kSuspect) return;
     return Suspect(target, {self_}, Source::kGossip, {});
@@ -71,8 +78,9 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
 void Membership::OnProbeEnd(std::uint32_t sequence) {
   const auto it = probes_.find(sequence);
   if (it == probes_.end()) return;
-  const Probe probe = std::move(it->second);
+  Probe probe = std::move(it->second);
   probes_.erase(it);
+  Disarm(probe.timeout);  // where it is set longer than the interval
   if (probe.kind != ProbeKind::kRegular || !Present(probe.target)) return;
   // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here.
   const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
@@ -116,7 +124,8 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   if (member == nullptr) {
     // It knows us, we do not know it: get its table, and with it its own word.
     Peer& peer = PeerOf(from);
-    if (peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 1s) SendPushPull(from, address, true);
+    const bool due = peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 1s;
+    if (due && MayExchange(kUnknownPause)) SendPushPull(from, address, true);
     return;
   }
   Peer& peer = PeerOf(from);
@@ -140,7 +149,15 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   if (peer.differs_since == Time{}) peer.differs_since = now_.mono;
   if (now_.mono - peer.differs_since < kDifferenceLasts || now_.mono - peer.pushed_at < kDifferenceLasts)
     return;
-  SendPushPull(from, members_.at(from).meta.address, true);
+  if (MayExchange(kDifferenceLasts)) SendPushPull(from, members_.at(from).meta.address, true);
+}
+
+// While much changes, everybody differs from everybody, and a table from each would be most of the load: one
+// at a time brings the same news.
+bool Membership::MayExchange(Duration pause) {
+  if (now_.mono < exchange_next_) return false;
+  exchange_next_ = now_.mono + Scaled(pause);
+  return true;
 }
 
 void Membership::OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known) {
@@ -180,6 +197,8 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
   const NodeId reached = probe.target ? probe.target : datagram.from;
   const Duration round_trip = now_.mono - probe.sent;
   const ProbeKind kind = probe.kind;
+  Disarm(probe.timeout);
+  Disarm(probe.end);
   probes_.erase(it);
   if (!relayed) {
     if (kind == ProbeKind::kRegular) AddHealth(-1);
@@ -256,14 +275,19 @@ void Membership::OnSuspicionEnd(NodeId target) {
   // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
   const Time deadline = suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline();
   if (now_.mono < deadline) return;
-  if (now_.mono < grace_until_) return Arm(grace_until_, TimerKind::kSuspicion, target);
+  if (now_.mono < grace_until_) {
+    Arm(grace_until_, TimerKind::kSuspicion, target);
+    return;
+  }
+  const bool tried = suspicion.HasWitness(self_);
   Member after = *member;
   after.state = MemberState::kUnreachable;
   peer.gone_witnesses = suspicion.witnesses();
   const std::string cause = "silent for " + std::to_string(ToMs(now_.mono - suspicion.start())) +
                             " ms after the suspicion of " + std::to_string(peer.gone_witnesses.size()) +
                             " members";
-  Replace(after, cause, true);
+  // All come to this at about the same time; those who tried for themselves tell of it.
+  Replace(after, cause, tried);
   Spread(UpdateOf(after), true);
 }
 

@@ -91,8 +91,10 @@ void Membership::PushPullOne() {
   Arm(now_.mono + tunables_.push_pull_interval * scale * 3 / 4 +
           prng_.Between(0ms, tunables_.push_pull_interval * scale / 2),
       TimerKind::kPushPull);
-  const auto drawn = present_.Draw(1, {});
+  auto drawn = present_.Draw(1, {});
   if (drawn.empty()) return;
+  // After a sleep whoever is linked already will do: this is no time for handshakes.
+  if (now_.mono < grace_until_ && !held_.empty()) drawn.front() = held_[prng_.Below(held_.size())].first;
   const Peer& peer = PeerOf(drawn.front());
   const bool agrees = peer.heard_at != Time{} && peer.differs_since == Time{} && peer.said_digest;
   if (agrees && now_.mono >= grace_until_ && ++push_pulls_skipped_ < kExchangeAnyway) return;

@@ -12,9 +12,10 @@ namespace {
 // each first hearer tells `eager_fanout` more.
 constexpr std::size_t kTellAll = 64;
 // Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster told
-// directly, several times over, and a rate that a storm of news cannot exceed.
-constexpr double kUrgentBurst = 1024;
-constexpr double kUrgentPerSecond = 512;
+// directly, several times over, and a rate that a storm of news cannot exceed. A node that is late itself
+// takes less, or the news of being late would make all later still.
+constexpr double kUrgentBurst = 512;
+constexpr double kUrgentPerSecond = 128;
 // Body, stamps and digests around the updates.
 constexpr std::size_t kHeaderBytes = 90;
 
@@ -66,7 +67,7 @@ void Membership::FlushUrgent() {
   const auto urgent = std::exchange(urgent_, {});
   const double elapsed = ToSeconds(now_.mono - urgent_refilled_);
   urgent_refilled_ = now_.mono;
-  urgent_tokens_ = std::min(kUrgentBurst, urgent_tokens_ + elapsed * kUrgentPerSecond);
+  urgent_tokens_ = std::min(kUrgentBurst, urgent_tokens_ + elapsed * kUrgentPerSecond / (1 + health_));
 
   bool origin = false;
   std::vector<MemberUpdate> news;

@@ -64,6 +64,53 @@ TEST(Membership, SilenceIsKnownToAllWithinTheBars) {
   EXPECT_EQ(accused, "");
 }
 
+TEST(Membership, OfAllWhoNoticeAKilledAgentAFewDecideAndTell) {
+  MiniNetwork net(77);
+  net.Grow(64);
+  for (int victim = 3; victim < 9; ++victim) {
+    net.changes.clear();
+    const auto before = net.datagrams;
+    net.Kill(victim);
+    net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s);
+    net.Run(30ms);
+    const auto decided = std::ranges::count_if(net.changes, [&](const MiniNetwork::Change& change) {
+      return change.subject == victim && change.cause.find("refused a connection to") != std::string::npos;
+    });
+    EXPECT_GE(decided, 1);
+    EXPECT_LE(decided, 3);
+    // Three tell everybody, everybody tells one more; all who noticed ask the three.
+    EXPECT_LE(net.datagrams - before, 3u * 63 + 63 + 4 * 12 + 40);
+    net.Start(victim, {0});
+    net.Run(5s);
+  }
+}
+
+TEST(Membership, WhileEverybodyDiffersWholeTablesAreExchangedOneAtATime) {
+  const auto address = [](int i) {
+    return Endpoint{IpAddress::V4(10, 0, 0, static_cast<std::uint8_t>(i)), 7};
+  };
+  MembershipSelf self{MiniNetwork::IdOf(100), BootId{1}, 1, {}};
+  self.meta.address = address(100);
+  Membership node(Tunables{}, self, Prng(1), Time{1h});
+  int tables = 0;
+  for (int tenth = 0; tenth < 100; ++tenth) {
+    const Now now{Time{1h} + tenth * 100ms, 0};
+    for (int i = 1; i <= 30; ++i) {
+      DatagramReceived said{MiniNetwork::IdOf(i), address(i), {}};
+      said.message.body = News{};
+      said.message.members_digest = 4711;
+      if (tenth == 0) {
+        MemberUpdate word{said.from, BootId{2}, {1, 0}, MemberState::kAlive, MemberMeta{}, {}};
+        word.meta->address = address(i);
+        said.message.updates.push_back(word);
+      }
+      for (const auto& output : node.Step(now, said)) tables += std::holds_alternative<SendLink>(output);
+    }
+  }
+  EXPECT_GE(tables, 2);
+  EXPECT_LE(tables, 6) << "and not 30 every two seconds";
+}
+
 TEST(Membership, AKilledAgentIsKnownToAllWithinMilliseconds) {
   for (const int n : {2, 3, 16, 64}) {
     std::vector<Duration> times;

@@ -233,32 +233,32 @@ void Membership::Correct(NodeId from, const Member& member) {
   SendTo(from, News{}, {UpdateOf(member)});
 }
 
-void Membership::OnPushPull(const PushPullReceived& received) {
-  if (leaving_ || received.from == self_) return;
+void Membership::OnPushPull(NodeId from, const PushPull& table) {
+  if (leaving_ || from == self_) return;
   // Members that are new here and already gone there arrive as their last word and their end; taken together,
   // so that nobody seems to join only to vanish.
   std::map<NodeId, const MemberUpdate*> ends;
-  for (const MemberUpdate& update : received.message.members) {
+  for (const MemberUpdate& update : table.members) {
     if (update.state != MemberState::kAlive && update.state != MemberState::kSuspect && !Find(update.id)) {
       ends[update.id] = &update;
     }
   }
-  for (const MemberUpdate& update : received.message.members) {
+  for (const MemberUpdate& update : table.members) {
     const auto end = ends.find(update.id);
     if (end != ends.end() && update.id != self_ && update.id) {
       if (update.meta && !Find(update.id)) {
         PeerOf(update.id).gone_witnesses = end->second->witnesses;
-        ApplyNew(update, received.from, end->second->state);
+        ApplyNew(update, from, end->second->state);
       }
       continue;
     }
-    Apply(update, received.from, Source::kExchange);
+    Apply(update, from, Source::kExchange);
   }
-  joined_ = joined_ || !received.message.reply_wanted;
-  const Member* sender = Find(received.from);
+  joined_ = joined_ || !table.reply_wanted;
+  const Member* sender = Find(from);
   if (sender == nullptr) return;
-  PeerOf(received.from).heard_at = now_.mono;
-  if (received.message.reply_wanted) SendPushPull(received.from, sender->meta.address, false);
+  PeerOf(from).heard_at = now_.mono;
+  if (table.reply_wanted) SendPushPull(from, sender->meta.address, false);
 }
 
 }  // namespace hs
