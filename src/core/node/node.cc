@@ -21,6 +21,10 @@ Node::~Node() = default;
 Outputs Node::Step(Now now, const Input& input) { return impl_->Step(now, input); }
 Time Node::NextDeadline() const { return impl_->NextDeadline(); }
 NodeView Node::View(Now now) const { return impl_->View(now); }
+const std::map<NodeId, Member>& Node::Members() const { return impl_->Members(); }
+const std::vector<DesiredService>& Node::Services() const { return impl_->Services(); }
+const SteadyState& Node::Steady() const { return impl_->Steady(); }
+std::uint64_t Node::IntentDigest() const { return impl_->IntentDigest(); }
 Following Node::following() const { return impl_->following(); }
 LoadReport Node::Loads(Now now) const { return impl_->Loads(now); }
 
@@ -63,7 +67,7 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
 Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   Leads() ? plan_at_ : kNever, door_at_,
+                   Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
                    early_writes_.empty() ? kNever : started_ + tunables_.start_patience});
 }
 
@@ -76,7 +80,7 @@ void Node::Impl::Apply(const Tick&) {
   if (intent_.NextDeadline() <= now) Intend(Tick{});
   if (board_.NextDeadline() <= now) Observe(Tick{});
   if (supervisor_.NextDeadline() <= now) Supervise(Tick{});
-  if (leadership_.NextDeadline() <= now) dirty_.members = true;
+  if (leadership_.NextDeadline() <= now) lead_at_ = now;
 }
 
 void Node::Impl::Apply(const DatagramReceived& input) {
@@ -105,9 +109,10 @@ void Node::Impl::Apply(const LinkReceived& input) {
     Impl& node;
     NodeId from;
     void operator()(const PushPull& message) {
-      node.AsMember(Membership::PushPullReceived{from, message});
-      node.table_known_ = true;
+      node.AsMember(from, message);
+      if (std::exchange(node.table_known_, true)) return;
       node.dirty_.members = true;
+      node.lead_at_ = node.now_.mono;
     }
     void operator()(const DocumentPush& message) { node.Intend(DocumentsReceived{from, message}); }
     void operator()(const DocumentOffer& message) { node.Intend(DocumentOfferReceived{from, message}); }

@@ -2,8 +2,10 @@
 // The contract with the caller is in contract.h. Not thread-safe; owns no resource but memory.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/tunables.h"
 #include "core/node/contract.h"
@@ -29,6 +31,11 @@ class Node {
   Time NextDeadline() const;
 
   NodeView View(Now now) const;
+  // Parts of the view that need no copy; valid until the next Step.
+  const std::map<NodeId, Member>& Members() const;
+  const std::vector<DesiredService>& Services() const;
+  const SteadyState& Steady() const;  // as last judged: a moment old during a burst of news
+  std::uint64_t IntentDigest() const;
   Following following() const;
   // What is known of all loads: everything on the controller, a part on monitors, little elsewhere.
   LoadReport Loads(Now now) const;

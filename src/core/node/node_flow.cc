@@ -2,10 +2,28 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/hash.h"
 #include "core/node/node_impl.h"
 
 namespace hs {
 namespace {
+
+// A change of members that decides nothing about control is looked at with the others of its burst.
+constexpr Duration kLeadPause = 100ms;
+
+// Of all that a door looks at in a report. Most reports say something else: a plan was taken over, a replica
+// is being prepared.
+std::uint64_t HashOfServing(const Record& record) {
+  std::uint64_t hash = record.version.boot;
+  for (const ReplicaStatus& status : std::get<NodeReport>(*record.body).replicas) {
+    const bool running = status.state == ReplicaState::kRunning;
+    if (!running && status.state != ReplicaState::kDraining) continue;
+    hash = CombineHash(hash, status.id.value);
+    hash = CombineHash(hash, Hash64(status.address.ToString()));
+    hash = CombineHash(hash, (running ? 1u : 0u) + (status.health == Health::kUnhealthy ? 2u : 0u));
+  }
+  return hash;
+}
 
 std::string ReplicaNews(const ReplicaChanged& change) {
   const ReplicaStatus& status = change.after ? *change.after : *change.before;
@@ -32,6 +50,8 @@ void Node::Impl::Carry(MechanismOutputs outputs) {
 }
 
 void Node::Impl::AsMember(const Membership::Input& input) { Carry(membership_.Step(now_, input)); }
+void Node::Impl::AsMember(const DatagramReceived& datagram) { Carry(membership_.Hear(now_, datagram)); }
+void Node::Impl::AsMember(NodeId from, const PushPull& table) { Carry(membership_.Hear(now_, from, table)); }
 void Node::Impl::Intend(const IntentInput& input) { Carry(intent_.Step(now_, input)); }
 void Node::Impl::Observe(const BoardInput& input) { Carry(board_.Step(now_.mono, input)); }
 void Node::Impl::Supervise(const SupervisorInput& input) { Carry(supervisor_.Step(now_, input)); }
@@ -46,7 +66,17 @@ void Node::Impl::Reach(const ReachabilityInput& input) {
 void Node::Impl::On(const Membership::MemberChanged& change) {
   dirty_.members = true;
   const Member& after = change.after;
+  // Who controls can only change by the word of somebody with a role, or by our own; the rest of what
+  // leadership derives may wait for more news of the same burst.
+  const auto plays = [](const Member& member) {
+    return member.meta.roles.controller || member.meta.roles.standby;
+  };
+  const bool decisive = after.id == self_ || !region_.controller || after.id == region_.controller ||
+                        after.id == region_.standby || plays(after) ||
+                        (change.before && plays(*change.before));
+  lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
   if (after.id == self_) return;
+  TellPeer(change);
   const bool moved = !change.before || change.before->state != after.state;
   if (moved && after.state != MemberState::kSuspect &&
       !(change.before && change.before->state == MemberState::kSuspect &&
@@ -66,7 +96,20 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   if (!IsPresent(after.state)) {
     intent_digests_.erase(after.id);
     load_book_.Forget(after.id);
+    serving_.erase(after.id);
   }
+}
+
+// Who counts as present, and where, concerns all that talk to others.
+void Node::Impl::TellPeer(const Membership::MemberChanged& change) {
+  const Member& after = change.after;
+  const bool was = change.before && IsPresent(change.before->state);
+  const bool is = IsPresent(after.state);
+  if (was == is && (!is || change.before->meta.address == after.meta.address)) return;
+  std::optional<Endpoint> address;
+  if (is) address = after.meta.address;
+  Intend(IntentPeer{after.id, address});
+  Observe(BoardPeer{after.id, address});
 }
 
 void Node::Impl::On(const Membership::ClockSample& sample) {
@@ -153,9 +196,12 @@ void Node::Impl::On(const DocumentConflict& conflict) {
 
 void Node::Impl::On(const RecordChanged& change) {
   switch (change.record.key.kind) {
-    case RecordKind::kNodeReport:
+    case RecordKind::kNodeReport: {
       dirty_.reports = true;
+      const std::uint64_t serving = HashOfServing(change.record);
+      if (std::exchange(serving_[change.record.key.owner], serving) != serving) dirty_.serving = true;
       return;
+    }
     case RecordKind::kPlanSlice:
     case RecordKind::kRegionReport:
       dirty_.plans = true;
@@ -216,14 +262,6 @@ void Node::Impl::Emit(const std::string& kind, const std::string& subject, const
 std::string Node::Impl::NameOf(NodeId node) const {
   const auto member = membership_.members().find(node);
   return member == membership_.members().end() ? node.Short() : member->second.meta.name;
-}
-
-std::vector<std::pair<NodeId, Endpoint>> Node::Impl::PresentOthers() const {
-  std::vector<std::pair<NodeId, Endpoint>> others;
-  for (const auto& [id, member] : membership_.members()) {
-    if (id != self_ && IsPresent(member.state)) others.emplace_back(id, member.meta.address);
-  }
-  return others;
 }
 
 }  // namespace hs

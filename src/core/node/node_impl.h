@@ -37,6 +37,10 @@ class Node::Impl {
   const Document* FindDocument(const std::string& key) const;
   Endpoint AddressOf(NodeId node) const;
   LoadReport Loads(Now now) const { return load_book_.Sum(now.mono); }
+  const std::map<NodeId, Member>& Members() const { return membership_.members(); }
+  const std::vector<DesiredService>& Services() const { return services_; }
+  const SteadyState& Steady() const { return steady_; }
+  std::uint64_t IntentDigest() const { return intent_.digest(); }
   Following following() const { return {region_.controller, slice_stamp_}; }
 
  private:
@@ -45,9 +49,10 @@ class Node::Impl {
     bool members = true;    // a member's state or metadata
     bool documents = true;  // intent
     bool reports = true;    // somebody's NodeReport
+    bool serving = true;    // the same, in what doors look at
     bool plans = true;      // a slice or a region report
     bool statuses = true;   // our own replicas, bundles or door
-    bool Any() const { return members || documents || reports || plans || statuses; }
+    bool Any() const { return members || documents || reports || serving || plans || statuses; }
   };
 
   // ---- inputs (node.cc)
@@ -77,6 +82,9 @@ class Node::Impl {
   template <typename MechanismOutputs>
   void Carry(MechanismOutputs outputs);
   void AsMember(const Membership::Input& input);
+  void AsMember(const DatagramReceived& datagram);
+  void AsMember(NodeId from, const PushPull& table);
+  void TellPeer(const Membership::MemberChanged& change);
   void Intend(const IntentInput& input);
   void Observe(const BoardInput& input);
   void Supervise(const SupervisorInput& input);
@@ -112,7 +120,9 @@ class Node::Impl {
   void SettleDoor();
   void SettleDigests();
   void SettleSteady();
+  SteadyState SteadyNow() const;
   void Plan();
+  void PlanSoon();
   std::vector<std::string> WhatIsPending() const;
   void WatchEvidence();
 
@@ -129,7 +139,6 @@ class Node::Impl {
   // ---- helpers
   void Fetch(const Digest& digest);
   bool Leads() const { return region_.controller == self_; }
-  std::vector<std::pair<NodeId, Endpoint>> PresentOthers() const;
   std::map<NodeId, ObservedReport> ObservedReports() const;
   KnownSlices ObservedSlices() const;
   // Logged here, and known to all.
@@ -180,6 +189,7 @@ class Node::Impl {
   bool door_told_ = false;
   SteadyState steady_;
   std::map<NodeId, std::uint64_t> intent_digests_;  // as present members last said
+  std::map<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
   std::vector<Decision> decisions_;                 // of the last look at the region
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
@@ -192,6 +202,10 @@ class Node::Impl {
   Time planned_at_{};
   Time door_at_ = kNever;
   Time door_built_at_{};
+  Time lead_at_{};
+  Time steady_at_ = kNever;
+  Time steady_judged_at_{};
+  bool evidence_watched_ = false;
 };
 
 }  // namespace hs

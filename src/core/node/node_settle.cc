@@ -10,7 +10,13 @@ namespace {
 
 // Bursts of news (a box dies, fifty replicas start) are looked at together.
 constexpr Duration kPlanPause = 15ms;
+// A look costs more the more members there are, and so do what it publishes and the bursts: 1 ms for each.
+constexpr Duration kPlanPausePerMember = 1ms;
+constexpr Duration kPlanPauseMax = 250ms;
 constexpr Duration kDoorPause = 5ms;
+constexpr Duration kSteadyPause = 50ms;
+// Of many members that the steady state waits for, so many are named.
+constexpr std::size_t kPendingNamed = 10;
 // A bundle that could not be fetched is tried again with the next news after this long.
 constexpr Duration kFetchAgain = 10s;
 // A node that never found its documents equal to anybody's acts on what it has after this long.
@@ -32,21 +38,21 @@ bool IsServing(const ReplicaStatus& status) {
 
 void Node::Impl::Settle() {
   // Each round can only dirty what comes later, save for leadership (our own metadata) and our own report.
+  if (lead_at_ <= now_.mono) dirty_.members = true;
   for (int round = 0; dirty_.Any(); ++round) {
     HS_CHECK(round < 10);
-    const Dirty dirty = std::exchange(dirty_, Dirty{false, false, false, false, false});
+    const Dirty dirty = std::exchange(dirty_, Dirty{false, false, false, false, false, false});
     steady_dirty_ = true;
     if (dirty.documents) SettleServices();
     if (dirty.members) SettleMembers();
-    if (dirty.members || dirty.documents) SettleLeadership();
+    if (dirty.documents || lead_at_ <= now_.mono) SettleLeadership();
     if (dirty.members || dirty.reports) WatchEvidence();
     if (dirty.members || dirty.plans || dirty.documents) SettleSlice();
     if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
     if (dirty.reports) SettleBundles();
-    SettleReport();
-    if (dirty.members || dirty.documents || dirty.reports)
-      plan_at_ = std::min(plan_at_, planned_at_ + kPlanPause);
-    if (dirty.members || dirty.documents || dirty.reports || dirty.statuses) {
+    if (dirty.members || dirty.documents || dirty.plans || dirty.statuses) SettleReport();
+    if (dirty.members || dirty.documents || dirty.reports) PlanSoon();
+    if (dirty.members || dirty.documents || dirty.serving || dirty.statuses) {
       door_at_ = std::min(door_at_, std::max(now_.mono, door_built_at_ + kDoorPause));
     }
   }
@@ -73,17 +79,17 @@ void Node::Impl::SettleServices() {
 }
 
 void Node::Impl::SettleMembers() {
-  const auto others = PresentOthers();
-  Intend(IntentPeers{others});
-  Observe(BoardPeers{others});
-  ReachabilityMembers reachable;
-  for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
-  Reach(reachable);
-  if (others.empty() && table_known_) intent_known_ = true;
+  if (!reachability_.unreachable().empty()) {
+    ReachabilityMembers reachable;
+    for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
+    Reach(reachable);
+  }
+  if (membership_.PresentCount() == 1 && table_known_) intent_known_ = true;
   if (table_known_) TakeEarlyWrites();
 }
 
 void Node::Impl::SettleLeadership() {
+  lead_at_ = kNever;
   LeadershipOutcome outcome = leadership_.Step(
       now_.mono, {.members = membership_.members(), .drained = drained_, .table_known = table_known_});
   outcome.own.door = meta_.door.port != 0;
@@ -99,25 +105,30 @@ void Node::Impl::SettleLeadership() {
 }
 
 void Node::Impl::WatchEvidence() {
+  const bool watch = region_.controller == self_ || region_.standby == self_;
+  if (!std::exchange(evidence_watched_, watch) && !watch) return;
   const auto reports = ObservedReports();
-  Weigh(EvidenceWatch{region_.controller == self_ || region_.standby == self_, &membership_.members(),
-                      &reports});
+  Weigh(EvidenceWatch{watch, &membership_.members(), &reports});
 }
 
-void Node::Impl::On(const VerdictChanged&) { plan_at_ = std::min(plan_at_, planned_at_ + kPlanPause); }
+void Node::Impl::On(const VerdictChanged&) { PlanSoon(); }
+
+void Node::Impl::PlanSoon() {
+  const Duration pause = kPlanPausePerMember * static_cast<std::int64_t>(membership_.PresentCount());
+  plan_at_ = std::min(plan_at_, planned_at_ + std::clamp(pause, kPlanPause, kPlanPauseMax));
+}
 
 // Our slice, if the controller that we elect made it in its present term.
 void Node::Impl::SettleSlice() {
-  const auto slices = board_.Slices(region_.controller);
-  const auto found = slices.find(self_);
-  if (found == slices.end()) return;
-  const PlanSlice& slice = std::get<PlanSlice>(*found->second);
-  if (slice.stamp.term != region_.term) return;
+  const auto found = board_.Slice(region_.controller, self_);
+  if (found == nullptr) return;
+  const PlanSlice& slice = std::get<PlanSlice>(*found);
+  if (slice.node != self_ || slice.stamp.term != region_.term) return;
   // Numbers of one controller's reign only grow; those of two that reigned at once cannot be compared.
   const bool same_reign =
       slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
   if (same_reign && slice.stamp.sequence < slice_stamp_.sequence) return;
-  slice_ = found->second;
+  slice_ = found;
   slice_stamp_ = slice.stamp;
   SliceReceived order{slice, {}};
   for (const Assignment& assignment : slice.assignments) {
@@ -150,10 +161,13 @@ void Node::Impl::SettleKeepers() {
 
 // Code is on every box before it is needed: what any present member holds is fetched.
 void Node::Impl::SettleBundles() {
-  for (const auto& [node, body] : board_.Reports()) {
-    const auto member = membership_.members().find(node);
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
+    const auto& held = std::get<NodeReport>(*record.body).bundles;
+    if (std::ranges::all_of(held, [this](const Digest& digest) { return bundles_.contains(digest); }))
+      continue;
+    const auto member = membership_.members().find(key.owner);
     if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    for (const Digest& digest : std::get<NodeReport>(*body).bundles) {
+    for (const Digest& digest : held) {
       Time& again_at = fetching_[digest];
       if (bundles_.contains(digest) || now_.mono < again_at) continue;
       again_at = now_.mono + kFetchAgain;
@@ -236,9 +250,10 @@ void Node::Impl::Plan() {
 bool Node::Impl::KnowsWhatServes() const {
   if (door_told_ || now_.mono >= started_ + tunables_.start_patience) return true;
   if (!table_known_) return false;
-  const auto others = PresentOthers();
-  return std::all_of(others.begin(), others.end(), [this](const auto& other) {
-    return board_.records().contains({RecordKind::kNodeReport, other.first, 0});
+  return std::ranges::all_of(membership_.members(), [this](const auto& entry) {
+    const auto& [id, member] = entry;
+    return id == self_ || !IsPresent(member.state) ||
+           board_.records().contains({RecordKind::kNodeReport, id, 0});
   });
 }
 
@@ -277,26 +292,45 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
     return {"the controller " + NameOf(region_.controller) + " has not planned in its present term yet"};
   if (!report.pending.empty()) return report.pending;
   std::vector<std::string> pending;
+  std::size_t unnamed = 0;
+  const auto add = [&](const Member& member, const char* what) {
+    if (pending.size() < kPendingNamed) {
+      pending.push_back(member.meta.name + what);
+    } else {
+      ++unnamed;
+    }
+  };
   for (const auto& [id, member] : membership_.members()) {
     if (id == self_ || !IsPresent(member.state)) continue;
-    if (member.state == MemberState::kSuspect) pending.push_back(member.meta.name + " is suspected");
+    if (member.state == MemberState::kSuspect) add(member, " is suspected");
     const auto said = intent_digests_.find(id);
     if (said == intent_digests_.end() || said->second != intent_.digest()) {
-      pending.push_back(member.meta.name + " has not yet been seen with the same documents");
+      add(member, " has not yet been seen with the same documents");
     }
   }
+  if (unnamed > 0) pending.push_back("and " + std::to_string(unnamed) + " more like these");
   return pending;
 }
 
-void Node::Impl::SettleSteady() {
-  if (!std::exchange(steady_dirty_, false)) return;
+SteadyState Node::Impl::SteadyNow() const {
+  SteadyState state = steady_;
   const auto body = board_.Region(region_.controller, region_.region);
-  std::vector<std::string> pending = WhatIsPending();
-  const bool steady = pending.empty();
-  if (steady != steady_.steady) steady_.since = now_.mono;
-  steady_.steady = steady;
-  steady_.pending = std::move(pending);
-  steady_.shortages = body ? std::get<RegionReport>(*body).shortages : std::vector<Shortage>{};
+  state.pending = WhatIsPending();
+  state.steady = state.pending.empty();
+  if (state.steady != steady_.steady) state.since = now_.mono;
+  state.shortages = body ? std::get<RegionReport>(*body).shortages : std::vector<Shortage>{};
+  return state;
+}
+
+// Every member's every word may change the answer: in a burst of news it is looked at with pauses.
+void Node::Impl::SettleSteady() {
+  if (!steady_dirty_) return;
+  steady_at_ = std::min(steady_at_, std::max(now_.mono, steady_judged_at_ + kSteadyPause));
+  if (now_.mono < steady_at_) return;
+  steady_dirty_ = false;
+  steady_at_ = kNever;
+  steady_judged_at_ = now_.mono;
+  steady_ = SteadyNow();
 }
 
 }  // namespace hs

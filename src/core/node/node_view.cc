@@ -20,7 +20,7 @@ NodeView Node::Impl::View(Now now) const {
   if (slice_) view.slices[self_] = slice_;  // a new controller may not have written ours yet
   view.events = board_.Events();
   view.door = door_;
-  view.steady = steady_;
+  view.steady = steady_dirty_ ? SteadyNow() : steady_;
   view.intent_digest = intent_.digest();
   LoadReport load = load_book_.Sum(now.mono);
   for (NodeLoad& node : load.nodes) view.loads.emplace(node.node, node);
