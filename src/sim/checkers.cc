@@ -30,7 +30,7 @@ void SafetyChecker::Report(Time now, const Host& host, const std::string& what) 
 }
 
 void SafetyChecker::OnStarted(Time, const Host& host) {
-  followed_.erase(host.index);
+  if (host.index < followed_.size()) followed_[host.index] = {};
   std::erase_if(stopping_, [&](const auto& entry) { return entry.first == host.index; });
 }
 
@@ -59,6 +59,7 @@ void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {
 // so the controller of either moment may have been the one.
 void SafetyChecker::CheckFollowing(Time now, const Host& host) {
   const Following following = host.node->following();
+  if (followed_.size() <= host.index) followed_.resize(host.index + 1);
   Followed& before = followed_[host.index];
   if (following.plan != before.plan && following.plan.controller &&
       following.plan.controller != following.controller && following.plan.controller != before.controller) {
@@ -112,13 +113,13 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
 // Orders to stop follow from what people wanted when they were given. What this node wanted so far is about
 // to change.
 void SafetyChecker::RememberWishes(Time now, const Host& host) {
-  const NodeView view = host.node->View({now, 0});
-  for (const DesiredService& service : view.services) wishes_[service.spec.name];
+  const std::vector<DesiredService>& services = host.node->Services();
+  for (const DesiredService& service : services) wishes_[service.spec.name];
   for (auto& [name, past] : wishes_) {
     std::erase_if(past, [&](const auto& wish) { return now - wish.first > kKnowledgeAge; });
-    const auto service = std::find_if(view.services.begin(), view.services.end(),
+    const auto service = std::find_if(services.begin(), services.end(),
                                       [&](const DesiredService& s) { return s.spec.name == name; });
-    past.emplace_back(now, service == view.services.end() ? 0 : service->replicas);
+    past.emplace_back(now, service == services.end() ? 0 : service->replicas);
   }
 }
 
@@ -128,7 +129,7 @@ std::uint32_t SafetyChecker::LeastWished(Time now, const std::string& service) c
   for (HostIndex i = 0; i < world_.size(); ++i) {
     if (!world_.host(i).Running()) continue;
     std::uint32_t wanted = 0;
-    for (const DesiredService& desired : world_.host(i).node->View({now, 0}).services) {
+    for (const DesiredService& desired : world_.host(i).node->Services()) {
       if (desired.spec.name == service) wanted = desired.replicas;
     }
     least = std::min(least, wanted);
@@ -177,16 +178,15 @@ std::vector<std::string> Ledger::Missing(HostIndex host) const {
 
 namespace {
 
-void CompareMembers(const World& world, const NodeView& view, const std::string& who,
+void CompareMembers(const World& world, const std::map<NodeId, Member>& members, const std::string& who,
                     std::vector<std::string>& wrong) {
   for (HostIndex i = 0; i < world.size(); ++i) {
     const Host& other = world.host(i);
-    const auto found = std::find_if(view.members.begin(), view.members.end(),
-                                    [&](const Member& member) { return member.id == other.disk.node; });
-    const bool seen = found != view.members.end() && found->state == MemberState::kAlive;
+    const auto found = members.find(other.disk.node);
+    const bool seen = found != members.end() && found->second.state == MemberState::kAlive;
     if (seen != other.Running()) {
       wrong.push_back(who + " sees " + other.meta.name + " as " +
-                      (found == view.members.end() ? "unknown" : ToString(found->state)) + ", but it is " +
+                      (found == members.end() ? "unknown" : ToString(found->second.state)) + ", but it is " +
                       (other.Running() ? "running" : "gone"));
     }
   }
@@ -242,32 +242,41 @@ void CompareServices(const World& world, const NodeView& view, std::vector<std::
 
 }  // namespace
 
-std::vector<std::string> NotConverged(const World& world, bool full) {
+namespace {
+
+// `all`: every reason; otherwise no further than the first node that has one.
+std::vector<std::string> Reasons(const World& world, bool full, bool all) {
   std::vector<std::string> wrong;
   std::uint64_t intent = 0;
   NodeView first;
-  bool services_compared = false;
   for (HostIndex i = 0; i < world.size(); ++i) {
     const Host& host = world.host(i);
     if (!host.Running()) continue;
-    const NodeView view = host.node->View({world.now(), 0});
-    CompareMembers(world, view, host.meta.name, wrong);
+    if (!all && !wrong.empty()) return wrong;
+    CompareMembers(world, host.node->Members(), host.meta.name, wrong);
     if (!full) continue;
+    const std::uint64_t digest = host.node->IntentDigest();
     if (intent == 0) {
-      intent = view.intent_digest;
-      first = view;
+      intent = digest;
+      first = host.node->View({world.now(), 0});
+      CompareServices(world, first, wrong);
     }
-    if (view.intent_digest != intent) {
-      wrong.push_back(host.meta.name + " holds different documents: " + FirstDifference(first, view));
+    if (digest != intent) {
+      wrong.push_back(host.meta.name + " holds different documents: " +
+                      FirstDifference(first, host.node->View({world.now(), 0})));
     }
-    if (!view.steady.steady) {
+    const SteadyState& steady = host.node->Steady();
+    if (!steady.steady) {
       wrong.push_back(host.meta.name + " is not steady: " +
-                      (view.steady.pending.empty() ? "no reason given" : view.steady.pending.front()));
+                      (steady.pending.empty() ? "no reason given" : steady.pending.front()));
     }
-    if (!services_compared) CompareServices(world, view, wrong);
-    services_compared = true;
   }
   return wrong;
 }
+
+}  // namespace
+
+std::vector<std::string> NotConverged(const World& world, bool full) { return Reasons(world, full, true); }
+bool Converged(const World& world, bool full) { return Reasons(world, full, false).empty(); }
 
 }  // namespace hs::sim

@@ -43,7 +43,7 @@ class SafetyChecker : public Watcher {
   };
   const World& world_;
   std::map<ReplicaId, Sighting> sightings_;
-  std::map<HostIndex, Followed> followed_;
+  std::vector<Followed> followed_;  // by host
   std::set<std::pair<HostIndex, ReplicaId>> stopping_;
   std::map<std::string, std::vector<std::pair<Time, std::uint32_t>>> wishes_;  // by service, in the past
   std::vector<std::string> violations_;
@@ -72,5 +72,7 @@ class Ledger {
 // What keeps the cluster from being converged, in words; empty when it is. `full`: also intent and services,
 // beyond membership.
 std::vector<std::string> NotConverged(const World& world, bool full = true);
+// The same question without the reasons.
+bool Converged(const World& world, bool full = true);
 
 }  // namespace hs::sim

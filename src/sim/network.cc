@@ -22,12 +22,14 @@ Time Network::Arrival(Time now, std::size_t from, std::size_t to) {
   return sent + prng_.Between(options_.latency_min, options_.latency_max);
 }
 
-std::vector<Time> Network::Deliveries(Time now, std::size_t from, std::size_t to) {
-  if (!Open(from, to) || prng_.Chance(options_.loss)) return {};
-  std::vector<Time> times{Arrival(now, from, to)};
-  if (prng_.Chance(options_.straggle)) times[0] += prng_.Between(0ms, options_.straggle_max);
-  if (prng_.Chance(options_.duplicate)) times.push_back(Arrival(now, from, to) + prng_.Between(0ms, 50ms));
-  return times;
+Network::Copies Network::Deliveries(Time now, std::size_t from, std::size_t to) {
+  Copies copies;
+  if (!Open(from, to) || prng_.Chance(options_.loss)) return copies;
+  copies.at[copies.count++] = Arrival(now, from, to);
+  if (prng_.Chance(options_.straggle)) copies.at[0] += prng_.Between(0ms, options_.straggle_max);
+  if (prng_.Chance(options_.duplicate))
+    copies.at[copies.count++] = Arrival(now, from, to) + prng_.Between(0ms, 50ms);
+  return copies;
 }
 
 Time Network::LinkDelivery(Time now, std::size_t from, std::size_t to) { return Arrival(now, from, to); }

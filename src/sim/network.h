@@ -37,8 +37,14 @@ class Network {
   void MendAll();
   void Clog(std::size_t from, std::size_t to, Time until) { clogged_until_[from * hosts_ + to] = until; }
 
+  struct Copies {
+    Time at[2];
+    int count = 0;
+    const Time* begin() const { return at; }
+    const Time* end() const { return at + count; }
+  };
   // When each copy of a datagram sent now arrives: nothing when it is lost.
-  std::vector<Time> Deliveries(Time now, std::size_t from, std::size_t to);
+  Copies Deliveries(Time now, std::size_t from, std::size_t to);
   // When a segment on a link sent now arrives, in the absence of cuts.
   Time LinkDelivery(Time now, std::size_t from, std::size_t to);
 

@@ -347,7 +347,7 @@ Result<void> Runner::Partition(const Words& words) {
 Result<void> Runner::Converge(const Words& words) {
   const auto limit = ParseNanoseconds(words.size() == 2 ? words[1] : "");
   if (!limit) return std::unexpected(limit.error());
-  if (world_->RunUntilTrue(Duration(*limit), [&] { return NotConverged(*world_).empty(); })) {
+  if (world_->RunUntilTrue(Duration(*limit), [&] { return Converged(*world_); })) {
     transcript_ += chronicle_.Take() + "  " + Seconds(world_->now()) + " converged\n";
     return {};
   }

@@ -41,7 +41,7 @@ void Boot(World& world, Prng& prng) {
     world.StartAgent(i);
     world.RunFor(prng.Between(1ms, 300ms));
   }
-  world.RunUntilTrue(60s, [&] { return NotConverged(world, false).empty(); });
+  world.RunUntilTrue(60s, [&] { return Converged(world, false); });
 }
 
 }  // namespace
@@ -72,7 +72,7 @@ SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
   people.Settle(0);
   const Time healed = world.now();
   world.RunUntilTrue(
-      options.converge_within, [&] { return NotConverged(world).empty(); }, 500ms);
+      options.converge_within, [&] { return Converged(world); }, 500ms);
   result.converged_after = world.now() - healed;
   result.not_converged = NotConverged(world);
 

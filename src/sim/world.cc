@@ -21,6 +21,8 @@ NodeId DrawNodeId(Prng& prng) {
 World::World(const WorldOptions& options)
     : options_(options), prng_(options.seed), network_(options.network, options.hosts, prng_.Fork()) {
   now_ = Time(1h);  // so that "never happened" (zero) is long ago
+  links_of_.resize(options.hosts);
+  CloseIdleLinks();
   for (auto& byte : cluster_.bytes) byte = static_cast<std::uint8_t>(prng_.Below(256));
   for (HostIndex i = 0; i < options.hosts; ++i) {
     auto host = std::make_unique<Host>();
@@ -50,16 +52,25 @@ HostIndex World::IndexOf(NodeId id) const {
 }
 
 void World::At(Time at, std::function<void()> action) {
-  queue_.push(Event{std::max(at, now_), next_event_++, std::move(action)});
+  std::size_t slot = actions_.size();
+  if (free_actions_.empty()) {
+    actions_.push_back(std::move(action));
+  } else {
+    slot = free_actions_.back();
+    free_actions_.pop_back();
+    actions_[slot] = std::move(action);
+  }
+  queue_.push(Event{std::max(at, now_), next_event_++, slot});
 }
 
 void World::RunUntil(Time end) {
   while (!queue_.empty() && queue_.top().at <= end) {
-    // top() is const only to protect the order, which the action does not take part in.
-    Event event = std::move(const_cast<Event&>(queue_.top()));
+    const Event event = queue_.top();
     queue_.pop();
     now_ = event.at;
-    event.action();
+    const std::function<void()> action = std::exchange(actions_[event.action], nullptr);
+    free_actions_.push_back(event.action);
+    action();
   }
   now_ = end;
 }
@@ -170,16 +181,15 @@ void World::EndAgent(Host& host, bool kernel_tells) {
   host.node.reset();
   host.inbox.clear();
   host.tick_at = kNever;
-  for (auto& [pair, link] : links_) {
-    if (pair.first != host.index && pair.second != host.index) continue;
-    const HostIndex peer = pair.first == host.index ? pair.second : pair.first;
+  for (const auto& [peer, known] : links_of_[host.index]) {
+    const Link& link = *known;
     if (!link.up && !link.dialing) continue;
     if (kernel_tells) {
       EndLink(host.index, peer, LinkEnd::kReset, false, true);
     } else {
       // Nobody says anything; the peer's transport gives up after a while.
       const std::uint64_t generation = link.generation;
-      At(now_ + 15s, [this, a = host.index, peer, generation] {
+      At(now_ + 15s, [this, a = host.index, peer = peer, generation] {
         Link& old = LinkOf(a, peer);
         if (old.generation == generation && old.up) EndLink(a, peer, LinkEnd::kTimeout, false, true);
       });
@@ -220,9 +230,8 @@ void World::PowerOn(HostIndex index) {
   if (host.powered) return;
   host.powered = true;
   // The kernel answers with a reset to whoever still holds a link of the former life.
-  for (HostIndex peer = 0; peer < hosts_.size(); ++peer) {
-    const auto found = links_.find({std::min(index, peer), std::max(index, peer)});
-    if (found != links_.end() && found->second.up) EndLink(index, peer, LinkEnd::kReset, false, true);
+  for (const auto& [peer, link] : links_of_[index]) {
+    if (link->up) EndLink(index, peer, LinkEnd::kReset, false, true);
   }
 }
 

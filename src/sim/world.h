@@ -81,10 +81,11 @@ class World {
              std::function<void(Result<Stamp>)> done);
 
  private:
+  // Small and plain: the queue moves it about. The action lies in actions_.
   struct Event {
     Time at;
     std::uint64_t number;
-    std::function<void()> action;
+    std::size_t action;
     bool operator<(const Event& other) const {
       return at != other.at ? at > other.at : number > other.number;  // std::priority_queue: least on top
     }
@@ -96,6 +97,7 @@ class World {
     Time last_arrival[2] = {Time{}, Time{}};  // order is kept; [0]: from the lower index
     std::vector<std::function<void()>> stalled[2];
     bool break_pending = false;
+    Time used_at{};
     std::vector<LinkMessage> waiting[2];  // until the dial succeeds
   };
 
@@ -113,6 +115,7 @@ class World {
   void EndLink(HostIndex a, HostIndex b, LinkEnd end, bool tell_a, bool tell_b);
   void Redial(Host& host, NodeId peer);
   void FlushStalled();
+  void CloseIdleLinks();
   void ConnectFrom(Host& host, const TryConnect& attempt);
   ConnectResult Knock(HostIndex from, const Endpoint& address) const;
 
@@ -123,7 +126,7 @@ class World {
   void FetchOnto(Host& host, const FetchBundle& fetch);
   void EndAgent(Host& host, bool kernel_tells);
 
-  Link& LinkOf(HostIndex a, HostIndex b) { return links_[{std::min(a, b), std::max(a, b)}]; }
+  Link& LinkOf(HostIndex a, HostIndex b);
   void Fold(std::uint64_t value) { digest_ = Mix64(digest_ ^ value); }
 
   WorldOptions options_;
@@ -132,8 +135,11 @@ class World {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<IpAddress, HostIndex> by_ip_;
   std::map<NodeId, HostIndex> by_id_;
-  std::map<std::pair<HostIndex, HostIndex>, Link> links_;
+  std::vector<std::unique_ptr<Link>> links_;
+  std::vector<std::map<HostIndex, Link*>> links_of_;  // by host and peer: each link twice
   std::priority_queue<Event> queue_;
+  std::vector<std::function<void()>> actions_;
+  std::vector<std::size_t> free_actions_;
   std::vector<Watcher*> watchers_;
   std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;
   ClusterId cluster_;

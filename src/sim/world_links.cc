@@ -10,8 +10,30 @@ namespace {
 
 constexpr Duration kDialTimeout = 2s;
 constexpr Duration kStallTimeout = 15s;  // a link that moves nothing for this long breaks
+constexpr Duration kIdleClose = 20s;     // one that nobody holds and nobody uses is closed, as in the runtime
 
 }  // namespace
+
+World::Link& World::LinkOf(HostIndex a, HostIndex b) {
+  Link*& link = links_of_[a][b];
+  if (link == nullptr) {
+    link = links_.emplace_back(std::make_unique<Link>()).get();
+    links_of_[b][a] = link;
+  }
+  return *link;
+}
+
+void World::CloseIdleLinks() {
+  At(now_ + kIdleClose / 4, [this] { CloseIdleLinks(); });
+  for (HostIndex a = 0; a < links_of_.size(); ++a) {
+    for (const auto& [b, link] : links_of_[a]) {
+      if (b < a || !link->up || link->break_pending || now_ - link->used_at < kIdleClose) continue;
+      const bool held =
+          hosts_[a]->held.contains(hosts_[b]->disk.node) || hosts_[b]->held.contains(hosts_[a]->disk.node);
+      if (!held) EndLink(a, b, LinkEnd::kClosed, true, true);
+    }
+  }
+}
 
 void World::SendDatagramFrom(Host& host, SendDatagram& send) {
   const auto found = by_ip_.find(send.address.ip);
@@ -25,7 +47,8 @@ void World::SendDatagramFrom(Host& host, SendDatagram& send) {
       if (!target.Running()) return;
       // A stopped agent's socket buffer is finite.
       if (target.paused && target.inbox.size() > 2000) return;
-      Deliver(to, target.life, DatagramReceived{from, address, *message});
+      const bool last = message.use_count() == 1;  // no duplicate is on its way
+      Deliver(to, target.life, DatagramReceived{from, address, last ? std::move(*message) : *message});
     });
   }
 }
@@ -46,12 +69,13 @@ void World::SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessa
   }
   Transmit(host.index, peer,
            [this, peer, from = host.disk.node, message = std::make_shared<LinkMessage>(std::move(message))] {
-             Deliver(peer, hosts_[peer]->life, LinkReceived{from, *message});
+             Deliver(peer, hosts_[peer]->life, LinkReceived{from, std::move(*message)});
            });
 }
 
 void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive) {
   Link& link = LinkOf(from, to);
+  link.used_at = now_;
   const int direction = from < to ? 0 : 1;
   const std::uint64_t generation = link.generation;
   if (!network_.OpenBothWays(from, to) || !link.stalled[direction].empty()) {
@@ -68,19 +92,18 @@ void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive)
   }
   Time& last = link.last_arrival[direction];
   last = std::max(last, network_.LinkDelivery(now_, from, to));
-  At(last, [this, from, to, generation, arrive = std::move(arrive)] {
-    if (LinkOf(from, to).generation == generation) arrive();
+  At(last, [&link, generation, arrive = std::move(arrive)] {
+    if (link.generation == generation) arrive();
   });
 }
 
 void World::FlushStalled() {
-  for (auto& [pair, link] : links_) {
-    if (!link.break_pending || !network_.OpenBothWays(pair.first, pair.second)) continue;
-    link.break_pending = false;
-    for (int direction = 0; direction < 2; ++direction) {
-      const HostIndex from = direction == 0 ? pair.first : pair.second;
-      const HostIndex to = direction == 0 ? pair.second : pair.first;
-      for (auto& arrive : std::exchange(link.stalled[direction], {})) Transmit(from, to, std::move(arrive));
+  for (HostIndex a = 0; a < links_of_.size(); ++a) {
+    for (const auto& [b, link] : links_of_[a]) {
+      if (b < a || !link->break_pending || !network_.OpenBothWays(a, b)) continue;
+      link->break_pending = false;
+      for (auto& arrive : std::exchange(link->stalled[0], {})) Transmit(a, b, std::move(arrive));
+      for (auto& arrive : std::exchange(link->stalled[1], {})) Transmit(b, a, std::move(arrive));
     }
   }
 }
@@ -109,6 +132,7 @@ void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
   if (network_.OpenBothWays(from, to) && target.Thinking()) {
     link.dialing = false;
     link.up = true;
+    link.used_at = now_;
     Deliver(from, life, LinkUp{target.disk.node});
     Deliver(to, target.life, LinkUp{dialer.disk.node});
     dialer.redials.erase(target.disk.node);
