@@ -56,7 +56,9 @@ const Event* Stopped(const NodeView& view, const std::vector<std::string>& subje
 Progress DeployProgress(const NodeView& view, std::string_view stack, const Stamp& stamp) {
   Progress progress;
   const Document* document = FindStack(view, stack);
-  if (document == nullptr || document->stamp < stamp) {
+  // A box that was alone with a calendar far ahead takes its stamp back when it meets others.
+  const bool restamped = document != nullptr && document->stamp < stamp && stamp <= document->seen;
+  if (document == nullptr || (document->stamp < stamp && !restamped)) {
     progress.lines.push_back(fmt::format("{}  waiting for the new revision", stack));
     return progress;
   }

@@ -9,6 +9,8 @@ namespace {
 // How old a node's knowledge of another node's replica may rightly be: spreading, a suspicion, a stopped
 // loop.
 constexpr Duration kKnowledgeAge = 20s;
+// A write was stamped at most this long before its answer.
+constexpr WallMs kAnswerTime = 20'000;
 
 const PlanSlice* SliceOf(const NodeView& view, NodeId node) {
   const auto found = view.slices.find(node);
@@ -144,6 +146,16 @@ std::uint32_t SafetyChecker::LeastWished(Time now, const std::string& service) c
 
 // ------------------------------------------------------------------------------------------------ ledger
 
+namespace {
+
+std::string Describe(const Document* document) {
+  if (document == nullptr) return "nothing";
+  return std::string(document->IsTombstone() ? "a tombstone" : "a document") + " of " +
+         std::to_string(document->stamp.wall_ms) + "." + std::to_string(document->stamp.logical);
+}
+
+}  // namespace
+
 void Ledger::Write(HostIndex host, std::vector<std::pair<std::string, DocumentBody>> documents) {
   std::vector<std::string> keys;
   for (const auto& [key, body] : documents) keys.push_back(key);
@@ -153,7 +165,13 @@ void Ledger::Write(HostIndex host, std::vector<std::pair<std::string, DocumentBo
       return;
     }
     ++acknowledged_;
-    for (const std::string& key : keys) promised_[key] = std::max(promised_[key], *result);
+    Stamp promised = *result;
+    // Of a box that was alone with a calendar far ahead: it takes the stamp back when it meets the others,
+    // and what they write from now on counts as later.
+    const WallMs present = world_.TrueWall();
+    if (promised.wall_ms > present + ToMs(world_.tunables().clock_hold_back))
+      promised = Stamp{present - kAnswerTime, 0, {}};
+    for (const std::string& key : keys) promised_[key] = std::max(promised_[key], promised);
   });
 }
 
@@ -168,7 +186,12 @@ std::vector<std::string> Ledger::Missing(HostIndex host) const {
     const bool held =
         found != view.documents.end() && found->key == key &&
         (found->stamp >= stamp || (found->stamp.node == stamp.node && found->stamp.wall_ms == stamp.wall_ms));
-    if (!held) missing.push_back("lost the acknowledged write of " + key);
+    if (!held) {
+      const bool there = found != view.documents.end() && found->key == key;
+      missing.push_back("lost the acknowledged write of " + key + ": promised " +
+                        std::to_string(stamp.wall_ms) + "." + std::to_string(stamp.logical) + ", holds " +
+                        Describe(there ? &*found : nullptr));
+    }
   }
   return missing;
 }
@@ -190,12 +213,6 @@ void CompareMembers(const World& world, const std::map<NodeId, Member>& members,
                       (other.Running() ? "running" : "gone"));
     }
   }
-}
-
-std::string Describe(const Document* document) {
-  if (document == nullptr) return "nothing";
-  return std::string(document->IsTombstone() ? "a tombstone" : "a document") + " of " +
-         std::to_string(document->stamp.wall_ms) + "." + std::to_string(document->stamp.logical);
 }
 
 std::string FirstDifference(const NodeView& a, const NodeView& b) {

@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace hs::sim {
+namespace {
+
+// After a cut healed: members find each other, and documents differ for a second before notes are compared.
+constexpr Duration kFetchTime = 20s;
+
+}  // namespace
 
 const char* ToString(Fault fault) {
   switch (fault) {
@@ -103,7 +109,9 @@ void FaultInjector::InjectLife(Fault fault, HostIndex victim, Duration span) {
       world_.KillBox(victim);
       break;
     case Fault::kNewDisk:
-      // What was acknowledged is on at least `write_copies` disks: losing fewer must lose nothing.
+      // What was acknowledged is on at least `write_copies` disks: losing fewer must lose nothing. In a
+      // fragment that is smaller than that it is on all disks there are, until others could fetch it.
+      if (world_.now() < fragments_until_) return;
       if (disks_lost_ + 1 >= static_cast<std::size_t>(world_.tunables().write_copies)) return;
       ++disks_lost_;
       world_.PowerOff(victim);
@@ -145,6 +153,7 @@ void FaultInjector::InjectNetwork(Fault fault, HostIndex victim, Duration span) 
       }
     }
   }
+  fragments_until_ = std::max(fragments_until_, back + kFetchTime);
   world_.CutWires(cuts);
   world_.At(back, [this, cuts] { world_.MendWires(cuts); });
 }

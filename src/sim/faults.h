@@ -53,6 +53,7 @@ class FaultInjector {
   Duration mean_gap_;
   Prng prng_;
   std::size_t disks_lost_ = 0;
+  Time fragments_until_{};  // not everyone may hold what was acknowledged before
   std::vector<std::string> log_;
 };
 

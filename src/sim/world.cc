@@ -294,6 +294,8 @@ void World::HealEverything() {
   }
 }
 
+WallMs World::TrueWall() const { return kWallStart + ToMs(now_.time_since_epoch()); }
+
 // ------------------------------------------------------------------------------------------------ people
 
 void World::Write(HostIndex index, std::vector<std::pair<std::string, DocumentBody>> documents,

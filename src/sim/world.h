@@ -57,6 +57,7 @@ class World {
   bool RunUntilTrue(Duration limit, const std::function<bool()>& done, Duration step = 100ms);
   // Calls `action` at `at`, as part of the world's course.
   void At(Time at, std::function<void()> action);
+  WallMs TrueWall() const;  // what a right calendar says now
 
   // ---- life of boxes and agents
   // Starts the agent; a box without a cluster joins through `via`, or forms the cluster when there is none.

@@ -30,6 +30,12 @@ std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp) {
   return CombineHash(hash, Hash64(stamp.node.Hex()));
 }
 
+// What its writer knew under the key. Of one that takes a stamp back that is not said: nothing is taken for
+// known, so that nothing is lost unread.
+Stamp KnownToWriter(const Document& document) {
+  return document.seen < document.stamp ? document.seen : Stamp{};
+}
+
 }  // namespace
 
 IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng,
@@ -96,6 +102,7 @@ void IntentStore::On(Now now, const ClockSample& sample) {
   clock_.Sample(sample.peer, sample.offset_ms);
   BeginWaiting(now);
   if (!held_.empty()) ReleaseHeld(now);
+  if (!lacked_.empty()) Restamp(now);
 }
 
 void IntentStore::On(Now now, const Persisted& persisted) {
@@ -109,6 +116,7 @@ void IntentStore::On(Now now, const Persisted& persisted) {
     Apply(now, document);
   }
   for (const auto& [to, stamp] : job.acks) Acknowledge(to, stamp);
+  if (job.flood) Flood(job.documents, self_, NodeId{});
   if (!job.write) return;
   Write& write = writes_.at(*job.write);
   write.durable = true;
@@ -160,10 +168,14 @@ IntentStore::Verdict IntentStore::Judge(Now now, NodeId from, const Document& do
     return Verdict::kIgnored;
   }
   const Stamp known = KnownStamp(document.key);
+  const auto current = documents_.find(document.key);
+  if (current != documents_.end()) {
+    if (TakesBack(document, current->second)) return Verdict::kNew;
+    if (TakesBack(current->second, document)) return Verdict::kKnown;
+  }
   if (document.stamp <= known) {
     if (document.stamp < known) {
-      const auto current = documents_.find(document.key);
-      if (current != documents_.end() && current->second.seen < document.stamp &&
+      if (current != documents_.end() && KnownToWriter(current->second) < document.stamp &&
           document.stamp < current->second.stamp && current->second.body != document.body) {
         KeepConflict(document, current->second.stamp);
       }
@@ -201,10 +213,13 @@ void IntentStore::Apply(Now now, const Document& document) {
   const auto it = documents_.find(document.key);
   if (it != documents_.end()) {
     const Document& current = it->second;
-    if (document.stamp <= current.stamp) return;
-    if (document.seen < current.stamp && current.body != document.body) KeepConflict(current, document.stamp);
+    if (document.stamp <= current.stamp && !TakesBack(document, current)) return;
+    if (KnownToWriter(document) < current.stamp && current.body != document.body)
+      KeepConflict(current, document.stamp);
     digest_ ^= HashOfVersion(current.key, current.stamp);
   }
+  // What it takes back must not come up again when its time has come.
+  std::erase_if(held_, [&](const auto& held) { return TakesBack(document, held.second); });
   digest_ ^= HashOfVersion(document.key, document.stamp);
   differences_.Changed(now.mono);
   DocumentChanged change{document.key, std::nullopt, document};
@@ -292,8 +307,10 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
   const DocumentPush& push = received.push;
   Job job;
   std::vector<Document> news;
+  bool held = false;
   for (const Document& document : push.documents) {
     const Verdict verdict = Judge(now, received.from, document);
+    held = held || verdict == Verdict::kNewlyHeld;
     if (verdict == Verdict::kNew || verdict == Verdict::kNewlyHeld) news.push_back(document);
     if (verdict == Verdict::kNew) {
       // One message may hold a key twice; only the greatest is kept.
@@ -321,7 +338,42 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
     }
   }
   if (!job.documents.empty()) Save(std::move(job));
+  // So that its writer learns at once that it is kept aside (Restamp).
+  if (held && peers_.contains(received.from)) SendOffer(received.from, false);
   if (!news.empty() && (push.flood || news.size() <= kPassOnMax)) Flood(news, received.from, push.ack_to);
+}
+
+bool IntentStore::TakesBack(const Document& document, const Document& current) const {
+  return document.key == current.key && document.stamp < document.seen && current.stamp <= document.seen &&
+         document.stamp < current.stamp && document.stamp.node == current.stamp.node;
+}
+
+// What this node wrote alone, with a calendar that the others' clocks now show to be far ahead, they keep
+// aside, maybe for years. It is written anew with the time at which it was written by their clocks, as near
+// as can be told: so it neither waits nor beats what they wrote since.
+void IntentStore::Restamp(Now now) {
+  if (!ClockIsKnown()) return;
+  std::vector<const Document*> ahead;
+  for (const auto& [key, stamp] : std::exchange(lacked_, {})) {
+    const auto it = documents_.find(key);
+    if (it == documents_.end() || it->second.stamp != stamp || persisting_.contains(key)) continue;
+    if (clock_.TooFarAhead(stamp.wall_ms, now.wall_ms)) ahead.push_back(&it->second);
+  }
+  std::ranges::sort(ahead, {}, [](const Document* document) { return document->stamp; });
+  Job job;
+  const WallMs present = clock_.Median(now.wall_ms);
+  for (const Document* document : ahead) {
+    Document anew = *document;
+    anew.seen = document->stamp;
+    anew.stamp.wall_ms -= now.wall_ms - present;
+    // Its calendar may have been set since.
+    if (anew.stamp.wall_ms > present || anew.stamp.wall_ms <= 0) anew.stamp = clock_.Next({}, now.wall_ms);
+    out_.push_back(DocumentRestamped{anew.key, document->stamp, anew.stamp});
+    job.documents.push_back(std::move(anew));
+  }
+  if (job.documents.empty()) return;
+  job.flood = true;
+  Save(std::move(job));
 }
 
 bool IntentStore::IsVisible(const Document& document) const {

@@ -15,6 +15,8 @@
 //  4. A document stamped too far ahead of the members' median clock is kept aside until its time comes,
 //  unless what
 //     it replaces carries that time as well.
+//     Whoever wrote such a document alone takes it back when the others show that they keep it aside, and
+//     writes it anew with the time of theirs (`seen` then names the stamp that is taken back).
 //  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is lower
 //  and which
 //     was last in step below ours cannot bring back what was deleted.
@@ -98,14 +100,20 @@ struct DocumentHeldBack {
   std::string key;
   Stamp stamp;
 };
+// This node wrote it alone with a calendar far ahead: it now carries the members' time instead.
+struct DocumentRestamped {
+  std::string key;
+  Stamp before;
+  Stamp after;
+};
 // Two writers wrote one key without knowing of each other.
 struct DocumentConflict {
   Document loser;
   Stamp winner;  // zero: the loser was older than what the cluster remembers having deleted
 };
 
-using IntentOutput =
-    std::variant<Persist, SendLink, AckDocument, Reply, DocumentChanged, DocumentHeldBack, DocumentConflict>;
+using IntentOutput = std::variant<Persist, SendLink, AckDocument, Reply, DocumentChanged, DocumentHeldBack,
+                                  DocumentRestamped, DocumentConflict>;
 using IntentOutputs = std::vector<IntentOutput>;
 
 class IntentStore {
@@ -133,6 +141,7 @@ class IntentStore {
     std::vector<Document> documents;
     std::vector<std::pair<NodeId, Stamp>> acks;
     std::optional<RequestId> write;
+    bool flood = false;  // once durable here
   };
   struct Write {
     std::vector<Document> documents;
@@ -176,6 +185,9 @@ class IntentStore {
   void DropTombstones(Now now);
   void KeepConflict(const Document& loser, const Stamp& winner);
   bool IsVisible(const Document& document) const;
+  // A writer's own word that replaces its word from the future, by its lesser stamp.
+  bool TakesBack(const Document& document, const Document& current) const;
+  void Restamp(Now now);
   Stamp KnownStamp(const std::string& key) const;
   // The greatest known of what is ordered against this key: all revisions of a stack, else the key alone.
   Stamp RivalStamp(const std::string& key) const;
@@ -216,6 +228,7 @@ class IntentStore {
   WallMs horizon_ms_ = 0;  // tombstones below are dropped
   std::map<std::pair<std::string, Stamp>, Document> held_;
   Time held_due_ = kNever;
+  std::map<std::string, Stamp> lacked_;  // this node's own documents that a peer was found not to hold
   std::deque<Document> conflicts_;
   std::uint64_t refused_ = 0;
 

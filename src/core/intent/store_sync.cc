@@ -99,8 +99,11 @@ void IntentStore::On(Now now, const DocumentOfferReceived& received) {
   std::vector<Document> newer;
   for (const auto& [key, document] : documents_) {
     const auto it = theirs.find(key);
-    if (it == theirs.end() || it->second < document.stamp) newer.push_back(document);
+    if (it != theirs.end() && it->second >= document.stamp) continue;
+    newer.push_back(document);
+    if (document.stamp.node == self_) lacked_[key] = document.stamp;
   }
+  Restamp(now);
   SendDocuments(received.from, newer, false, NodeId{});
   if (lacking && offer.reply_wanted) SendOffer(received.from, false);
 }

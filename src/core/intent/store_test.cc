@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -188,7 +189,8 @@ class World {
     } else if (const auto* ack = std::get_if<AckDocument>(&output)) {
       // The promise behind every acknowledgement.
       const auto on_disk = hosts_[i].disk.find(key_of_.at(ack->stamp));
-      EXPECT_TRUE(on_disk != hosts_[i].disk.end() && on_disk->second.stamp >= ack->stamp)
+      EXPECT_TRUE(on_disk != hosts_[i].disk.end() &&
+                  std::max(on_disk->second.stamp, on_disk->second.seen) >= ack->stamp)
           << "acknowledged before it was on disk";
       Post(i, ack->to, DocumentAcked{Node(i), ack->stamp});
     } else if (const auto* reply = std::get_if<Reply>(&output)) {
@@ -472,6 +474,99 @@ TEST(IntentStoreTest, ANodeWithAWrongClockDoesNotWin) {
   EXPECT_EQ(world.Value(3, kKey), 2)
       << "the later write wins, although the earlier one's box lives in the future";
   EXPECT_TRUE(world.held_.empty()) << "it stamps by the members' median";
+}
+
+// Five boxes; the first, whose calendar is a year ahead, is cut off and alone.
+World AloneInTheFuture(std::uint64_t seed) {
+  World world(5, seed);
+  world.host(0).clock_error_ms = 365LL * 24 * 3'600'000;
+  world.host(0).side = 1;
+  world.Connect();
+  world.Run(1s);
+  return world;
+}
+
+TEST(IntentStoreTest, WhatABoxWroteAloneInTheFutureIsWrittenAnewWhenItMeetsTheOthers) {
+  World world = AloneInTheFuture(16);
+  world.Write(0, 1, kKey, Scale(1));
+  world.Run(100ms);
+  world.Write(0, 2, kKey, Scale(7));
+  world.Write(0, 3, ScaleKey("api"), ScaleOverride{"api", 2});
+  world.Run(10s);
+  ASSERT_TRUE(world.replies_.at(2) && world.replies_.at(3));
+  const WallMs written = kStart + ToMs((world.now_ - 10s).time_since_epoch());
+  world.host(0).side = 0;
+  world.Connect();
+  world.Run(20s);
+  EXPECT_TRUE(world.Agree());
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(world.Value(i, kKey), 7) << i;
+    EXPECT_EQ(world.Value(i, ScaleKey("api")), 2) << i;
+    EXPECT_TRUE(world.store(i).held_back().empty()) << "what was taken back must not come up in a year";
+    EXPECT_NEAR(static_cast<double>(world.store(i).documents().at(kKey).stamp.wall_ms),
+                static_cast<double>(written), 100.0);
+  }
+}
+
+TEST(IntentStoreTest, WhatABoxWroteAloneInTheFutureDoesNotBeatWhatOthersWroteSince) {
+  World world = AloneInTheFuture(17);
+  world.Write(2, 1, ScaleKey("api"), ScaleOverride{"api", 1});
+  world.Run(1s);
+  world.Write(0, 2, kKey, Scale(7));
+  world.Write(0, 3, ScaleKey("api"), ScaleOverride{"api", 9});
+  world.Run(1s);
+  world.Write(2, 4, kKey, Scale(3));
+  world.Run(1s);
+  world.host(0).side = 0;
+  world.Connect();
+  world.Run(20s);
+  EXPECT_TRUE(world.Agree());
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(world.Value(i, kKey), 3) << i << ": written later";
+    EXPECT_EQ(world.Value(i, ScaleKey("api")), 9) << i << ": written earlier";
+  }
+  const auto kept = [&](std::size_t i, std::uint32_t replicas) {
+    return std::ranges::any_of(world.store(i).conflicts(), [&](const Document& loser) {
+      return std::get<ScaleOverride>(loser.body).replicas == replicas;
+    });
+  };
+  EXPECT_TRUE(kept(0, 7)) << "the loser stays readable";
+  EXPECT_TRUE(kept(2, 1)) << "it was overwritten unread";
+}
+
+TEST(IntentStoreTest, TwoBoxesThatLivedInTheFutureTogetherComeBackToThePresent) {
+  World world(7, 18);
+  for (const std::size_t i : {0UL, 1UL}) {
+    world.host(i).clock_error_ms = 365LL * 24 * 3'600'000;
+    world.host(i).side = 1;
+  }
+  world.Connect();
+  world.Run(1s);
+  world.Write(0, 1, kKey, Scale(5));
+  world.Run(1s);
+  ASSERT_EQ(world.Value(1, kKey), 5);
+  for (const std::size_t i : {0UL, 1UL}) world.host(i).side = 0;
+  world.Connect();
+  world.Run(20s);
+  EXPECT_TRUE(world.Agree());
+  for (std::size_t i = 0; i < 7; ++i) EXPECT_EQ(world.Value(i, kKey), 5) << i;
+}
+
+TEST(IntentStoreTest, DocumentsThatAllHoldFromTheFutureAreLeftAlone) {
+  World world(5, 19);
+  for (std::size_t i = 0; i < 5; ++i) world.host(i).clock_error_ms = 365LL * 24 * 3'600'000;
+  world.Write(0, 1, kKey, Scale(5));
+  world.Run(2s);
+  const Stamp before = world.store(3).documents().at(kKey).stamp;
+  for (std::size_t i = 0; i < 5; ++i) world.host(i).clock_error_ms = 0;  // somebody set all calendars
+  world.Run(5s);
+  world.Write(4, 2, ScaleKey("api"), ScaleOverride{"api", 1});
+  world.Crash(2);
+  world.Run(5s);
+  world.Start(2);
+  world.Run(20s);
+  EXPECT_TRUE(world.Agree());
+  EXPECT_EQ(world.store(3).documents().at(kKey).stamp, before);
 }
 
 TEST(IntentStoreTest, AStampFromTheFutureIsHeldBackUntilItsTimeAndDoesNotDragTheClock) {

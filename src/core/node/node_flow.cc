@@ -149,6 +149,7 @@ void Node::Impl::On(const DocumentChanged& change) {
   if (!key) return;
   // Told by the node that took the write; the others see the same document.
   if (change.after.stamp.node != self_) return;
+  if (change.before && change.before->body == change.after.body) return;  // only its stamp is new
   const bool gone = change.after.IsTombstone();
   const std::string subject =
       key->kind == KeyKind::kDrain || key->kind == KeyKind::kNode ? NameOf(key->node) : key->name;
@@ -183,6 +184,13 @@ void Node::Impl::On(const DocumentHeldBack& held) {
   Emit("intent.held-back", held.key,
        "stamped too far ahead of the members' clocks: kept aside until its time comes; check the clock of "
        "the box that wrote it");
+}
+
+void Node::Impl::On(const DocumentRestamped& restamped) {
+  Emit("intent.restamped", restamped.key,
+       "written here while the calendar of this box was " +
+           std::to_string((restamped.before.wall_ms - restamped.after.wall_ms) / 60'000) +
+           " min ahead of the other members': it now carries the time of theirs");
 }
 
 void Node::Impl::On(const DocumentConflict& conflict) {

@@ -99,6 +99,7 @@ class Node::Impl {
   void On(const AckDocument& ack);
   void On(const DocumentChanged& change);
   void On(const DocumentHeldBack& held);
+  void On(const DocumentRestamped& restamped);
   void On(const DocumentConflict& conflict);
   void On(const RecordChanged& change);
   void On(const ReplicaChanged& change);
