@@ -84,6 +84,9 @@ constexpr TunableRow kTable[] = {
        "time a replica must stay up for its restarts to be forgotten"),
     Ms("drain_wait", kCluster, 0, kHourMs, &Tunables::drain_wait,
        "time between taking a replica out of the doors and asking it to stop"),
+    Ms("bundle_keep", kNode, 1'000, 720 * kHourMs, &Tunables::bundle_keep,
+       "how long a bundle that no revision and no replica refers to stays on disk; larger: quicker ways "
+       "back"),
     Count("events_kept", kNode, 100, 1'000'000, &Tunables::events_kept, "events each node remembers"),
 };
 

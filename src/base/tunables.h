@@ -53,6 +53,7 @@ struct Tunables {
   Duration backoff_max = 60s;
   Duration backoff_reset = 60s;
   Duration drain_wait = 5s;
+  Duration bundle_keep = 1h;
   // events
   std::int64_t events_kept = 2000;
 

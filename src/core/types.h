@@ -361,6 +361,7 @@ struct NodeReport {
   PlanStamp plan;                       // last slice applied
   std::vector<Digest> bundles;          // held complete; sorted
   std::string door_error;               // empty: the door is as it should be
+  std::string containment;              // empty: cgroups hold whole process trees; else what does instead
   friend bool operator==(const NodeReport&, const NodeReport&) = default;
 };
 
@@ -401,6 +402,7 @@ struct DoorService {
 
 struct DoorTable {
   std::vector<DoorService> services;  // sorted by name
+  std::vector<NodeId> refused;        // sorted; removed nodes: the inbound listener turns them away
   friend bool operator==(const DoorTable&, const DoorTable&) = default;
 };
 

@@ -191,6 +191,14 @@ void Runner::AddPeople() {
       return Write({{DrainKey(node), std::move(body)}});
     };
   }
+  commands_["leave"] = [this](const Words& words) {
+    return ForBoxes(words, [&](HostIndex index) { world_->Leave(index); });
+  };
+  commands_["expel"] = [this](const Words& words) -> Result<void> {
+    const auto box = Box(words.size() == 2 ? words[1] : "");
+    if (!box) return std::unexpected(box.error());
+    return Write({{NodeKey(world_->host(*box).disk.node), std::monostate{}}});
+  };
 }
 
 void Runner::AddWires() {

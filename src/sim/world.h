@@ -80,6 +80,8 @@ class World {
   // Hands a write to an agent; `done` is called with the answer, or never if the agent ends first.
   void Write(HostIndex index, std::vector<std::pair<std::string, DocumentBody>> documents,
              std::function<void(Result<Stamp>)> done);
+  // `homeostat leave` on this box.
+  void Leave(HostIndex index) { Deliver(index, hosts_[index]->life, LeaveRequested{}); }
 
  private:
   // Small and plain: the queue moves it about. The action lies in actions_.

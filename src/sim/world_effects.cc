@@ -44,6 +44,7 @@ void World::CarryOut(Host& host, Output& output) {
                  [&](ForgetReplica& forget) { host.processes.erase(forget.id); },
                  [&](ProbeReplica& probe) { ProbeProcess(host, probe); },
                  [&](FetchBundle& fetch) { FetchOnto(host, fetch); },
+                 [&](DropBundle& drop) { host.disk.bundles.erase(drop.digest); },
                  [&](ApplyDoor&) {},
                  [&](Reply& reply) {
                    const auto found = requests_.find(reply.request);

@@ -158,6 +158,7 @@ void Pack(const NodeReport& in, pb::NodeReport& out) {
   Pack(in.plan, *out.mutable_plan());
   for (const Digest& bundle : in.bundles) out.add_bundles(BytesOf(bundle));
   out.set_door_error(CleanText(in.door_error, kWordsMax));
+  out.set_containment(CleanText(in.containment, kWordsMax));
 }
 
 void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
@@ -168,6 +169,7 @@ void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
   for (const auto& bundle : in.bundles()) check.TakeId(bundle, out.bundles.emplace_back(), "bundles");
   NeedAscending(out.bundles, "bundles", check, [](const Digest& digest) { return digest; });
   check.TakeText(in.door_error(), kWordsMax, out.door_error, "door_error");
+  check.TakeText(in.containment(), kWordsMax, out.containment, "containment");
 }
 
 void Pack(const RecordKey& in, pb::RecordKey& out) {

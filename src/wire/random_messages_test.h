@@ -299,7 +299,7 @@ class RandomMessages {
   PlanStamp Plan() { return {Number<std::uint64_t>(), BytesOrNone<NodeId>(), Number<std::uint64_t>()}; }
 
   NodeReport Report() {
-    NodeReport report{.plan = Plan(), .door_error = Words()};
+    NodeReport report{.plan = Plan(), .door_error = Words(), .containment = Words()};
     report.replicas = List<ReplicaStatus>(5, [this] {
       ReplicaStatus replica{
           .id = ReplicaId{prng_.Next() | 1}, .service = Name(), .spec = SpecHash{prng_.Next()}};

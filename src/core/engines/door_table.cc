@@ -14,8 +14,6 @@ std::string ServerName(ReplicaId id) {
   return hex;
 }
 
-bool Serving(MemberState state) { return IsPresent(state) || state == MemberState::kAgentDown; }
-
 // Replicas that a restarted agent has just adopted count: they served a moment ago.
 bool Ready(const ReplicaStatus& status, bool panic) {
   return status.state == ReplicaState::kRunning && (panic || status.health != Health::kUnhealthy) &&
@@ -35,20 +33,31 @@ DoorServer Local(const ReplicaStatus& status, ServerState state) {
   return server;
 }
 
-DoorServer Remote(const Member& member, std::uint32_t ready) {
+DoorServer Remote(const Member& member, std::uint32_t ready, bool reachable) {
   DoorServer server;
   server.name = member.id.Hex();
   server.address = {member.meta.address.ip, member.meta.inbound_http};
   server.tls = true;
   server.tcp_port = member.meta.inbound_tcp;
   server.weight = std::clamp<std::uint32_t>(ready, 1, kWeightMax);
-  server.state = ready > 0 ? ServerState::kReady : ServerState::kDrain;
+  server.state = !reachable ? ServerState::kDown : ready > 0 ? ServerState::kReady : ServerState::kDrain;
   return server;
 }
 
+bool Reachable(const DoorInput& input, NodeId node) {
+  if (node == input.self) return true;
+  const MemberState state = input.members.at(node).state;
+  return IsPresent(state) || state == MemberState::kAgentDown;
+}
+
 void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorService& service) {
-  const bool panic =
-      std::none_of(found.begin(), found.end(), [](const Found& f) { return Ready(*f.status, false); });
+  const bool panic = std::none_of(found.begin(), found.end(), [&](const Found& f) {
+    return Ready(*f.status, false) && Reachable(input, f.node);
+  });
+  // Silence may be this node's own; where nobody else could answer, the silent are asked all the same.
+  const bool deserted = std::none_of(found.begin(), found.end(), [&](const Found& f) {
+    return Ready(*f.status, true) && Reachable(input, f.node);
+  });
   std::map<NodeId, std::uint32_t> elsewhere;  // ready replicas; 0: only draining ones
   for (const Found& f : found) {
     const bool ready = Ready(*f.status, panic);
@@ -66,7 +75,8 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorSer
   for (const auto& [node, ready] : elsewhere) {
     const Member& member = input.members.at(node);
     if (member.meta.inbound_http == 0 && member.meta.inbound_tcp == 0) continue;
-    service.servers.push_back(Remote(member, ready));
+    const bool asked = Reachable(input, node) || (deserted && member.state == MemberState::kUnreachable);
+    service.servers.push_back(Remote(member, ready, asked));
   }
 }
 
@@ -76,9 +86,7 @@ DoorTable BuildDoorTable(const DoorInput& input) {
   std::map<std::string_view, std::vector<Found>> by_service;
   for (const auto& [node, report] : input.reports) {
     const auto member = input.members.find(node);
-    const bool serving =
-        node == input.self || (member != input.members.end() && Serving(member->second.state));
-    if (!serving) continue;
+    if (node != input.self && member == input.members.end()) continue;
     for (const ReplicaStatus& status : report->replicas)
       by_service[status.service].push_back({node, &status});
   }

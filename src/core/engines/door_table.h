@@ -7,8 +7,9 @@
 // Invariants:
 //  1. A pure function of what is observed; sorted, so that an unchanged world gives an equal table.
 //  2. A box stays in while it is suspect or only its agent is down: its replicas may well serve, and the door
-//  tries
-//     another one if not. It goes when unreachable, dead or left.
+//     tries another one if not. Once unreachable, dead or left it is down: what waits for its answer is cut,
+//     so that it can be asked elsewhere. It goes with its report. Where only unreachable boxes run a service
+//     they stay: the silence may be this node's own, and what waits has nowhere else to go.
 //  3. While a service has any replica that is not unhealthy, unhealthy ones get nothing; when it has none,
 //  all that
 //     run are used (panic): a failing health check must not turn a slow service into an absent one.

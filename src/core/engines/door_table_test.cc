@@ -109,19 +109,20 @@ TEST(DoorTable, WhichReplicasGetRequests) {
   }
 }
 
-TEST(DoorTable, WhichBoxesStayIn) {
+TEST(DoorTable, WhichBoxesServeAndWhichAreDown) {
   struct Row {
     MemberState state;
-    bool stays;
+    ServerState offered;
     const char* why;
   };
   const Row rows[] = {
-      {MemberState::kAlive, true, "working"},
-      {MemberState::kSuspect, true, "may refute"},
-      {MemberState::kAgentDown, true, "its work may live, and the door tries elsewhere if not"},
-      {MemberState::kUnreachable, false, "requests would hang"},
-      {MemberState::kDead, false, "gone"},
-      {MemberState::kLeft, false, "gone"},
+      {MemberState::kAlive, ServerState::kReady, "working"},
+      {MemberState::kSuspect, ServerState::kReady, "may refute"},
+      {MemberState::kAgentDown, ServerState::kReady,
+       "its work may live, and the door tries elsewhere if not"},
+      {MemberState::kUnreachable, ServerState::kDown, "what hangs there is cut and asked elsewhere"},
+      {MemberState::kDead, ServerState::kDown, "gone"},
+      {MemberState::kLeft, ServerState::kDown, "gone"},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.why);
@@ -129,10 +130,32 @@ TEST(DoorTable, WhichBoxesStayIn) {
     c.Run(1, 1);
     c.Run(2, 2);
     c.members[Id(2)].state = row.state;
-    EXPECT_EQ(c.Web().servers.size(), row.stays ? 2U : 1U);
+    ASSERT_EQ(c.Web().servers.size(), 2U);
+    EXPECT_EQ(c.Web().servers[1].state, row.offered);
+    c.reports.erase(Id(2));
+    EXPECT_EQ(c.Web().servers.size(), 1U) << "it goes with its report";
+    c.reports[Id(2)];
+    c.Run(2, 2);
     c.members.erase(Id(2));
     EXPECT_EQ(c.Web().servers.size(), 1U) << "a member nobody knows";
   }
+}
+
+TEST(DoorTable, SilentBoxesAreAskedWhileNobodyElseRunsTheService) {
+  Cluster c;
+  c.Run(2, 2);
+  c.members[Id(2)].state = MemberState::kUnreachable;
+  ASSERT_EQ(c.Web().servers.size(), 1U);
+  EXPECT_EQ(c.Web().servers[0].state, ServerState::kReady);
+  c.Run(3, 3, ReplicaState::kStarting, Health::kUnknown);
+  EXPECT_EQ(c.Web().servers[0].state, ServerState::kReady) << "its successor does not serve yet";
+  c.reports[Id(3)].replicas[0].state = ReplicaState::kRunning;
+  ASSERT_EQ(c.Web().servers.size(), 2U);
+  EXPECT_EQ(c.Web().servers[0].state, ServerState::kDown) << "now what hangs can be asked elsewhere";
+  EXPECT_EQ(c.Web().servers[1].state, ServerState::kReady);
+  c.reports.erase(Id(3));
+  c.members[Id(2)].state = MemberState::kDead;
+  EXPECT_EQ(c.Web().servers[0].state, ServerState::kDown) << "proven, not only silent";
 }
 
 TEST(DoorTable, WhenNobodyIsHealthyAllThatRunAreUsed) {
@@ -147,7 +170,11 @@ TEST(DoorTable, WhenNobodyIsHealthyAllThatRunAreUsed) {
   ASSERT_EQ(c.Web().servers.size(), 1U);
   EXPECT_EQ(c.Web().servers[0].name, Id(3).Hex()) << "one healthy replica ends the panic";
   c.members[Id(3)].state = MemberState::kDead;
-  EXPECT_EQ(c.Web().servers.size(), 2U) << "a dead box's healthy word counts for nothing";
+  const DoorService web = c.Web();
+  ASSERT_EQ(web.servers.size(), 3U);
+  EXPECT_EQ(web.servers[0].state, ServerState::kReady) << "a dead box's healthy word counts for nothing";
+  EXPECT_EQ(web.servers[1].state, ServerState::kReady);
+  EXPECT_EQ(web.servers[2].state, ServerState::kDown);
 }
 
 TEST(DoorTable, ReplicasOfAnOldVersionServeWhileTheyAreReplaced) {

@@ -74,7 +74,8 @@ std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
                           intent_digest_ = in.intent;
                           observation_digest_ = in.observation;
                         },
-                        [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Leave&) { OnLeave(); }},
+                        [&](const MarkDead& in) { OnMarkDead(in); },
+                        [&](const Removed& in) { OnRemoved(in); }, [&](const Leave&) { OnLeave(); }},
              input);
   return Finish();
 }
@@ -245,6 +246,18 @@ void Membership::OnMarkDead(const MarkDead& order) {
   after.state = MemberState::kDead;
   Replace(after, order.cause, true);
   Spread(UpdateOf(after), true);
+}
+
+void Membership::OnRemoved(const Removed& removed) {
+  removed_ = removed.ids;
+  for (const NodeId& id : removed_) {
+    const Member* member = Find(id);
+    if (member == nullptr || id == self_ || member->state == MemberState::kLeft) continue;
+    Member after = *member;
+    after.state = MemberState::kLeft;
+    // Everyone judges by the same document, so nobody has to be told.
+    Replace(std::move(after), "was removed from the cluster");
+  }
 }
 
 MemberUpdate Membership::UpdateOf(const Member& member) const {

@@ -87,9 +87,14 @@ class Membership {
     NodeId id;
     std::string cause;
   };
+  // Nodes that people removed, the whole set: they count as gone, and nothing that they or others say of them
+  // is believed until they are out of the set again.
+  struct Removed {
+    std::set<NodeId> ids;
+  };
   struct Leave {};
   using Input = std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome,
-                             SetMeta, Seeds, SetDigests, MarkDead, Leave>;
+                             SetMeta, Seeds, SetDigests, MarkDead, Removed, Leave>;
 
   // ---- outputs beside those of contract.h (SendDatagram, SendLink, HoldLinks, TryConnect)
   struct MemberChanged {
@@ -221,6 +226,7 @@ class Membership {
   void OnMeta(const MemberMeta& meta);
   void OnLeave();
   void OnMarkDead(const MarkDead& order);
+  void OnRemoved(const Removed& removed);
   MemberUpdate UpdateOf(const Member& member) const;
   void Replace(Member after, std::string cause, bool first_hand = false);
   void HoldRing();
@@ -296,6 +302,7 @@ class Membership {
 
   std::map<NodeId, Member> members_;
   std::map<NodeId, Peer> peers_;
+  std::set<NodeId> removed_;
   ProbeOrder present_;  // others only
   Ring ring_;           // with self
   std::uint64_t digest_ = 0;

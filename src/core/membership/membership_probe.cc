@@ -102,7 +102,7 @@ void Membership::OnRelayEnd(std::uint32_t sequence) {
 
 void Membership::OnDatagram(const DatagramReceived& datagram) {
   const GossipMessage& message = datagram.message;
-  if (leaving_) return;
+  if (leaving_ || removed_.contains(datagram.from)) return;
   const bool was_known = Find(datagram.from) != nullptr;
   for (const MemberUpdate& update : message.updates) Apply(update, datagram.from, Source::kGossip);
   if (datagram.from == self_) return;

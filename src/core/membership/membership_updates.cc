@@ -31,6 +31,7 @@ int Rank(MemberState state) {
 
 void Membership::Apply(const MemberUpdate& update, NodeId from, Source source) {
   if (!update.id || (update.state == MemberState::kAlive && !update.meta)) return;
+  if (removed_.contains(update.id)) return;
   if (update.id == self_) return OnNewsAboutSelf(update, from);
   const Member* member = Find(update.id);
   if (member == nullptr) {
@@ -234,7 +235,7 @@ void Membership::Correct(NodeId from, const Member& member) {
 }
 
 void Membership::OnPushPull(NodeId from, const PushPull& table) {
-  if (leaving_ || from == self_) return;
+  if (leaving_ || from == self_ || removed_.contains(from)) return;
   // Members that are new here and already gone there arrive as their last word and their end; taken together,
   // so that nobody seems to join only to vanish.
   std::map<NodeId, const MemberUpdate*> ends;
@@ -246,7 +247,7 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
   for (const MemberUpdate& update : table.members) {
     const auto end = ends.find(update.id);
     if (end != ends.end() && update.id != self_ && update.id) {
-      if (update.meta && !Find(update.id)) {
+      if (update.meta && !Find(update.id) && !removed_.contains(update.id)) {
         PeerOf(update.id).gone_witnesses = end->second->witnesses;
         ApplyNew(update, from, end->second->state);
       }

@@ -126,9 +126,10 @@ struct DoorStatus {
   std::string error;
 };
 
-// Address, door or labels of this node changed, or were learned after the start.
-struct LocalMetaChanged {
-  MemberMeta meta;  // roles are ignored: the node decides those
+// The node should go for good: give its work away, say goodbye, then output Gone. Work that nobody else can
+// take keeps it here, unless it is to go `at_once`: then it stops what it runs itself.
+struct LeaveRequested {
+  bool at_once = false;
 };
 
 // What this box measured in the last second; handed in once a second. `nodes` holds this node alone.
@@ -136,13 +137,9 @@ struct LoadMeasured {
   LoadReport report;
 };
 
-// The node should go: say goodbye, then output Gone.
-struct LeaveRequested {};
-
-using Input =
-    std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
-                 PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
-                 BundleReady, BundleFailed, DoorStatus, LocalMetaChanged, LoadMeasured, LeaveRequested>;
+using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
+                           PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
+                           ProbeResult, BundleReady, BundleFailed, DoorStatus, LoadMeasured, LeaveRequested>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -200,6 +197,10 @@ struct FetchBundle {
   Digest digest;
   std::vector<std::pair<NodeId, Endpoint>> holders;  // try in this order
 };
+// Nothing refers to it any more: remove it from the disk.
+struct DropBundle {
+  Digest digest;
+};
 struct ApplyDoor {
   DoorTable table;
 };
@@ -217,12 +218,14 @@ struct EmitEvent {
 struct TakeNewIdentity {
   Endpoint other;
 };
-// Everyone was told; the process may end.
-struct Gone {};
+// The node is no member any more, and runs nothing: the process ends.
+struct Gone {
+  std::string error;  // empty: it left as it was asked to; else why it cannot be here
+};
 
 using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, Persist, StartReplica,
-                            SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, ApplyDoor,
-                            Reply, EmitEvent, TakeNewIdentity, Gone>;
+                            SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, DropBundle,
+                            ApplyDoor, Reply, EmitEvent, TakeNewIdentity, Gone>;
 using Outputs = std::vector<Output>;
 
 // ------------------------------------------------------------------------------------------------------ boot
@@ -250,6 +253,7 @@ struct BootState {
   std::vector<Document> documents;
   std::vector<AdoptedReplica> replicas;
   std::vector<Digest> bundles;
+  std::string containment;  // NodeReport::containment
   // Where others were last seen, and join hints (with a zero id).
   std::vector<std::pair<NodeId, Endpoint>> peers;
   std::uint64_t seed = 0;  // of the node's generator

@@ -47,7 +47,8 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
       plan_book_(boot.node),
-      bundles_(boot.bundles.begin(), boot.bundles.end()) {
+      bundles_(boot.bundles.begin(), boot.bundles.end()),
+      containment_(std::move(boot.containment)) {
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
   if (boot.peers.empty()) {
     table_known_ = true;  // nobody to compare with
@@ -68,7 +69,8 @@ Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
                    Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
-                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience});
+                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
+                   parting_at_, rename_at_});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs
@@ -84,6 +86,7 @@ void Node::Impl::Apply(const Tick&) {
 }
 
 void Node::Impl::Apply(const DatagramReceived& input) {
+  if (removed_.contains(input.from)) return;
   if (const auto* ack = std::get_if<DocumentAck>(&input.message.body))
     Intend(DocumentAcked{input.from, ack->stamp});
   if (std::holds_alternative<Ack>(input.message.body)) Reach(Reached{input.from});
@@ -91,6 +94,7 @@ void Node::Impl::Apply(const DatagramReceived& input) {
 }
 
 void Node::Impl::Apply(const LinkUp& input) {
+  if (removed_.contains(input.peer)) return;
   Reach(Reached{input.peer});
   AsMember(input);
   Intend(input);
@@ -105,6 +109,7 @@ void Node::Impl::Apply(const LinkDown& input) {
 }
 
 void Node::Impl::Apply(const LinkReceived& input) {
+  if (removed_.contains(input.from)) return;
   struct Visitor {
     Impl& node;
     NodeId from;
@@ -169,18 +174,6 @@ void Node::Impl::Apply(const DoorStatus& input) {
        door_error_.empty() ? "the door serves its table" : door_error_);
 }
 
-void Node::Impl::Apply(const LocalMetaChanged& input) {
-  const RoleClaim roles = meta_.roles;
-  meta_ = input.meta;
-  meta_.roles = roles;
-  AsMember(Membership::SetMeta{meta_});
-}
-
 void Node::Impl::Apply(const LoadMeasured& input) { Gather(self_, input.report); }
-
-void Node::Impl::Apply(const LeaveRequested&) {
-  Emit("member.leaving", meta_.name, "asked to leave");
-  AsMember(Membership::Leave{});
-}
 
 }  // namespace hs

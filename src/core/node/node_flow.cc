@@ -132,7 +132,7 @@ void Node::Impl::On(const Membership::IdentityConflict& conflict) {
   outputs_.emplace_back(TakeNewIdentity{conflict.address});
 }
 
-void Node::Impl::On(const Membership::LeaveDone&) { outputs_.emplace_back(Gone{}); }
+void Node::Impl::On(const Membership::LeaveDone&) { outputs_.emplace_back(Gone{{}}); }
 
 // ------------------------------------------------------------------------------------------------ intent
 
@@ -235,19 +235,6 @@ void Node::Impl::On(const ReplicaChanged& change) {
   } else if (turned) {
     Emit("replica.unhealthy", ReplicaNews(change), change.cause);
   }
-}
-
-void Node::Impl::Fetch(const Digest& digest) {
-  FetchBundle fetch{digest, {}};
-  for (const auto& [node, body] : board_.Reports()) {
-    const auto& bundles = std::get<NodeReport>(*body).bundles;
-    if (node == self_ || !std::binary_search(bundles.begin(), bundles.end(), digest)) continue;
-    const auto member = membership_.members().find(node);
-    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    fetch.holders.emplace_back(node, member->second.meta.address);
-  }
-  prng_.Shuffle(fetch.holders);  // so that not everyone asks the first one
-  outputs_.emplace_back(std::move(fetch));
 }
 
 void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead{proof.node, proof.cause}); }

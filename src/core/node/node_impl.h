@@ -72,7 +72,6 @@ class Node::Impl {
   void Apply(const BundleReady& input);
   void Apply(const BundleFailed& input);
   void Apply(const DoorStatus& input);
-  void Apply(const LocalMetaChanged& input);
   void Apply(const LoadMeasured& input);
   void Apply(const LeaveRequested& input);
 
@@ -116,7 +115,6 @@ class Node::Impl {
   void SettleReport();
   void SettleSlice();
   void SettleKeepers();
-  void SettleBundles();
   bool KnowsWhatServes() const;
   void SettleDoor();
   void SettleDigests();
@@ -137,8 +135,21 @@ class Node::Impl {
   void Gather(NodeId from, const LoadReport& report);
   void SumUp();
 
-  // ---- helpers
+  // ---- bundles (node_bundles.cc)
   void Fetch(const Digest& digest);
+  void SettleBundles();
+  std::set<Digest> BundlesNeeded() const;
+
+  // ---- leaving, being removed, names (node_parting.cc)
+  // kStopping and later: plans are followed no more.
+  enum class Parting : std::uint8_t { kNone, kDraining, kStopping, kGone };
+  void SettleRemoved();
+  void SettleParting();
+  void StopAll(const std::string& cause);
+  void SayGoodbye();
+  void SettleName();
+
+  // ---- helpers
   bool Leads() const { return region_.controller == self_; }
   std::map<NodeId, ObservedReport> ObservedReports() const;
   KnownSlices ObservedSlices() const;
@@ -184,7 +195,14 @@ class Node::Impl {
   PlanStamp slice_stamp_;  // in force
   std::shared_ptr<const RecordBody> slice_;
   std::set<Digest> bundles_;
-  std::map<Digest, Time> fetching_;  // asked for, and when to ask again
+  std::map<Digest, Time> fetching_;    // asked for, and when to ask again
+  std::map<Digest, Time> idle_since_;  // held, and needed by nothing since
+  std::map<Digest, Time> dropped_at_;  // so that it is not fetched again from who drops it a little later
+  std::string containment_;
+  std::set<NodeId> removed_;  // by people
+  Parting parting_ = Parting::kNone;
+  bool drain_seen_ = false;    // of kDraining
+  bool name_checked_ = false;  // against the names of those who were here before
   std::string door_error_;
   DoorTable door_;
   bool door_told_ = false;
@@ -207,6 +225,9 @@ class Node::Impl {
   Time steady_at_ = kNever;
   Time steady_judged_at_{};
   bool evidence_watched_ = false;
+  Time bundles_at_ = kNever;  // the first idle bundle is due
+  Time parting_at_ = kNever;  // nothing has been running here for long enough by then
+  Time rename_at_ = kNever;
 };
 
 }  // namespace hs

@@ -17,8 +17,6 @@ constexpr Duration kDoorPause = 5ms;
 constexpr Duration kSteadyPause = 50ms;
 // Of many members that the steady state waits for, so many are named.
 constexpr std::size_t kPendingNamed = 10;
-// A bundle that could not be fetched is tried again with the next news after this long.
-constexpr Duration kFetchAgain = 10s;
 // A node that never found its documents equal to anybody's acts on what it has after this long.
 constexpr Duration kIntentPatience = 30s;
 
@@ -49,7 +47,8 @@ void Node::Impl::Settle() {
     if (dirty.members || dirty.reports) WatchEvidence();
     if (dirty.members || dirty.plans || dirty.documents) SettleSlice();
     if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
-    if (dirty.reports) SettleBundles();
+    if (dirty.reports || dirty.documents || dirty.statuses) SettleBundles();
+    if (dirty.members) SettleName();
     if (dirty.members || dirty.documents || dirty.plans || dirty.statuses) SettleReport();
     if (dirty.members || dirty.documents || dirty.reports) PlanSoon();
     if (dirty.members || dirty.documents || dirty.serving || dirty.statuses) {
@@ -57,10 +56,13 @@ void Node::Impl::Settle() {
     }
   }
   if (evidence_.NextDeadline() <= now_.mono) WatchEvidence();
+  if (bundles_at_ <= now_.mono) SettleBundles();
+  if (rename_at_ <= now_.mono) SettleName();
   if (Leads() && plan_at_ <= now_.mono) Plan();
   if (door_at_ <= now_.mono) SettleDoor();
   SettleDigests();
   SettleSteady();
+  SettleParting();
   // Planning publishes slices and reports, which concern us as well.
   if (dirty_.Any()) Settle();
 }
@@ -70,6 +72,7 @@ void Node::Impl::SettleServices() {
   services_ = DesiredServices(documents);
   specs_.clear();
   drained_.clear();
+  SettleRemoved();
   for (const auto& [key, document] : documents) {
     if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained_.insert(drain->node);
     const auto* stack = std::get_if<StackSpec>(&document.body);
@@ -120,6 +123,7 @@ void Node::Impl::PlanSoon() {
 
 // Our slice, if the controller that we elect made it in its present term.
 void Node::Impl::SettleSlice() {
+  if (parting_ >= Parting::kStopping) return;
   const auto found = board_.Slice(region_.controller, self_);
   if (found == nullptr) return;
   const PlanSlice& slice = std::get<PlanSlice>(*found);
@@ -159,29 +163,13 @@ void Node::Impl::SettleKeepers() {
   Supervise(keepers);
 }
 
-// Code is on every box before it is needed: what any present member holds is fetched.
-void Node::Impl::SettleBundles() {
-  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
-    const auto& held = std::get<NodeReport>(*record.body).bundles;
-    if (std::ranges::all_of(held, [this](const Digest& digest) { return bundles_.contains(digest); }))
-      continue;
-    const auto member = membership_.members().find(key.owner);
-    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    for (const Digest& digest : held) {
-      Time& again_at = fetching_[digest];
-      if (bundles_.contains(digest) || now_.mono < again_at) continue;
-      again_at = now_.mono + kFetchAgain;
-      Fetch(digest);
-    }
-  }
-}
-
 void Node::Impl::SettleReport() {
   NodeReport report;
   report.replicas = supervisor_.statuses();
   report.plan = slice_stamp_;
   report.bundles.assign(bundles_.begin(), bundles_.end());
   report.door_error = door_error_;
+  report.containment = containment_;
   if (published_ == report) return;
   published_ = report;
   Observe(Publish{RecordKind::kNodeReport, 0, std::make_shared<const RecordBody>(std::move(report))});
@@ -268,6 +256,7 @@ void Node::Impl::SettleDoor() {
   for (const auto& [node, observed] : ObservedReports()) reports[node] = observed.report;
   DoorTable table = BuildDoorTable(
       {.self = self_, .members = membership_.members(), .services = services_, .reports = reports});
+  table.refused.assign(removed_.begin(), removed_.end());
   if (door_told_ && table == door_) return;
   door_told_ = true;
   door_ = std::move(table);

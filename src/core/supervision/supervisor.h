@@ -49,9 +49,14 @@ struct KeeperHealth {
   std::set<ReplicaId> healthy;
 };
 
+// No longer on this box's disk.
+struct BundleDropped {
+  Digest digest;
+};
+
 // BundleReady is also handed in once for each bundle found on disk at the start.
 using SupervisorInput = std::variant<Tick, SliceReceived, KeeperHealth, ReplicaStarted, ReplicaStartFailed,
-                                     ReplicaExited, ProbeResult, BundleReady, BundleFailed>;
+                                     ReplicaExited, ProbeResult, BundleReady, BundleFailed, BundleDropped>;
 
 // Fetch this bundle and answer with BundleReady or BundleFailed. Asked again, with back-off, after a failure.
 struct NeedBundle {
@@ -123,6 +128,7 @@ class Supervisor {
   void Apply(Now now, const ProbeResult& input);
   void Apply(Now now, const BundleReady& input);
   void Apply(Now now, const BundleFailed& input);
+  void Apply(Now, const BundleDropped& input) { bundles_.erase(input.digest); }
 
   Own* Find(ReplicaId id);
   void Adopt(Now now, const AdoptedReplica& adopted);

@@ -143,6 +143,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   boot.replicas = processes_->Scan(&problems);
   for (const std::string& problem : problems) Log("replicas: {}", problem);
   boot.bundles = bundles_->List();
+  boot.containment = processes_->WeakContainment();
   boot.peers = std::move(content.peers);
   boot.peers.insert(boot.peers.end(), entry.peers.begin(), entry.peers.end());
   std::erase_if(boot.peers,

@@ -86,6 +86,7 @@ class Agent : public ApiBackend {
   void Do(ForgetReplica& output) { processes_->Forget(output); }
   void Do(ProbeReplica& output) { processes_->Probe(output); }
   void Do(FetchBundle& output);
+  void Do(DropBundle& output);
   void Do(ApplyDoor& output) { door_->Apply(std::move(output.table)); }
   void Do(Reply& output);
   void Do(EmitEvent& output);

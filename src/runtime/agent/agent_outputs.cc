@@ -93,8 +93,21 @@ void Agent::Do(TakeNewIdentity&) {
   });
 }
 
-void Agent::Do(Gone&) {
-  links_->Leave([this] { loop_.stop(); });
+// Unlike a signal, this is for good: the door goes as well.
+void Agent::Do(Gone& output) {
+  if (!output.error.empty()) {
+    outcome_ = Fail(Reaction::kFixInput, output.error +
+                                             "; to use this box again, start it with another data directory "
+                                             "(or empty this one) and --join TOKEN");
+  }
+  boost::asio::post(loop_, [this] {
+    door_->Shutdown([this] {
+      links_->Leave([this] {
+        if (outcome_) Log("this node has left the cluster; nothing of it runs any more");
+        loop_.stop();
+      });
+    });
+  });
 }
 
 // ------------------------------------------------------------------------------------------------ bundles
@@ -139,6 +152,12 @@ class BundleSink : public ByteSink {
 };
 
 }  // namespace
+
+// At once, since a fetch of the same bundle may follow.
+void Agent::Do(DropBundle& output) {
+  if (const auto removed = bundles_->Remove(output.digest); !removed)
+    Log("bundle {} could not be removed: {}", output.digest.Short(), removed.error().message);
+}
 
 void Agent::Do(FetchBundle& output) {
   boost::asio::post(loop_, [this, fetch = std::make_shared<FetchBundle>(std::move(output))] {

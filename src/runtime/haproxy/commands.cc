@@ -147,25 +147,28 @@ std::vector<std::string> RuntimeCommands(const Backends& have, const Backends& w
                                          const DoorConfig& config) {
   std::vector<std::string> out;
   static const std::map<std::string, ServerRun> kNone;
-  // What is gone stops first: it answers nobody.
   for (const auto& [backend, servers] : have) {
     const auto wanted = want.find(backend);
     if (wanted == want.end()) continue;  // the backend goes with the next reload
+    // Who is new or back comes first: requests that are cut below are repeated there.
+    std::vector<std::string> worse;
     for (const auto& [name, server] : servers) {
       const std::string id = backend + "/" + name;
       const auto match = wanted->second.find(name);
       if (match == wanted->second.end()) {
-        Remove(out, id, server);
+        Remove(worse, id, server);
       } else if (match->second.tls != server.tls) {
         Remove(out, id, server);
         Add(out, backend, id, match->second, config);
       } else {
-        Adjust(out, id, server, match->second);
+        const bool stays = match->second.state == ServerState::kReady;
+        Adjust(stays ? out : worse, id, server, match->second);
       }
     }
     for (const auto& [name, server] : wanted->second) {
       if (!servers.contains(name)) Add(out, backend, backend + "/" + name, server, config);
     }
+    out.insert(out.end(), worse.begin(), worse.end());
   }
   return out;
 }
@@ -175,9 +178,9 @@ std::vector<std::string> RuntimeCommands(const DoorTable& have, const DoorTable&
   return RuntimeCommands(BackendsOf(have), BackendsOf(want), config);
 }
 
-std::vector<std::string> RouteCommands(const Routes& have, const Routes& want, const DoorConfig& config) {
+std::vector<std::string> MapCommands(const Routes& have, const Routes& want, const std::string& file) {
   std::vector<std::string> out;
-  const std::string map = EscapeWord(RoutesPath(config));
+  const std::string map = EscapeWord(file);
   for (const auto& [key, service] : want) {
     const auto found = have.find(key);
     if (found == have.end()) {

@@ -50,7 +50,8 @@ std::vector<std::string> RuntimeCommands(const Backends& have, const Backends& w
 std::vector<std::string> RuntimeCommands(const DoorTable& have, const DoorTable& want,
                                          const DoorConfig& config);
 
-std::vector<std::string> RouteCommands(const Routes& have, const Routes& want, const DoorConfig& config);
+// Of one of HAProxy's maps, which its file names.
+std::vector<std::string> MapCommands(const Routes& have, const Routes& want, const std::string& file);
 
 // Reads the answer to `show map FILE`: lines of "0x... KEY VALUE".
 Routes ParseMap(const std::string& text);

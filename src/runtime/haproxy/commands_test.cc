@@ -81,6 +81,15 @@ TEST(HaproxyCommands, EachDifferenceHasItsCommands) {
     EXPECT_EQ(RuntimeCommands(row.have, row.want, Config()), row.commands) << row.why;
 }
 
+TEST(HaproxyCommands, WhoIsNewComesBeforeWhoIsCut) {
+  const Backends have = {{"b_web", {{"r1", Local(1)}}}};
+  const Backends want = {{"b_web", {{"r1", Local(1, ServerState::kDown)}, {"r2", Local(2)}}}};
+  EXPECT_THAT(RuntimeCommands(have, want, Config()),
+              ElementsAre("add server b_web/r2 127.0.0.1:2 weight 1 pool-max-conn 0",
+                          "set server b_web/r2 state ready", "set server b_web/r1 state maint",
+                          "shutdown sessions server b_web/r1"));
+}
+
 TEST(HaproxyCommands, TablesGiveLocalReplicasToTheInboundBackendToo) {
   DoorTable have{{{.name = "web"}}};
   DoorTable want = have;
@@ -112,7 +121,7 @@ TEST(HaproxyCommands, AnAnswerThatIsNotAStateIsRefused) {
 }
 
 TEST(HaproxyCommands, RoutesAreChangedOneByOne) {
-  EXPECT_THAT(RouteCommands({{"*/", "a"}, {"old/", "a"}}, {{"*/", "b"}, {"new/", "a"}}, Config()),
+  EXPECT_THAT(MapCommands({{"*/", "a"}, {"old/", "a"}}, {{"*/", "b"}, {"new/", "a"}}, "/d/routes.map"),
               ElementsAre("set map /d/routes.map */ b", "add map /d/routes.map new/ a",
                           "del map /d/routes.map old/"));
   EXPECT_EQ(ParseMap("0x55 */ b\n0x56 new/ a\n\n"), (Routes{{"*/", "b"}, {"new/", "a"}}));

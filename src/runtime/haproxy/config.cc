@@ -122,6 +122,9 @@ void RenderInbound(std::string& out, const std::vector<const DoorService*>& serv
                      tcp ? "inbound_tcp" : "inbound", BindText({config.inbound_ip, port}),
                      EscapeWord(config.certificate_pem), EscapeWord(config.ca_pem), alpn,
                      tcp ? "" : " proto h1");
+  out += fmt::format("  {} if {{ ssl_c_s_dn(CN),map({}) -m found }}\n",
+                     tcp ? "tcp-request content reject" : "http-request deny deny_status 403",
+                     EscapeWord(RemovedPath(config)));
   if (tcp) {
     out +=
         "  mode tcp\n  tcp-request content reject unless { ssl_fc_alpn -m found }\n  use_backend "
@@ -186,6 +189,7 @@ backend in_{}
 std::string ConfigPath(const DoorConfig& config) { return config.dir + "/haproxy.cfg"; }
 std::string RoutesPath(const DoorConfig& config) { return config.dir + "/routes.map"; }
 std::string RefusalPath(const DoorConfig& config) { return config.dir + "/refused.http"; }
+std::string RemovedPath(const DoorConfig& config) { return config.dir + "/removed.map"; }
 std::string MasterSocketPath(const DoorConfig& config) { return config.dir + "/haproxy.sock"; }
 std::string PidPath(const DoorConfig& config) { return config.dir + "/haproxy.pid"; }
 
@@ -297,6 +301,12 @@ std::string RenderRoutes(const Routes& routes) {
   std::string out;
   for (const auto& [key, service] : routes) out += key + " " + service + "\n";
   return out;
+}
+
+Routes RemovedOf(const DoorTable& table) {
+  Routes removed;
+  for (const NodeId& id : table.refused) removed.emplace(id.Hex(), "removed");
+  return removed;
 }
 
 std::vector<std::string> Problems(const DoorTable& table, const DoorConfig& config) {

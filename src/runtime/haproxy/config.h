@@ -63,6 +63,7 @@ struct DoorBind {
 std::string ConfigPath(const DoorConfig& config);
 std::string RoutesPath(const DoorConfig& config);
 std::string RefusalPath(const DoorConfig& config);
+std::string RemovedPath(const DoorConfig& config);
 std::string MasterSocketPath(const DoorConfig& config);
 std::string PidPath(const DoorConfig& config);
 
@@ -86,6 +87,10 @@ std::vector<DoorBind> DoorBinds(const DoorTable& table, const DoorConfig& config
 using Routes = std::map<std::string, std::string>;
 Routes RoutesOf(const DoorTable& table);
 std::string RenderRoutes(const Routes& routes);
+
+// Nodes that the inbound listeners turn away: id in hex, as the certificate has it -> why. A map of HAProxy's
+// like the routes, so that it changes without a reload.
+Routes RemovedOf(const DoorTable& table);
 
 // What in the table cannot be served and is left out, in words.
 std::vector<std::string> Problems(const DoorTable& table, const DoorConfig& config);

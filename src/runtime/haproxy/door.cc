@@ -71,12 +71,13 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   awaitable<Result<void>> CheckConfig(const std::string& path);
   awaitable<Result<void>> AwaitReload(std::uint32_t reloads_before);
   awaitable<void> AdjustServers(const DoorTable& table, const HaproxyProcesses& processes, Round& round);
-  awaitable<void> AdjustRoutes(const Routes& wanted, Round& round);
+  awaitable<void> AdjustMap(std::string path, std::optional<Routes>& known, Routes wanted, Round& round);
   awaitable<Result<std::string>> AskWorker(const std::string& command);
   awaitable<void> Watch(pid_t master);
   awaitable<void> Sleep(Duration duration);
   awaitable<void> End(std::function<void()> done);
 
+  Result<void> WriteMaps(const DoorTable& table) const;
   std::set<Endpoint> TakenPorts(const DoorTable& table, bool running, Round& round) const;
   void AwaitAnswer(pid_t master, Round& round);
   void Report(const Round& round);
@@ -93,10 +94,11 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   bool closed = false;   // the owner is gone
   bool started = false;  // Run() runs
 
-  std::string loaded;            // the configuration HAProxy runs; empty: not known to run
-  std::optional<Routes> routes;  // as HAProxy has them; none: to be asked
-  std::string refused;           // shape of the configuration that was refused last
-  std::string refusal;           // in HAProxy's words
+  std::string loaded;             // the configuration HAProxy runs; empty: not known to run
+  std::optional<Routes> routes;   // as HAProxy has them; none: to be asked
+  std::optional<Routes> removed;  // the same
+  std::string refused;            // shape of the configuration that was refused last
+  std::string refusal;            // in HAProxy's words
   WallTimer::time_point refused_until{};
   Duration backoff = kBackoffFirst;
   WallTimer::time_point start_not_before{};
@@ -246,7 +248,8 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   co_await AdjustServers(table, *processes, round);
   if (ShapeOf(wanted) == ShapeOf(loaded)) {
     refused.clear();
-    co_await AdjustRoutes(RoutesOf(table), round);
+    co_await AdjustMap(RoutesPath(config), routes, RoutesOf(table), round);
+    co_await AdjustMap(RemovedPath(config), removed, RemovedOf(table), round);
     co_return;
   }
   if (co_await Reload(table, wanted, *processes, round)) {
@@ -271,6 +274,14 @@ void HaproxyDoor::Impl::AwaitAnswer(pid_t master, Round& round) {
   }
 }
 
+// What a configuration refers to.
+Result<void> HaproxyDoor::Impl::WriteMaps(const DoorTable& table) const {
+  Result<void> written = WriteText(RoutesPath(config), RenderRoutes(RoutesOf(table)));
+  if (written) written = WriteText(RemovedPath(config), RenderRoutes(RemovedOf(table)));
+  if (written) written = WriteText(RefusalPath(config), RenderRefusal());
+  return written;
+}
+
 awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::string& wanted, Round& round) {
   const auto now = WallTimer::now();
   if (now < start_not_before) {
@@ -286,14 +297,11 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
     round.Failed(refusal, wait);
     co_return;
   }
-  const Routes wanted_routes = RoutesOf(table);
-  for (const auto& [path, text] :
-       {std::pair{RoutesPath(config), RenderRoutes(wanted_routes)},
-        std::pair{RefusalPath(config), RenderRefusal()}, std::pair{ConfigPath(config), wanted}}) {
-    if (const Result<void> written = WriteText(path, text); !written) {
-      round.Failed(written.error().message, wait);
-      co_return;
-    }
+  Result<void> written = WriteMaps(table);
+  if (written) written = WriteText(ConfigPath(config), wanted);
+  if (!written) {
+    round.Failed(written.error().message, wait);
+    co_return;
   }
   const std::vector<std::string> argv = {binary,
                                          "-W",
@@ -312,7 +320,8 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
   }
   refusal.clear();
   loaded = wanted;
-  routes = wanted_routes;
+  routes = RoutesOf(table);
+  removed = RemovedOf(table);
   // A start that lasts resets the back-off: the next round finds it running.
   for (Duration waited{}; waited < kAskTimeout; waited += kPoll) {
     if (co_await Processes(kPollTimeout)) {
@@ -358,9 +367,7 @@ awaitable<bool> HaproxyDoor::Impl::Reload(const DoorTable& table, const std::str
   }
   const std::string candidate = ConfigPath(config) + ".new";
   const std::string previous = ReadText(ConfigPath(config));
-  const Routes wanted_routes = RoutesOf(table);
-  Result<void> result = WriteText(RoutesPath(config), RenderRoutes(wanted_routes));
-  if (result) result = WriteText(RefusalPath(config), RenderRefusal());
+  Result<void> result = WriteMaps(table);
   if (result) result = WriteText(candidate, wanted);
   if (result) result = co_await CheckConfig(candidate);
   if (result) {
@@ -377,7 +384,8 @@ awaitable<bool> HaproxyDoor::Impl::Reload(const DoorTable& table, const std::str
     co_return false;
   }
   loaded = wanted;
-  routes = wanted_routes;
+  routes = RoutesOf(table);
+  removed = RemovedOf(table);
   refused.clear();
   co_return true;
 }
@@ -413,19 +421,20 @@ awaitable<void> HaproxyDoor::Impl::AdjustServers(const DoorTable& table, const H
   }
 }
 
-awaitable<void> HaproxyDoor::Impl::AdjustRoutes(const Routes& wanted, Round& round) {
-  if (!routes) {
-    const Result<std::string> answer = co_await AskWorker("show map " + EscapeWord(RoutesPath(config)));
+awaitable<void> HaproxyDoor::Impl::AdjustMap(std::string path, std::optional<Routes>& known, Routes wanted,
+                                             Round& round) {
+  if (!known) {
+    const Result<std::string> answer = co_await AskWorker("show map " + EscapeWord(path));
     if (!answer) {
       round.Failed(answer.error().message, kRetry);
       co_return;
     }
-    routes = ParseMap(*answer);
+    known = ParseMap(*answer);
   }
-  if (*routes == wanted) co_return;
-  const Routes have = *routes;
-  routes.reset();  // to be asked again should anything go wrong below
-  for (const std::string& command : RouteCommands(have, wanted, config)) {
+  if (*known == wanted) co_return;
+  const Routes have = *known;
+  known.reset();  // to be asked again should anything go wrong below
+  for (const std::string& command : MapCommands(have, wanted, path)) {
     const Result<std::string> done = co_await AskWorker(command);
     if (!done || !IsAccepted(command, *done)) {
       round.Failed(done ? fmt::format("HAProxy refuses '{}': {}", command, done->substr(0, 200))
@@ -434,8 +443,8 @@ awaitable<void> HaproxyDoor::Impl::AdjustRoutes(const Routes& wanted, Round& rou
       co_return;
     }
   }
-  routes = wanted;
-  if (const Result<void> written = WriteText(RoutesPath(config), RenderRoutes(wanted)); !written) {
+  known = wanted;
+  if (const Result<void> written = WriteText(path, RenderRoutes(wanted)); !written) {
     round.Failed(written.error().message, kRetry);
   }
 }

@@ -56,6 +56,9 @@ class Server(http.server.ThreadingHTTPServer):
 Server((sys.argv[2], int(sys.argv[3])), Handler).serve_forever()
 )";
 
+// What the certificate of every box here names.
+inline const NodeId kCertifiedNode = *NodeId::FromHex("0123456789abcdef0123456789abcdef");
+
 struct Answer {
   int status = 0;  // 0: no answer
   std::string text;
@@ -122,7 +125,8 @@ class DoorWorld : public ::testing::Test {
     folder_ = mkdtemp(name);
     ASSERT_EQ(std::system(("cd " + folder_ + R"( && (
       openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.crt -subj /CN=ca -days 9 &&
-      openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=node &&
+      openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout node.key -out node.csr -subj /CN=)" +
+                           kCertifiedNode.Hex() + R"( &&
       openssl x509 -req -in node.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out node.crt -days 9 &&
       cat node.crt node.key > node.pem) 2>/dev/null)")
                               .c_str()),

@@ -102,6 +102,62 @@ TEST_F(DoorWorld, ADrainedServerFinishesItsRequestAndADownOneIsCut) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
+TEST_F(DoorWorld, WhatHangsOnABoxThatFellSilentIsAnsweredByAnotherWhenThatIsSafe) {
+  Box& near = MakeBox(1);
+  Box& far = MakeBox(2);
+  const DoorServer silent = StartReplica("r2", 2, 20002);
+  const DoorServer well = StartReplica("r1", 1, 20001);
+  Apply(far, Web({silent}, {silent}));
+  DoorServer inbound = Inbound(far, "n2");
+  Apply(near, Web({inbound}, {}));
+  ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; })) << StatusOf(near);
+  kill(replicas_["r2"], SIGSTOP);  // takes connections and never answers
+  auto get = std::async(std::launch::async, [&] { return Ask(near.config.door, "/a"); });
+  auto post = std::async(std::launch::async, [&] { return Ask(near.config.door, "/b", "any", "POST"); });
+  usleep(300'000);
+  inbound.state = ServerState::kDown;
+  const auto cut_at = std::chrono::steady_clock::now();
+  Apply(near, Web({well, inbound}, {well}));
+  const Answer repeated = get.get();
+  EXPECT_EQ(repeated.status, 200) << repeated.text;
+  EXPECT_THAT(repeated.text, HasSubstr("r1 xff"));
+  const Answer cut = post.get();
+  EXPECT_NE(cut.status, 200) << "it may have been done: never twice";
+  EXPECT_LT(std::chrono::steady_clock::now() - cut_at, std::chrono::seconds(3));
+  kill(replicas_["r2"], SIGCONT);
+  inbound.state = ServerState::kReady;
+  Apply(near, Web({inbound}, {}));
+  EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/").text.find("r2 xff") != std::string::npos; }))
+      << "back in service";
+}
+
+TEST_F(DoorWorld, ARemovedNodeIsTurnedAwayAtTheInboundListenerWithoutAReload) {
+  Box& near = MakeBox(1);
+  Box& far = MakeBox(2);
+  const DoorServer replica = StartReplica("far-1", 2, 20001);
+  const std::vector<PublishedPort> ports = {{9000, false}};
+  DoorTable at_far = Web({replica}, {replica}, ports);
+  Apply(far, at_far);
+  Apply(near, Web({Inbound(far, "n2")}, {}, ports));
+  ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; })) << StatusOf(near);
+  ASSERT_TRUE(Eventually([&] { return Ask({Ip(1), 9000}, "/").status == 200; }));
+  const pid_t worker = WorkerOf(far);
+  // The certificate of both boxes has this name.
+  at_far.refused = {kCertifiedNode};
+  Apply(far, at_far);
+  EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 403; }));
+  EXPECT_TRUE(Eventually([&] { return Ask({Ip(1), 9000}, "/").status == 0; }));
+  OnLoop([&] { far.door.reset(); });  // a new agent finds it so
+  OpenDoor(far);
+  Apply(far, at_far);
+  EXPECT_TRUE(Eventually([&] { return StatusOf(far).empty(); })) << StatusOf(far);
+  EXPECT_EQ(Ask(near.config.door, "/").status, 403);
+  at_far.refused = {};
+  Apply(far, at_far);
+  EXPECT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; }));
+  EXPECT_EQ(WorkerOf(far), worker);
+}
+
 TEST_F(DoorWorld, RoutesPreferTheHostThenTheLongestPrefixAndMoveWithoutAReload) {
   Box& box = MakeBox(1);
   const DoorServer a = StartReplica("a1", 1, 20001);

@@ -53,7 +53,8 @@ CgroupTree::CgroupTree(const NodeId& node, bool wanted) {
   // A restarted agent starts in whatever group its starter is in; groups of replicas are remembered by path.
   const std::filesystem::path base = mount / OwnGroup() / ("homeostat-" + node.Short());
   if (mkdir(base.c_str(), 0755) != 0 && errno != EEXIST) {
-    words_ = fmt::format("cgroup v2 at {} cannot be used ({}); {}", base.string(), strerror(errno), kInstead);
+    words_ =
+        fmt::format("cgroup v2 at {} cannot be used ({}); {}", mount.string(), strerror(errno), kInstead);
     return;
   }
   if (access((base / "cgroup.kill").c_str(), W_OK) != 0) {

@@ -20,6 +20,7 @@ class CgroupTree {
 
   // In words, for `status`: "cgroup v2 at /sys/fs/cgroup/unified/homeostat-1a2b3c4d" or why not.
   const std::string& Describe() const { return words_; }
+  bool Works() const { return !base_.empty(); }
 
   // The directory of a replica's group, made now; empty when there is none.
   std::filesystem::path Make(ReplicaId id);

@@ -211,6 +211,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
 
   void SetDoorUrl(std::string url) { options_.door_url = std::move(url); }
   std::string Containment() const { return cgroups_.Describe(); }
+  std::string WeakContainment() const { return cgroups_.Works() ? "" : cgroups_.Describe(); }
 
   fs::path LogDir(ReplicaId id) const {
     const ReplicaDir dir(options_.data_dir, id);
@@ -460,6 +461,7 @@ void ProcessHost::Probe(const ProbeReplica& order) { impl_->Probe(order); }
 std::vector<RunningReplica> ProcessHost::Running() const { return impl_->Running(); }
 void ProcessHost::SetDoorUrl(std::string url) { impl_->SetDoorUrl(std::move(url)); }
 std::string ProcessHost::Containment() const { return impl_->Containment(); }
+std::string ProcessHost::WeakContainment() const { return impl_->WeakContainment(); }
 std::filesystem::path ProcessHost::LogDir(ReplicaId id) const { return impl_->LogDir(id); }
 
 }  // namespace hs

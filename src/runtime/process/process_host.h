@@ -82,6 +82,8 @@ class ProcessHost {
 
   // How whole trees are killed here, in words, for `status`.
   std::string Containment() const;
+  // The same where it is not for certain, for NodeReport; empty with cgroups.
+  std::string WeakContainment() const;
   // Where a replica's output is: its directory, or the one kept after it was forgotten.
   std::filesystem::path LogDir(ReplicaId id) const;
 

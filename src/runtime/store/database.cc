@@ -1,6 +1,9 @@
 #include "runtime/store/database.h"
 
+#include <fcntl.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstring>
 
@@ -70,6 +73,12 @@ Result<void> Database::Run(const char* sql) {
 }
 
 Result<Database> Database::Open(const std::string& path, bool& damaged) {
+  // Made here, since SQLite would make it readable to all; its other files get the mode of this one. A file
+  // that cannot be made or changed is SQLite's to complain about.
+  if (const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); fd >= 0) {
+    (void)::fchmod(fd, 0600);
+    ::close(fd);
+  }
   sqlite3* raw = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &raw,
                                    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, nullptr);

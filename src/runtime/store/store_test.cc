@@ -90,6 +90,16 @@ class StoreTest : public ::testing::Test {
   std::unique_ptr<Store> store_;
 };
 
+TEST_F(StoreTest, ItsFilesAreForItsOwnerAlone) {
+  std::ofstream(path_) << "";  // as an earlier release made it
+  std::filesystem::permissions(path_, std::filesystem::perms(0644));
+  Open();
+  for (const auto& file : std::filesystem::directory_iterator(directory_)) {
+    const auto mode = static_cast<unsigned>(file.status().permissions());
+    EXPECT_EQ(mode & 0077u, 0u) << file.path();
+  }
+}
+
 TEST_F(StoreTest, WhatWasPersistedIsThereAfterAReopen) {
   EXPECT_THAT(Open().documents, IsEmpty());
   ASSERT_TRUE(Persist({Doc("b", "1"), Doc("a", "1")}));

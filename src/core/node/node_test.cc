@@ -1,0 +1,312 @@
+#include "core/node/node.h"
+
+#include <gmock/gmock.h>
+
+#include "core/node/node_fixture_test.h"
+
+namespace hs {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+using NodeTest = NodeFixture;
+
+// ------------------------------------------------------------------------------------------------ steady
+
+TEST_F(NodeTest, ANodeAloneLeadsItselfAndIsSteady) {
+  Start(0);
+  ASSERT_TRUE(RunUntil([&] { return ViewOf(0).steady.steady; }, 10s));
+  EXPECT_EQ(ViewOf(0).controller, IdOf(0));
+  const Time since = ViewOf(0).steady.since;
+  Run(60s);
+  EXPECT_TRUE(ViewOf(0).steady.steady);
+  EXPECT_EQ(ViewOf(0).steady.since, since) << "it was steady all the time";
+}
+
+TEST_F(NodeTest, ASteadyClusterDecidesNothing) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3; }, 5s));
+  ASSERT_TRUE(RunUntil([&] { return AllSteady(); }, 10s));
+  for (auto& [i, box] : boxes_) box.said.clear();
+  Run(60s);
+  EXPECT_TRUE(AllSteady());
+  for (const int i : {0, 1, 2}) {
+    EXPECT_THAT(SaidBy<EmitEvent>(i), IsEmpty());
+    EXPECT_THAT(SaidBy<ApplyDoor>(i), IsEmpty());
+    EXPECT_THAT(SaidBy<Persist>(i), IsEmpty());
+    EXPECT_THAT(SaidBy<StartReplica>(i), IsEmpty());
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ events
+
+TEST_F(NodeTest, AnEventReachesEveryNodeAndIsToldOnceByTheOneWhereItHappened) {
+  GrowTo(3);
+  for (auto& [i, box] : boxes_) box.said.clear();
+  Hand(1, DoorStatus{"haproxy is not installed"});
+  Run(5s);
+  for (const int i : {0, 1, 2}) {
+    EXPECT_THAT(EventsOf(i, "door.failed"), SizeIs(i == 1 ? 1 : 0)) << "told where it happened";
+    int seen = 0;
+    for (const auto& body : ViewOf(i).events) seen += std::get<Event>(*body).kind == "door.failed";
+    EXPECT_EQ(seen, 1) << "node " << i;
+    EXPECT_EQ(std::get<NodeReport>(*ViewOf(i).reports.at(IdOf(1))).door_error, "haproxy is not installed");
+  }
+  Hand(1, DoorStatus{"haproxy is not installed"});
+  Run(1s);
+  EXPECT_THAT(EventsOf(1, "door.failed"), SizeIs(1)) << "the same again is no news";
+}
+
+// ------------------------------------------------------------------------------------------- plan and door
+
+TEST_F(NodeTest, ABurstOfNewsIsPlannedOnceAfter15Ms) {
+  GrowTo(1);
+  Run(200ms);
+  for (auto& [i, box] : boxes_) box.said.clear();
+  const Time began = now_;
+  for (std::uint64_t revision = 1; revision <= 5; ++revision) {
+    Deploy(0, {Service("web", static_cast<std::uint32_t>(revision))}, revision);
+    Run(1ms);
+  }
+  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 5; }, 2s));
+  // The first look at the news is 15 ms after the plan before, hence at once; the four that follow are one.
+  std::set<std::uint64_t> plans;
+  for (const auto& [at, start] : SaidBy<StartReplica>(0))
+    plans.insert(static_cast<std::uint64_t>(ToMs(at - began)));
+  EXPECT_LE(plans.size(), 2U) << ::testing::PrintToString(plans);
+  EXPECT_LE(*plans.rbegin(), 30U);
+  EXPECT_GE(*plans.rbegin(), 15U) << "the second look came without a pause";
+}
+
+TEST_F(NodeTest, TheDoorIsBuiltAtMostOnceIn5Ms) {
+  GrowTo(1);
+  Run(100ms);
+  boxes_.at(0).said.clear();
+  for (std::uint64_t revision = 1; revision <= 20; ++revision) {
+    Deploy(0, {Service("web" + std::to_string(revision), 0)}, revision);
+    Run(1ms);
+  }
+  Run(100ms);
+  const auto doors = SaidBy<ApplyDoor>(0);
+  ASSERT_GE(doors.size(), 2U);
+  for (std::size_t i = 1; i < doors.size(); ++i) EXPECT_GE(doors[i].first - doors[i - 1].first, 5ms);
+  EXPECT_EQ(doors.back().second.table.services.at(0).name, "web20") << "the last state is told";
+}
+
+TEST_F(NodeTest, ARestartedAgentTouchesItsDoorOnlyWhenItKnowsWhatTheOthersServe) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  const auto documents = ViewOf(1).documents;
+  Start(1, 0, [&](BootState& boot) { boot.documents = documents; });
+  EXPECT_THAT(SaidBy<ApplyDoor>(1), IsEmpty()) << "its own table would name nobody";
+  ASSERT_TRUE(RunUntil([&] { return !SaidBy<ApplyDoor>(1).empty(); }, 5s));
+  EXPECT_LT(now_ - std::get<0>(SaidBy<ApplyDoor>(1).front()), 1ms);
+  EXPECT_THAT(SaidBy<ApplyDoor>(1).front().second.table.services.at(0).servers, SizeIs(2))
+      << "both other boxes serve";
+}
+
+TEST_F(NodeTest, ADoorDoesNotWaitLongerThanStartPatienceForOthers) {
+  const StackSpec stack{"shop", {Service("web", 0)}};
+  Start(0, 5, [&](BootState& boot) {  // nobody is at that address
+    boot.documents = {{StackKey("shop", 1), Stamp{1'700'000'000'000, 0, IdOf(0)}, stack, {}}};
+  });
+  Run(tunables_.start_patience - 10ms);
+  EXPECT_THAT(SaidBy<ApplyDoor>(0), IsEmpty());
+  Run(20ms);
+  EXPECT_THAT(SaidBy<ApplyDoor>(0), SizeIs(1));
+}
+
+TEST_F(NodeTest, ASilentMemberIsDownAtTheDoorsUntilItsReportGoes) {
+  GrowTo(4);
+  Deploy(0, {Service("web", 4)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 4 && AllSteady(); }, 10s));
+  Run(1s);
+  boxes_.at(3).gone = true;  // silent: what is sent to it is lost
+  const auto state = [&] {
+    for (const DoorServer& server : ViewOf(0).door.services.at(0).servers) {
+      if (server.name == IdOf(3).Hex()) return std::string(ToString(server.state));
+    }
+    return std::string("absent");
+  };
+  EXPECT_EQ(state(), ToString(ServerState::kReady));
+  ASSERT_TRUE(RunUntil([&] { return state() != ToString(ServerState::kReady); }, 10s));
+  EXPECT_EQ(state(), ToString(ServerState::kDown));
+}
+
+// ------------------------------------------------------------------------------------------------ writes
+
+TEST_F(NodeTest, AWriteBeforeTheOthersAreFoundWaitsForThem) {
+  GrowTo(2);
+  Start(2, 0);
+  Deploy(2, {Service("web", 1)});
+  EXPECT_THAT(SaidBy<Persist>(2), IsEmpty());
+  ASSERT_TRUE(RunUntil([&] { return !SaidBy<Reply>(2).empty(); }, 5s));
+  EXPECT_TRUE(SaidBy<Reply>(2).front().second.result) << "acknowledged by all three";
+  EXPECT_NE(node(0).FindDocument(StackKey("shop", 1)), nullptr);
+}
+
+TEST_F(NodeTest, AnEarlyWriteGoesOnAloneAfterStartPatience) {
+  Start(0, 5);
+  Deploy(0, {Service("web", 1)});
+  Run(tunables_.start_patience - 10ms);
+  EXPECT_THAT(SaidBy<Persist>(0), IsEmpty());
+  Run(20ms);
+  EXPECT_THAT(SaidBy<Persist>(0), SizeIs(1));
+}
+
+// ------------------------------------------------------------------------------------------------ leaving
+
+TEST_F(NodeTest, ALeavingNodeGivesItsWorkAwayThenSaysGoodbyeAndEnds) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  Hand(2, LeaveRequested{});
+  bool short_of_work = false;
+  ASSERT_TRUE(RunUntil(
+      [&] {
+        short_of_work = short_of_work || RunningInAll() < 3;
+        return boxes_.at(2).gone;
+      },
+      60s));
+  EXPECT_FALSE(short_of_work) << "its replica stopped before another ran";
+  EXPECT_EQ(SaidBy<Gone>(2).front().second.error, "");
+  ASSERT_TRUE(RunUntil([&] { return AllSteady(); }, 10s));
+  EXPECT_EQ(RunningOn(0) + RunningOn(1), 3U);
+  EXPECT_EQ(ViewOf(0).members.at(2).state, MemberState::kLeft);
+  const Document* drain = node(0).FindDocument(DrainKey(IdOf(2)));
+  EXPECT_TRUE(drain == nullptr || drain->IsTombstone()) << "when it comes back it gets work again";
+}
+
+TEST_F(NodeTest, ANodeAloneLeavesAtOnceByStoppingWhatItRuns) {
+  GrowTo(1);
+  Deploy(0, {Service("web", 2)});
+  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 2; }, 10s));
+  Hand(0, LeaveRequested{});
+  Run(30s);
+  EXPECT_FALSE(boxes_.at(0).gone) << "nobody took its work";
+  EXPECT_EQ(RunningOn(0), 2U);
+  Hand(0, LeaveRequested{true});
+  ASSERT_TRUE(RunUntil([&] { return boxes_.at(0).gone; }, 30s));
+  EXPECT_EQ(RunningOn(0), 0U);
+}
+
+TEST_F(NodeTest, TakingTheDrainBackKeepsALeavingNodeHere) {
+  GrowTo(1);
+  Deploy(0, {Service("web", 1)});
+  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 1; }, 10s));
+  Hand(0, LeaveRequested{});
+  Run(2s);
+  Hand(0, ClientWrite{RequestId{99}, {{DrainKey(IdOf(0)), std::monostate{}}}});
+  Run(1s);
+  EXPECT_THAT(EventsOf(0, "member.staying"), SizeIs(1));
+  Hand(0, ClientWrite{RequestId{100}, {{StackKey("shop", 1), std::monostate{}}}});
+  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 0; }, 30s));
+  Run(10s);
+  EXPECT_FALSE(boxes_.at(0).gone);
+}
+
+TEST_F(NodeTest, ARemovedNodeIsGoneForAllAtOnceAndStopsWhatItRan) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  Hand(0, ClientWrite{RequestId{99}, {{NodeKey(IdOf(2)), std::monostate{}}}});
+  Run(100ms);
+  for (const int i : {0, 1}) {
+    EXPECT_EQ(ViewOf(i).members.at(2).state, MemberState::kLeft) << "node " << i;
+    EXPECT_THAT(ViewOf(i).door.refused, ElementsAre(IdOf(2)));
+  }
+  ASSERT_TRUE(RunUntil([&] { return boxes_.at(2).gone; }, 30s));
+  EXPECT_THAT(SaidBy<Gone>(2).front().second.error, HasSubstr("was removed from cluster 07070707"));
+  EXPECT_EQ(RunningOn(2), 0U);
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 30s));
+}
+
+TEST_F(NodeTest, ARemovedNodeThatComesBackIsNotHeard) {
+  GrowTo(3);
+  boxes_.at(2).gone = true;
+  Hand(0, ClientWrite{RequestId{99}, {{NodeKey(IdOf(2)), std::monostate{}}}});
+  Run(1s);
+  Start(2, 0);  // an old disk: it does not know
+  Run(20s);
+  for (const int i : {0, 1}) EXPECT_EQ(ViewOf(i).members.at(2).state, MemberState::kLeft) << "node " << i;
+  // Admitted anew, it is welcome.
+  Hand(0, ClientWrite{RequestId{100}, {{NodeKey(IdOf(2)), NodeDoc{IdOf(2), "n2", DigestOf(1)}}}});
+  EXPECT_TRUE(RunUntil([&] { return ViewOf(1).members.at(2).state == MemberState::kAlive; }, 30s));
+}
+
+// ------------------------------------------------------------------------------------------------ names
+
+TEST_F(NodeTest, OfTwoNodesWithOneNameTheNewcomerTakesAnother) {
+  GrowTo(2);
+  const auto name_it = [](BootState& boot) { boot.meta.name = "n1"; };
+  Start(2, 0, name_it);
+  ASSERT_TRUE(RunUntil([&] { return ViewOf(0).members.size() == 3 && AllSteady(); }, 10s));
+  Run(10s);
+  EXPECT_EQ(ViewOf(0).members.at(1).meta.name, "n1");
+  EXPECT_EQ(ViewOf(0).members.at(2).meta.name, "n1-03000000");
+  EXPECT_THAT(EventsOf(2, "member.renamed"), SizeIs(1));
+  EXPECT_THAT(EventsOf(1, "member.renamed"), IsEmpty());
+}
+
+TEST_F(NodeTest, ANewcomerWithTheSmallerIdYieldsToo) {
+  const auto name_it = [](BootState& boot) { boot.meta.name = "box"; };
+  Start(1, -1, name_it);
+  Run(1s);
+  Start(0, 1, name_it);
+  ASSERT_TRUE(RunUntil([&] { return ViewOf(1).members.size() == 2; }, 10s));
+  Run(10s);
+  EXPECT_EQ(ViewOf(1).members.at(0).meta.name, "box-01000000");
+  EXPECT_EQ(ViewOf(1).members.at(1).meta.name, "box");
+}
+
+// ------------------------------------------------------------------------------------------------ bundles
+
+TEST_F(NodeTest, ABundleGoesWhenNoRevisionAndNoReplicaRefersToItForAWhile) {
+  tunables_.bundle_keep = 60s;
+  const auto with_bundle = [&](int digest) {
+    ServiceSpec web = Service("web", 1);
+    web.bundle = DigestOf(digest);
+    return web;
+  };
+  Start(0, -1, [&](BootState& boot) { boot.bundles = {DigestOf(1), DigestOf(2)}; });
+  Start(1, 0);
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(1).disk.size() == 2; }, 30s));
+  Deploy(0, {with_bundle(1)}, 1);
+  Run(10s);
+  Deploy(0, {with_bundle(2)}, 2);
+  Run(200s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2)) << "the former revision is kept";
+  // Revision 1 goes: its bundle follows, after the grace, on all nodes and for good.
+  Hand(0, ClientWrite{RequestId{99}, {{StackKey("shop", 1), std::monostate{}}}});
+  Run(55s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2));
+  Run(10s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
+  Run(300s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
+  EXPECT_THAT(SaidBy<DropBundle>(0), SizeIs(1));
+  EXPECT_EQ(RunningInAll(), 1U);
+}
+
+TEST_F(NodeTest, ABundleThatIsWantedAgainIsFetchedAgain) {
+  tunables_.bundle_keep = 60s;
+  Start(0);
+  Start(1, 0, [&](BootState& boot) { boot.bundles = {DigestOf(1)}; });
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(0).disk.size() == 1; }, 30s));
+  ASSERT_TRUE(RunUntil([&] { return boxes_.at(0).disk.empty() || boxes_.at(1).disk.empty(); }, 120s));
+  boxes_.at(0).disk.insert(DigestOf(1));  // uploaded again
+  Hand(0, BundleReady{DigestOf(1)});
+  ServiceSpec web = Service("web", 2);
+  web.bundle = DigestOf(1);
+  Deploy(0, {web});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 2; }, 30s));
+  EXPECT_EQ(RunningOn(1), 1U);
+}
+
+}  // namespace
+}  // namespace hs
