@@ -38,6 +38,12 @@ ApiResponse JoinTokenShown(const std::string& token) {
   return {200, json::serialize(json::object{{"token", SafeText(token)}}), "application/json"};
 }
 
+ApiResponse LeaveAccepted(const LeaveCommand& command) {
+  const char* note = command.at_once ? "the node stops what it runs and leaves"
+                                     : "the node gives its work away and leaves when nothing runs here";
+  return {200, json::serialize(json::object{{"note", note}}), "application/json"};
+}
+
 ApiResponse TokenCreated(const std::string& id, const std::string& token) {
   return {200, json::serialize(json::object{{"id", SafeText(id)}, {"token", SafeText(token)}}),
           "application/json"};

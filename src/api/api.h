@@ -98,9 +98,14 @@ struct AskNodeCommand {
   ApiResponse own;
 };
 
+// The node that is asked leaves the cluster and its agent ends.
+struct LeaveCommand {
+  bool at_once = false;  // its work is stopped instead of given away
+};
+
 using ApiResult = std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand,
                                StoreBundleCommand, SendBundleCommand, ShowJoinTokenCommand,
-                               CreateTokenCommand, ReadHistoryCommand, AskNodeCommand>;
+                               CreateTokenCommand, ReadHistoryCommand, AskNodeCommand, LeaveCommand>;
 
 ApiResult Handle(const ApiRequest& request, const NodeView& view);
 
@@ -118,5 +123,7 @@ ApiResponse JoinTokenShown(const std::string& token);
 ApiResponse TokenCreated(const std::string& id, const std::string& token);
 // {series: [names]}, or {series: [{name, points: [[at_ms, mean, max], ...]}]}.
 ApiResponse HistoryShown(const ReadHistoryCommand& command, const History& history, Now now);
+// {note}; what follows is seen in events and in the agent's end.
+ApiResponse LeaveAccepted(const LeaveCommand& command);
 
 }  // namespace hs

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "api/event_tail.h"
 #include "api/json.h"
 #include "api/log_json.h"
@@ -57,7 +59,8 @@ TEST(Api, ReplicasNameTheirNodeAndGiveAnAddressWithPort) {
   ASSERT_EQ(rows.as_array().size(), 4u);
   EXPECT_EQ(json::serialize(rows.at(1)),
             R"({"service":"api","replica":"api-000000a2","node":"n2","state":"backoff","health":"unhealthy",)"
-            R"("address":"127.0.0.11:20001","pid":4711,"restarts":4})");
+            R"("address":"127.0.0.11:20001","pid":4711,"restarts":4,"error":"exit code 1"})");
+  EXPECT_EQ(rows.at(0).at("error").as_string(), "");
   EXPECT_EQ(Body(Ask(TestView(), "GET", "/v1/replicas?service=web")).as_array().size(), 2u);
 }
 
@@ -97,6 +100,93 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
   const auto busy = Body(Ask(view, "GET", "/v1/status"));
   EXPECT_EQ(busy.at("steady_s").as_double(), 0.0);
   EXPECT_EQ(json::serialize(busy.at("pending")), R"(["web starts"])");
+}
+
+NodeView WithBrokenDoors(std::initializer_list<std::uint8_t> broken) {
+  auto view = TestView();
+  for (auto& member : view.members) member.meta.door = *Endpoint::Parse("127.0.0.11:8080");
+  for (const std::uint8_t node : {1, 2, 3}) {
+    NodeReport report;
+    if (view.reports.contains(TestNode(node)))
+      report = std::get<NodeReport>(*view.reports.at(TestNode(node)));
+    report.containment = "no cgroup v2 is mounted";
+    if (std::ranges::find(broken, node) != broken.end())
+      report.door_error = "haproxy is not installed: apt-get install haproxy";
+    view.reports[TestNode(node)] = std::make_shared<const RecordBody>(report);
+  }
+  return view;
+}
+
+TEST(Api, DoorsThatDoNotWorkAreTroubleAndSteadyAllTheSame) {
+  auto view = WithBrokenDoors({1, 3});
+  const auto status = Body(Ask(view, "GET", "/v1/status"));
+  EXPECT_EQ(
+      json::serialize(status.at("trouble")),
+      R"([{"nodes":["n1","n3"],"what":"the door does not work: haproxy is not installed: apt-get install haproxy"}])");
+  EXPECT_EQ(json::serialize(status.at("notes")),
+            R"([{"nodes":["n1","n2","n3"],"what":"no cgroup v2 is mounted"}])");
+  EXPECT_TRUE(status.at("steady").as_bool());
+  const auto nodes = Body(Ask(view, "GET", "/v1/nodes"));
+  EXPECT_EQ(nodes.at(0).at("trouble").as_string(),
+            "its door: haproxy is not installed: apt-get install haproxy");
+  EXPECT_FALSE(nodes.at(1).as_object().contains("trouble"));
+  view.members[0].state = view.members[2].state = MemberState::kDead;
+  EXPECT_TRUE(Body(Ask(view, "GET", "/v1/status")).at("trouble").as_array().empty()) << "gone with the node";
+}
+
+TEST(Api, ADeployThatPeopleAreToReachIsToldWhichDoorsFail) {
+  auto view = WithBrokenDoors({2});
+  const auto progress = [&] { return Body(Ask(view, "GET", "/v1/stacks/shop/progress")); };
+  EXPECT_TRUE(progress().at("warnings").as_array().empty()) << "nobody comes through a door";
+  view.services[1].spec.http = HttpRoute{};
+  EXPECT_EQ(progress().at("warnings").as_array().size(), 1u);
+  EXPECT_FALSE(progress().at("doorless").as_bool());
+  view = WithBrokenDoors({1, 2, 3});
+  view.services[1].spec.ports = {{9000, false}};
+  EXPECT_TRUE(progress().at("doorless").as_bool());
+  for (auto& member : view.members) member.meta.door = {};
+  EXPECT_TRUE(progress().at("doorless").as_bool()) << "all were started without one";
+}
+
+TEST(Api, ANodeIsRemovedByATombstoneOnItsKey) {
+  auto view = TestView();
+  for (const std::uint8_t node : {1, 2, 3}) {
+    view.documents.push_back(
+        {NodeKey(TestNode(node)), {}, NodeDoc{TestNode(node), "n" + std::to_string(node), {}}});
+  }
+  EXPECT_EQ(StatusOf(Ask(view, "DELETE", "/v1/nodes/nobody")), 404);
+  EXPECT_EQ(StatusOf(Ask(view, "DELETE", "/v1/nodes/n1?force=1")), 409) << "not itself";
+  const auto refused = Ask(view, "DELETE", "/v1/nodes/n2");
+  EXPECT_EQ(StatusOf(refused), 409);
+  EXPECT_NE(json::serialize(Body(refused)).find("n2 is alive and runs 2 replicas"), std::string::npos);
+  EXPECT_EQ(StatusOf(Ask(view, "DELETE", "/v1/nodes/n3")), 409) << "it may get work any moment";
+  view.documents.push_back({DrainKey(TestNode(3)), {}, DrainOrder{TestNode(3)}});
+  const auto written = std::get<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n3")).documents;
+  ASSERT_EQ(written.size(), 2u);
+  EXPECT_EQ(written[0], (std::pair<std::string, DocumentBody>(NodeKey(TestNode(3)), std::monostate{})));
+  EXPECT_EQ(written[1].first, DrainKey(TestNode(3)));
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2?force=1")));
+  view.members[1].state = MemberState::kUnreachable;
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2")));
+  // Long gone: only its key is left.
+  view.members.erase(view.members.begin() + 1);
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2")));
+}
+
+TEST(Api, ARemovedNodeIsNotListedOnceItIsGone) {
+  auto view = TestView();
+  view.documents.push_back({NodeKey(TestNode(2)), {}, std::monostate{}});
+  view.members[1].state = MemberState::kLeft;
+  EXPECT_EQ(Body(Ask(view, "GET", "/v1/nodes")).as_array().size(), 2u);
+  EXPECT_EQ(StatusOf(Ask(view, "DELETE", "/v1/nodes/n2")), 404);
+  EXPECT_NE(json::serialize(Body(Ask(view, "GET", "/v1/why/n2"))).find("was removed from the cluster"),
+            std::string::npos);
+}
+
+TEST(Api, LeavingIsForTheNodeThatIsAsked) {
+  EXPECT_FALSE(std::get<LeaveCommand>(Ask(TestView(), "POST", "/v1/leave")).at_once);
+  EXPECT_TRUE(std::get<LeaveCommand>(Ask(TestView(), "POST", "/v1/leave?now=1")).at_once);
+  EXPECT_EQ(StatusOf(Ask(TestView(), "POST", "/v1/leave", "", Who{"reader", false})), 403);
 }
 
 struct Refusal {

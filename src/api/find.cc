@@ -4,6 +4,9 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <map>
+
+#include "core/intent/keys.h"
 
 namespace hs {
 namespace {
@@ -107,6 +110,49 @@ bool IsDrained(const NodeView& view, NodeId node) {
     const auto* order = std::get_if<DrainOrder>(&document.body);
     return order != nullptr && order->node == node;
   });
+}
+
+bool IsRemoved(const NodeView& view, NodeId node) {
+  const auto it = std::ranges::find(view.documents, NodeKey(node), &Document::key);
+  return it != view.documents.end() && it->IsTombstone();
+}
+
+const NodeReport* ReportOf(const NodeView& view, NodeId node) {
+  const auto it = view.reports.find(node);
+  return it == view.reports.end() ? nullptr : ReportIn(it->second);
+}
+
+namespace {
+
+std::vector<NodesSaying> Together(const NodeView& view, std::string NodeReport::*words) {
+  std::map<std::string, std::vector<std::string>> by_words;
+  for (const Member& member : view.members) {
+    const NodeReport* report = ReportOf(view, member.id);
+    if (report == nullptr || !IsPresent(member.state) || (report->*words).empty()) continue;
+    by_words[report->*words].push_back(member.meta.name);
+  }
+  std::vector<NodesSaying> out;
+  for (auto& [what, nodes] : by_words) {
+    std::ranges::sort(nodes);
+    out.push_back({what, std::move(nodes)});
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<NodesSaying> DoorTroubles(const NodeView& view) {
+  auto troubles = Together(view, &NodeReport::door_error);
+  for (auto& trouble : troubles) trouble.what = "the door does not work: " + trouble.what;
+  return troubles;
+}
+
+std::vector<NodesSaying> ContainmentNotes(const NodeView& view) {
+  return Together(view, &NodeReport::containment);
+}
+
+std::string ToText(const NodesSaying& saying) {
+  return fmt::format("{}: {}", fmt::join(saying.nodes, ", "), saying.what);
 }
 
 std::string NodeName(const NodeView& view, NodeId id) {

@@ -34,6 +34,20 @@ std::vector<std::string> StackNames(const NodeView& view);
 // The live stack document with the greatest stamp; null when there is none.
 const Document* FindStack(const NodeView& view, std::string_view name);
 bool IsDrained(const NodeView& view, NodeId node);
+// By people, for good: its key is trusted no more.
+bool IsRemoved(const NodeView& view, NodeId node);
+// What the node says of itself; null when nothing was heard.
+const NodeReport* ReportOf(const NodeView& view, NodeId node);
+// The same words of several nodes, together.
+struct NodesSaying {
+  std::string what;
+  std::vector<std::string> nodes;  // names, sorted
+};
+// Doors of present nodes that do not work as they should.
+std::vector<NodesSaying> DoorTroubles(const NodeView& view);
+// What is less sure on present nodes than it could be.
+std::vector<NodesSaying> ContainmentNotes(const NodeView& view);
+std::string ToText(const NodesSaying& saying);  // "n1, n2: what"
 // Of the member, or the id's first digits when it is unknown.
 std::string NodeName(const NodeView& view, NodeId id);
 

@@ -35,6 +35,8 @@ ApiResult PutQuota(const RouteCall& call);
 ApiResult DeleteQuota(const RouteCall& call);
 ApiResult PutDrain(const RouteCall& call);
 ApiResult DeleteDrain(const RouteCall& call);
+ApiResult DeleteNode(const RouteCall& call);
+ApiResult PostLeave(const RouteCall& call);
 ApiResult PostToken(const RouteCall& call);
 ApiResult GetJoinToken(const RouteCall& call);
 ApiResult DeleteToken(const RouteCall& call);

@@ -51,6 +51,19 @@ const Event* Stopped(const NodeView& view, const std::vector<std::string>& subje
   return nullptr;
 }
 
+void LookAtDoors(const NodeView& view, Progress& progress) {
+  std::size_t doors = 0, broken = 0;
+  for (const Member& member : view.members) {
+    if (!IsPresent(member.state) || member.meta.door.port == 0) continue;
+    const NodeReport* report = ReportOf(view, member.id);
+    ++doors;
+    broken += report != nullptr && !report->door_error.empty();
+  }
+  progress.doorless = broken == doors;
+  for (const NodesSaying& trouble : DoorTroubles(view)) progress.warnings.push_back(ToText(trouble));
+  if (doors == 0) progress.warnings.push_back("no node has a door: all were started with --door none");
+}
+
 }  // namespace
 
 Progress DeployProgress(const NodeView& view, std::string_view stack, const Stamp& stamp) {
@@ -68,11 +81,12 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     return progress;
   }
   std::vector<std::string> subjects{std::string(stack)};
-  bool all_done = true, all_placed = true;
+  bool all_done = true, all_placed = true, reachable = false;
   std::string short_reason;
   for (const auto& service : view.services) {
     if (service.stack != stack) continue;
     subjects.push_back(service.spec.name);
+    reachable = reachable || service.spec.http || !service.spec.ports.empty();
     const Level level = LevelOf(view, service);
     const bool done = level.healthy >= service.replicas && level.older == 0;
     progress.lines.push_back(LineOf(service, level));
@@ -94,16 +108,20 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
   progress.done = all_done && !progress.failed;
   progress.is_short = !progress.done && !progress.failed && all_placed && !short_reason.empty();
   if (progress.is_short) progress.reason = short_reason;
+  if (reachable) LookAtDoors(view, progress);
   return progress;
 }
 
 std::string ProgressJson(const Progress& progress) {
-  json::array lines;
+  json::array lines, warnings;
+  for (const auto& warning : progress.warnings) warnings.push_back(SafeText(warning));
   for (const auto& line : progress.lines) lines.push_back(SafeText(line));
   return json::serialize(json::object{{"done", progress.done},
                                       {"failed", progress.failed},
                                       {"short", progress.is_short},
                                       {"reason", SafeText(progress.reason)},
+                                      {"doorless", progress.doorless},
+                                      {"warnings", std::move(warnings)},
                                       {"lines", std::move(lines)}});
 }
 

@@ -32,15 +32,33 @@ json::array RolesOf(const NodeView& view, const Member& member) {
   return roles;
 }
 
+std::string DoorErrorOf(const NodeView& view, const Member& member) {
+  const NodeReport* report = IsPresent(member.state) ? ReportOf(view, member.id) : nullptr;
+  return report == nullptr || report->door_error.empty() ? "" : "its door: " + report->door_error;
+}
+
+json::array SayingsJson(const std::vector<NodesSaying>& sayings) {
+  json::array out;
+  for (const auto& saying : sayings) {
+    json::array nodes;
+    for (const auto& node : saying.nodes) nodes.push_back(SafeText(node));
+    out.push_back(json::object{{"nodes", std::move(nodes)}, {"what", SafeText(saying.what)}});
+  }
+  return out;
+}
+
 json::object NodeJson(const NodeView& view, const Member& member) {
   json::object labels;
   for (const auto& [key, value] : member.meta.labels) labels[SafeText(key)] = SafeText(value);
-  return {{"id", JsonText(member.id.Hex())},
-          {"name", SafeText(member.meta.name)},
-          {"address", EndpointText(member.meta.address)},
-          {"state", ToString(member.state)},
-          {"roles", RolesOf(view, member)},
-          {"labels", std::move(labels)}};
+  json::object out{{"id", JsonText(member.id.Hex())},
+                   {"name", SafeText(member.meta.name)},
+                   {"address", EndpointText(member.meta.address)},
+                   {"state", ToString(member.state)},
+                   {"roles", RolesOf(view, member)},
+                   {"labels", std::move(labels)}};
+  if (const std::string trouble = DoorErrorOf(view, member); !trouble.empty())
+    out["trouble"] = SafeText(trouble);
+  return out;
 }
 
 json::object ReplicaJson(const ReplicaRow& row) {
@@ -52,7 +70,8 @@ json::object ReplicaJson(const ReplicaRow& row) {
           {"health", ToString(row.unreachable ? Health::kUnknown : status.health)},
           {"address", EndpointText(status.address)},
           {"pid", status.pid},
-          {"restarts", status.restarts}};
+          {"restarts", status.restarts},
+          {"error", SafeText(row.unreachable ? "its node is silent" : status.last_error)}};
 }
 
 json::object ServiceJson(const NodeView& view, const DesiredService& service) {
@@ -144,6 +163,8 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
                    {"pending", std::move(pending)},
                    {"short", ShortJson(view)},
+                   {"trouble", SayingsJson(DoorTroubles(view))},
+                   {"notes", SayingsJson(ContainmentNotes(view))},
                    {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
                                                   : json::value(nullptr)},
                    {"term", view.term},
@@ -152,7 +173,10 @@ ApiResult GetStatus(const RouteCall& call) {
 
 ApiResult GetNodes(const RouteCall& call) {
   json::array out;
-  for (const auto& member : call.view.members) out.push_back(NodeJson(call.view, member));
+  for (const auto& member : call.view.members) {
+    const bool gone = !IsPresent(member.state) && IsRemoved(call.view, member.id);
+    if (!gone) out.push_back(NodeJson(call.view, member));
+  }
   std::ranges::stable_sort(out, {},
                            [](const json::value& node) { return Text(node.at("name").as_string()); });
   return Json(std::move(out));

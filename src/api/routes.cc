@@ -21,6 +21,9 @@ constexpr QueryRow kHistoryQuery[] = {{"series", "names, comma between; without 
                                       {"since", "seconds back from now, default 300, at most 3600"},
                                       {"step", "seconds a point stands for, default 1"}};
 
+constexpr QueryRow kRemoveQuery[] = {{"force", "1: also while it is here and runs work"}};
+constexpr QueryRow kLeaveQuery[] = {{"now", "1: its work is stopped instead of given away"}};
+
 constexpr RouteRow kRoutes[] = {
     {"GET", "/livez", Access::kPublic, "200 while the agent's loop turns", GetLive},
     {"GET", "/readyz", Access::kPublic, "200 once this node follows a controller", GetReady},
@@ -31,6 +34,10 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/v1/nodes", Access::kRead, "members with state and roles", GetNodes},
     {"PUT", "/v1/nodes/{node}/drain", Access::kAdmin, "move all work away from a node", PutDrain},
     {"DELETE", "/v1/nodes/{node}/drain", Access::kAdmin, "give a drained node work again", DeleteDrain},
+    {"DELETE", "/v1/nodes/{node}", Access::kAdmin, "remove a node for good: its key is trusted no more",
+     DeleteNode, kRemoveQuery},
+    {"POST", "/v1/leave", Access::kAdmin, "the node that is asked gives its work away, leaves and ends",
+     PostLeave, kLeaveQuery},
     {"GET", "/v1/services", Access::kRead, "services with desired, running and healthy counts", GetServices},
     {"PUT",
      "/v1/services/{service}/scale",

@@ -67,7 +67,7 @@ std::string AliveCause(const NodeView& view, const Member& member) {
   if (report != nullptr && !report->door_error.empty())
     cause += "; its door does not work: " + report->door_error;
   if (member.id == view.controller) {
-    cause += Because(Newest(view, NamesOf(member), "leadership."));
+    cause += Because(Newest(view, NamesOf(member), "role."));
   }
   return cause;
 }
@@ -105,6 +105,10 @@ Why WhyNode(const NodeView& view, const Member& member) {
     case MemberState::kLeft:
       why.cause = fmt::format("{} said goodbye {} ago{}", name, since, Because(event));
       why.advice = {"homeostat up on that box brings it back"};
+      if (!IsRemoved(view, member.id)) break;
+      why.cause =
+          fmt::format("{} was removed from the cluster {} ago: its key is trusted no more", name, since);
+      why.advice = {"to use that box again, empty its data directory and join with a token"};
       break;
   }
   AddEvents(view, NamesOf(member), why);

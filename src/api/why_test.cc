@@ -47,6 +47,14 @@ TEST(Why, ADrainedNodeSaysSoAndHowToUndoIt) {
   EXPECT_NE(why->advice.at(0).find("drain --undo n2"), std::string::npos);
 }
 
+TEST(Why, AControllerSaysWhyItBecameOne) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("role.changed", "n1", "n3 is gone: the stand-by takes over"));
+  view.events.push_back(TestEvent("role.changed", "n2", "took the stand-by's place"));
+  EXPECT_NE(CauseOf(view, "n1").find("n3 is gone: the stand-by takes over"), std::string::npos);
+  EXPECT_EQ(CauseOf(view, "n2").find("stand-by's place"), std::string::npos) << "it controls nothing";
+}
+
 TEST(Why, AHealthyServiceIsAsAskedSinceATime) {
   EXPECT_EQ(CauseOf(TestView(), "web"),
             "web is as asked: all 2 replicas are healthy, since 2023-11-14 22:13:20 UTC");

@@ -61,6 +61,22 @@ Result<std::int64_t> WholeNumber(const json::object& object, const char* key, st
   return *number;
 }
 
+// Members, and nodes that were forgotten as members but whose key is still trusted.
+Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, const std::string& word) {
+  const auto member = FindNode(view, word);
+  if (member && !IsRemoved(view, (*member)->id)) return std::pair((*member)->id, (*member)->meta.name);
+  std::vector<std::pair<NodeId, std::string>> found;
+  for (const auto& document : view.documents) {
+    const auto* node = std::get_if<NodeDoc>(&document.body);
+    if (node == nullptr || FindMember(view, node->node) != nullptr) continue;
+    if (node->name == word || node->node.Hex() == word) found.emplace_back(node->node, node->name);
+  }
+  if (found.size() == 1) return found.front();
+  if (found.size() > 1) return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
+  if (member) return BadInput(fmt::format("{} was removed already", (*member)->meta.name));
+  return std::unexpected(member.error());
+}
+
 Result<Digest> DigestIn(const RouteCall& call) {
   const auto digest = Digest::FromHex(call.path.at("digest"));
   if (!digest || !*digest) return BadInput("a bundle's name is its SHA-256: 64 hexadecimal digits");
@@ -194,6 +210,37 @@ ApiResult DeleteDrain(const RouteCall& call) {
   command.documents.emplace_back(DrainKey((*node)->id), std::monostate{});
   command.note = fmt::format("{} takes work again", (*node)->meta.name);
   return command;
+}
+
+ApiResult DeleteNode(const RouteCall& call) {
+  const auto& view = call.view;
+  const auto found = FindNodeToRemove(view, call.path.at("node"));
+  if (!found) return ErrorResponse(404, found.error().message);
+  const auto& [id, name] = *found;
+  if (id == view.self)
+    return ErrorResponse(409,
+                         fmt::format("{} is the node that was asked: on that box, homeostat leave", name));
+  const auto runs = std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == id; });
+  const Member* member = FindMember(view, id);
+  const bool here = member != nullptr && IsPresent(member->state);
+  const auto force = call.query.find("force");
+  if (here && (runs > 0 || !IsDrained(view, id)) && (force == call.query.end() || force->second == "0")) {
+    return ErrorResponse(409,
+                         fmt::format("{0} is {1} and runs {2} replicas: homeostat leave on that box gives "
+                                     "its work away and ends it, homeostat drain {0} empties it; --force "
+                                     "removes it as it is, and its work is replaced elsewhere",
+                                     name, ToString(member->state), runs));
+  }
+  WriteCommand command;
+  command.documents.emplace_back(NodeKey(id), std::monostate{});
+  if (HasLive(view, DrainKey(id))) command.documents.emplace_back(DrainKey(id), std::monostate{});
+  command.note = fmt::format("{} is removed: its key is trusted no more", name);
+  return command;
+}
+
+ApiResult PostLeave(const RouteCall& call) {
+  const auto now = call.query.find("now");
+  return LeaveCommand{now != call.query.end() && now->second != "0"};
 }
 
 ApiResult PostToken(const RouteCall& call) {

@@ -129,6 +129,41 @@ void AddQuota(CLI::App& app, CliContext& context) {
   });
 }
 
+// Waits until the node that was asked is gone, saying what keeps it.
+void Leave(CliContext& context, bool now) {
+  const std::string node = Word(ParseBody(context.Get("/v1/status")), "node");
+  PrintNote(context, context.Call("POST", now ? "/v1/leave?now=1" : "/v1/leave", ""));
+  std::string said;
+  while (true) {
+    std::string running, pending;
+    try {
+      const auto replicas = ParseBody(context.Get("/v1/replicas"));
+      for (const auto& item : replicas.as_array()) {
+        if (Word(item, "node") == node) running += (running.empty() ? "" : ", ") + Word(item, "replica");
+      }
+      const auto status = ParseBody(context.Get("/v1/status"));
+      for (const auto& item : status.at("short").as_array())
+        pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
+                               Word(item, "service"), Word(item, "reason"));
+    } catch (const CliError&) {
+      break;  // its agent has ended
+    }
+    const std::string line = running.empty() ? "" : fmt::format("{} still runs {}{}", node, running, pending);
+    if (!line.empty() && line != said && !context.options.json) fmt::print(stderr, "{}\n", line);
+    said = line;
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  if (!context.options.json) PrintLine(node + " has left the cluster");
+}
+
+void AddLeave(CLI::App& app, CliContext& context) {
+  auto* leave = app.add_subcommand(
+      "leave", "The node that is asked gives its work away, says goodbye and ends; Ctrl-C leaves it drained");
+  auto now = std::make_shared<bool>(false);
+  leave->add_flag("--now", *now, "do not wait until others took its work: stop what it runs");
+  leave->callback([&context, now] { Leave(context, *now); });
+}
+
 void AddToken(CLI::App& app, CliContext& context) {
   auto* token = app.add_subcommand("token", "Tokens for joining and for the API");
   token->require_subcommand(1);
@@ -194,7 +229,22 @@ void AddChangeVerbs(CLI::App& app, CliContext& context) {
               context.Call(*undo ? "DELETE" : "PUT", "/v1/nodes/" + PercentEncode(*node) + "/drain", ""));
   });
   AddQuota(app, context);
+  AddLeave(app, context);
   AddToken(app, context);
+}
+
+void AddNodeVerbs(CLI::App& nodes, CliContext& context) {
+  auto* rm = nodes.add_subcommand("rm", "Remove a node for good: its key is trusted no more");
+  auto names = std::make_shared<std::vector<std::string>>();
+  auto force = std::make_shared<bool>(false);
+  rm->add_option("NODE", *names, "name, id or address")->required();
+  rm->add_flag("--force", *force, "also while it is here and runs work, which is then replaced elsewhere");
+  rm->callback([&context, names, force] {
+    for (const auto& name : *names) {
+      PrintNote(context,
+                context.Call("DELETE", "/v1/nodes/" + PercentEncode(name) + (*force ? "?force=1" : ""), ""));
+    }
+  });
 }
 
 }  // namespace hs

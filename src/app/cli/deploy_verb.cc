@@ -138,6 +138,7 @@ class ProgressPrinter {
 struct Ending {
   int exit_code = 0;
   std::string reason;
+  std::vector<std::string> warnings{};
 };
 
 Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::string& stamp,
@@ -155,7 +156,16 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       std::vector<std::string> lines;
       for (const auto& line : progress.at("lines").as_array()) lines.push_back(TextOf(line));
       printer.Show(lines);
-      if (progress.at("done").as_bool()) return {0, ""};
+      if (progress.at("done").as_bool()) {
+        Ending ending;
+        for (const auto& warning : progress.at("warnings").as_array())
+          ending.warnings.push_back(TextOf(warning));
+        if (progress.at("doorless").as_bool()) {
+          ending.exit_code = 1;
+          ending.reason = stack + " is healthy, but nobody can reach it: no door of the cluster works";
+        }
+        return ending;
+      }
       if (progress.at("failed").as_bool()) return {1, Word(progress, "reason")};
       // What the controller said before it saw this revision is about an earlier one, so it has to hold.
       short_since = progress.at("short").as_bool() ? std::min(short_since, now)
@@ -194,6 +204,7 @@ void Deploy(CliContext& context, const DeployFlags& flags) {
   if (!flags.no_wait) {
     const Ending ending = AwaitHealthy(context, name, Word(written, "stamp"), *timeout);
     context.exit_code = ending.exit_code;
+    for (const auto& warning : ending.warnings) fmt::print(stderr, "homeostat: {}\n", warning);
     if (ending.exit_code != 0) fmt::print(stderr, "homeostat: {}\n", ending.reason);
   }
   if (context.options.json) PrintLine(body);

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "api/json.h"
 #include "app/cli/verbs.h"
@@ -12,18 +13,21 @@ namespace {
 struct Column {
   const char* title;
   const char* key;
+  bool only_if_any = false;  // left out when no row has it
 };
 
 void ShowTable(CliContext& context, const std::string& target, std::initializer_list<Column> columns) {
   const std::string body = context.Get(target);
   if (context.options.json) return PrintLine(body);
   std::vector<std::string> header;
-  for (const auto& column : columns) header.emplace_back(column.title);
-  std::vector<std::vector<std::string>> rows;
   const auto list = ParseBody(body);
-  for (const auto& item : list.as_array()) {
-    auto& row = rows.emplace_back();
-    for (const auto& column : columns) row.push_back(Word(item, column.key));
+  std::vector<std::vector<std::string>> rows(list.as_array().size());
+  for (const auto& column : columns) {
+    const bool any = std::ranges::any_of(
+        list.as_array(), [&](const json::value& item) { return !Word(item, column.key).empty(); });
+    if (column.only_if_any && !any) continue;
+    header.emplace_back(column.title);
+    for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(Word(list.as_array()[i], column.key));
   }
   PrintLine(FormatTable(header, rows));
 }
@@ -46,6 +50,10 @@ void ShowStatus(CliContext& context) {
   for (const auto& item : status.at("short").as_array()) {
     out += fmt::format("short     {} of {}: {}\n", Word(item, "missing"), Word(item, "service"),
                        Word(item, "reason"));
+  }
+  for (const char* kind : {"trouble", "notes"}) {
+    for (const auto& item : status.at(kind).as_array())
+      out += fmt::format("{:<8}  {}: {}\n", kind, Word(item, "nodes"), Word(item, "what"));
   }
   PrintLine(out);
 }
@@ -81,15 +89,20 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
                {"HEALTH", "health"},
                {"ADDRESS", "address"},
                {"PID", "pid"},
-               {"RESTARTS", "restarts"}});
+               {"RESTARTS", "restarts"},
+               {"ERROR", "error", true}});
   });
-  app.add_subcommand("nodes", "Members of the cluster")->callback([&context] {
+  auto* nodes = app.add_subcommand("nodes", "Members of the cluster; 'nodes rm' removes one");
+  AddNodeVerbs(*nodes, context);
+  nodes->callback([&context, nodes] {
+    if (!nodes->get_subcommands().empty()) return;
     ShowTable(context, "/v1/nodes",
               {{"NAME", "name"},
                {"ADDRESS", "address"},
                {"STATE", "state"},
                {"ROLES", "roles"},
-               {"LABELS", "labels"}});
+               {"LABELS", "labels"},
+               {"TROUBLE", "trouble", true}});
   });
   app.add_subcommand("status", "The cluster in short: is it steady, and if not, why")->callback([&context] {
     ShowStatus(context);

@@ -48,6 +48,7 @@ class Agent : public ApiBackend {
   std::optional<Who> Authorize(std::string_view token) override;
   Result<std::string> JoinToken() override;
   void CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) override;
+  void Leave(bool at_once) override { Feed(LeaveRequested{at_once}); }
   std::optional<std::filesystem::path> BundleFile(Digest digest) override;
   std::filesystem::path UploadDir() override;
   void AdoptBundle(Digest digest, std::filesystem::path file,

@@ -72,6 +72,9 @@ class ApiBackend {
   virtual void CreateToken(const CreateTokenCommand& command,
                            std::function<void(Result<MadeToken>)> done) = 0;
 
+  // This node leaves the cluster; see LeaveRequested.
+  virtual void Leave(bool at_once) = 0;
+
   // The file of a bundle that is held here complete.
   virtual std::optional<std::filesystem::path> BundleFile(Digest digest) = 0;
   // A directory on the disk of the bundles, for uploads.

@@ -71,6 +71,7 @@ class FakeBackend final : public ApiBackend {
   void CreateToken(const CreateTokenCommand&, std::function<void(Result<MadeToken>)> done) override {
     done(MadeToken{"id1", "hs1.new"});
   }
+  void Leave(bool at_once) override { left = at_once ? "at once" : "drained"; }
   std::optional<fs::path> BundleFile(Digest digest) override {
     const auto path = directory_ / digest.Hex();
     return fs::exists(path) ? std::optional(path) : std::nullopt;
@@ -112,6 +113,7 @@ class FakeBackend final : public ApiBackend {
   NodeView view;
   std::vector<std::pair<std::string, DocumentBody>> written;
   std::optional<Error> write_error, adopt_error;
+  std::string left;
   bool never_answer = false;
   fs::path upload_dir;
   std::string fetched;

@@ -120,7 +120,8 @@ Result<void> HttpServer::ListenUnix(const std::filesystem::path& path) { return 
 
 void HttpServer::ServeTls(TlsStream&& stream, std::optional<NodeId> peer) {
   Caller caller;
-  if (peer) caller = {Who{"node " + peer->Short(), true}, true};
+  // Nodes read each other's logs and bundles; what they write goes over their links.
+  if (peer) caller = {Who{"node " + peer->Short(), false}, true};
   impl_->Serve(std::move(stream), std::move(caller));
 }
 

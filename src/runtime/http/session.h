@@ -243,6 +243,10 @@ class Session {
       ApiResponse shown = token ? JoinTokenShown(*token) : ErrorResponse(token.error());
       co_return co_await Send(std::move(shown));
     }
+    if (const auto* leave = std::get_if<LeaveCommand>(&result)) {
+      backend_.Leave(leave->at_once);
+      co_return co_await Send(LeaveAccepted(*leave));
+    }
     if (const auto* create = std::get_if<CreateTokenCommand>(&result)) {
       Pending<Result<MadeToken>> done(stream_.get_executor());
       backend_.CreateToken(*create, done.Setter());
