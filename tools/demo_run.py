@@ -21,6 +21,10 @@ def say(text=""):
     print(text, flush=True)
 
 
+def replicas(count):
+    return f"{count} replica{'' if count == 1 else 's'}"
+
+
 class Clock:
     """Steps with the time they took."""
 
@@ -56,7 +60,7 @@ class Watch:
             if state in GONE:
                 self.noticed[node.name] = time.monotonic()
                 return
-            time.sleep(0.005)
+            time.sleep(0.02)  # asking more often would itself be load
 
     def count(self):
         node = self.others[0]
@@ -72,7 +76,7 @@ class Watch:
                     return
             except (OSError, ValueError):
                 pass
-            time.sleep(0.01)
+            time.sleep(0.02)
 
     def is_done(self):
         return len(self.noticed) == len(self.others) and self.replaced is not None
@@ -120,8 +124,9 @@ def kill_under_load(cluster, url, rate, seconds):
         time.sleep(seconds)
         victim, lost = choose_victim(cluster)
         watch = Watch(cluster, victim)
-        say(f"SIGKILL to the box {victim.name}: its agent, its HAProxy and its {lost} replicas")
+        say(f"SIGKILL to the box {victim.name}: its agent, its HAProxy and its {replicas(lost)}")
         watch.start()
+        killed_ms = int(time.time() * 1000)
         moment = victim.kill_box()
         steady = True
         try:
@@ -132,28 +137,54 @@ def kill_under_load(cluster, url, rate, seconds):
             steady = False
         watch.stop()
         time.sleep(seconds)
-        return load.stop(), watch, moment, lost, steady
+        result = load.stop()
+    tell(cluster, killed_ms)
+    say(f"    {cluster.cli('why', victim.name).splitlines()[0]}")
+    return result, watch, moment, lost, steady
 
 
-def report(cluster, result, watch, moment, lost, steady):
+TOLD = ("member.", "plan.lost", "plan.start", "replica.running", "role.")
+
+
+def tell(cluster, since_ms, lines=12):
+    """What the cluster itself says of the loss, by its events."""
+    say("  in the cluster's own words (homeostat events, homeostat why):")
+    events = [e for e in cluster.any_node().get(f"/v1/events?n=200&since_ms={since_ms}") if e["kind"].startswith(TOLD)]
+    for event in events[:lines]:
+        say(f"    +{event['at_ms'] - since_ms:4} ms  {event['kind']:<16} {event['subject']}: {event['cause']}")
+
+
+def serves(url, rate, patience_s=60):
+    """Whether a whole second of load goes without an error, now or soon: a starved box needs a moment."""
+    until = time.monotonic() + patience_s
+    while True:
+        with Load(url, rate=rate) as load:
+            time.sleep(1)
+            result = load.stop()
+        if result["ok"] and not result["failed"]:
+            return True
+        if time.monotonic() > until:
+            return False
+
+
+def report(cluster, result, watch, moment, lost, steady, serving):
     """Prints the figures. Returns whether the cluster healed."""
     def after(at):
         return "never" if at is None else f"{(at - moment) * 1000:.0f} ms"
 
     last = max(watch.noticed.values()) if len(watch.noticed) == len(watch.others) else None
     late = failures_after(result, moment, GRACE_S)
-    tail = [b for b in result["buckets"] if b["t"] >= result["buckets"][-1]["t"] - 1.0]
-    serving = bool(tail) and not any(b["failed"] for b in tail)
     say()
     say(f"  requests                {result['sent']}  (p50 {result['p50_ms']} ms, p99 {result['p99_ms']} ms, "
         f"max {result['max_ms']} ms)")
     say(f"  errors                  {result['failed']}  {result['reasons'] or ''}")
     say(f"  errors later than {GRACE_S * 1000:.0f} ms  {late}")
     say(f"  noticed by all          {after(last)}")
-    say(f"  {lost} replicas replaced     {after(watch.replaced)}")
+    say(f"  {replicas(lost) + ' replaced':<22}  {after(watch.replaced)}")
     if result["late_start_ms_max"] > 50:
         say(f"  (this box was too busy: the load left up to {result['late_start_ms_max']:.0f} ms late)")
     show_replicas(cluster)
+    say(f"  serving without error   {'yes' if serving else 'NO'}")
     healed = steady and last is not None and watch.replaced is not None and serving
     say()
     say("the cluster healed" if healed else "THE CLUSTER DID NOT HEAL")
@@ -181,7 +212,9 @@ def main():
         with Cluster(size=5, first="127.0.0.11") as cluster:
             bring_up(cluster)
             url = f"http://{cluster.nodes[0].door}/"
-            healed = report(cluster, *kill_under_load(cluster, url + "api/items", options.rate, options.seconds))
+            items = url + "api/items"
+            outcome = kill_under_load(cluster, items, options.rate, options.seconds)
+            healed = report(cluster, *outcome, serves(items, options.rate))
             if not options.once:
                 stay(cluster, url)
             return 0 if healed else 1

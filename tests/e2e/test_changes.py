@@ -214,6 +214,8 @@ class Changes(ClusterCase):
         self.assertEqual(len(self.cluster.replicas("hasty")), 1)
         self.assertIn("7", self.cluster.cli("why", "hasty").splitlines()[0])
         self.assertIn("cannot work like this", self.cluster.cli("logs", "hasty"))
+        self.assertRegex(self.cluster.replicas("hasty")[0]["error"], "7")
+        self.assertRegex(self.cluster.cli("ps"), r"(?s)RESTARTS +ERROR\n.*hasty.* 7")
         starts = [e["at_ms"] for e in self.events() if e["kind"] == "replica.starting" and "hasty" in e["subject"]]
         gaps = [b - a for a, b in zip(starts, starts[1:])]
         self.assertGreater(gaps[-1], gaps[0], "the waits grow")

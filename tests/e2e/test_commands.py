@@ -11,7 +11,7 @@ from support import ClusterCase, PATIENCE, get, run
 
 NODE_KEYS = {"id": str, "name": str, "address": str, "state": str, "roles": list, "labels": dict}
 REPLICA_KEYS = {"service": str, "replica": str, "node": str, "state": str, "health": str, "address": str, "pid": int,
-                "restarts": int}
+                "restarts": int, "error": str}
 SERVICE_KEYS = {"service": str, "desired": int, "running": int, "healthy": int}
 STATUS_KEYS = {"cluster": str, "node": str, "door": str, "nodes": int, "services": int, "steady": bool,
                "steady_s": (int, float), "pending": list, "short": list}
@@ -151,6 +151,24 @@ class TwoNodes(ClusterCase):
             first = node.cli("why", subject).splitlines()[0]
             self.assertIn(subject, first)
             self.assertIn(words, first)
+
+    def test_followed_events_bring_new_ones_from_any_node_as_they_come(self):
+        self.deploy_echo(replicas=1)
+        self.wait_healthy("echo", 1)
+        follower = subprocess.Popen([self.cluster.binary, "events", "-f", "echo", "--data", self.cluster.nodes[1].data],
+                                    stdout=subprocess.PIPE, text=True, cwd="/")
+        try:
+            for level in (2, 1):
+                self.cluster.nodes[0].cli("scale", f"echo={level}")
+                line = follower.stdout.readline()
+                while f"asked for {level} replicas" not in line:
+                    self.assertIn(" echo: ", line, "only what was asked for")
+                    line = follower.stdout.readline()
+                self.assertIn("intent.scale echo: ", line)
+        finally:
+            follower.kill()
+            follower.wait()
+            follower.stdout.close()
 
     def test_followed_logs_bring_new_lines_as_they_come(self):
         self.deploy_echo(replicas=2)

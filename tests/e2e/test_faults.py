@@ -5,7 +5,7 @@ import shutil
 import signal
 import unittest
 
-from cluster import Cluster, is_running
+from cluster import Cluster, is_running, processes_of
 from load import failures_after
 from support import ClusterCase, PATIENCE, settle
 
@@ -106,6 +106,28 @@ class Losses(ClusterCase):
             self.cluster.wait_members(3, PATIENCE)
             self.wait_healthy("echo", 3)
             self.assert_none_failed(load.stop())
+
+
+    def test_requests_that_hang_on_a_box_that_fell_silent_are_answered_by_another(self):
+        self.deploy_echo(replicas=3)
+        self.wait_healthy("echo", 3)
+        first, _, silent = self.cluster.nodes
+        self.wait_door(first)
+        stopped = processes_of(silent.data)
+        with self.load(first, rate=40) as load:  # each request has 10 s
+            settle(1)
+            for pid in stopped:
+                os.kill(pid, signal.SIGSTOP)
+            try:
+                self.cluster.wait(lambda: [m["state"] for m in self.cluster.members(first) if m["name"] == silent.name] ==
+                                  ["unreachable"], PATIENCE, "its silence is noticed")
+                settle(1)
+                result = load.stop()
+            finally:
+                for pid in stopped:
+                    os.kill(pid, signal.SIGCONT)
+        self.assert_none_failed(result)
+        self.cluster.wait_members(3, PATIENCE)
 
 
 class AllAtOnce(unittest.TestCase):

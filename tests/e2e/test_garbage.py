@@ -103,9 +103,12 @@ class Garbage(ClusterCase):
             for peer in held:
                 peer.close()
 
-    def tls(self):
+    def tls(self, certificate_of=None):
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if certificate_of:
+            context.load_cert_chain(os.path.join(certificate_of.data, "node.crt"),
+                                    os.path.join(certificate_of.data, "node.key"))
         raw = socket.create_connection((str(self.target.ip), self.cluster.port), timeout=5)
         return context.wrap_socket(raw)
 
@@ -134,6 +137,15 @@ class Garbage(ClusterCase):
                 body = b'{"replicas": 0}'
                 peer.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
                 self.assertRegex(peer.recv(4096), rb"^HTTP/1\.1 40[13] ")
+        self.assert_unharmed()
+
+    def test_a_node_s_certificate_reads_in_the_api_and_changes_nothing(self):
+        other = self.cluster.nodes[2]
+        for method, path, status in (("GET", "/v1/status", 200), ("POST", "/v1/leave", 403), ("POST", "/v1/tokens", 403),
+                                     ("GET", "/v1/tokens/join", 403), ("DELETE", "/v1/stacks/test", 403)):
+            with self.subTest(path=path), self.tls(other) as peer:
+                peer.sendall(f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+                self.assertRegex(peer.recv(4096).decode(), f"^HTTP/1.1 {status} ")
         self.assert_unharmed()
 
     def test_bad_bodies_at_the_own_socket_are_refused_with_a_reason(self):

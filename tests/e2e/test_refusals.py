@@ -190,13 +190,39 @@ class WithoutHaproxy(unittest.TestCase):
             cluster.wait(lambda: "haproxy is not installed" in bare.log(100), PATIENCE, "the log says so")
             cluster.wait(lambda: "haproxy is not installed" in cluster.cli("why", bare.name), PATIENCE, "`why` says so")
             self.assertNotIn("haproxy", cluster.cli("why", cluster.nodes[0].name))
+            for words in ("status", "nodes"):
+                told = [line for line in cluster.cli(words).splitlines() if "haproxy is not installed: apt-get" in line]
+                self.assertEqual(len(told), 1, words)
+                self.assertIn(bare.name, told[0])
             # Work that runs on the bare box cannot be reached from outside; the other door does not stumble over it.
             case = ClusterCase()
             case.cluster = cluster
-            case.deploy_echo(replicas=2)
+            path = case.compose(case.echo_service(replicas=2, more="x-http: {path: /}\n"))
+            done = run(cluster.binary, "deploy", "-f", path, "--data", cluster.nodes[0].data)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertIn(f"{bare.name}: the door does not work: haproxy is not installed", done.stderr)
             case.wait_door(cluster.nodes[0])
             self.assertEqual([get(cluster.nodes[0].door)[0] for _ in range(20)], [200] * 20)
             self.assertTrue(bare.is_up())
+
+    def test_a_deploy_that_no_door_can_serve_does_not_claim_success(self):
+        with Cluster(1, first="127.2.2.31") as cluster:
+            plain = cluster.binary
+            cluster.binary = self.binary_without_haproxy(cluster)
+            cluster.start()
+            cluster.wait_members(1, PATIENCE)
+            cluster.wait(lambda: cluster.status()["trouble"], PATIENCE, "status says so")
+            case = ClusterCase()
+            case.cluster = cluster
+            path = case.compose(case.echo_service(replicas=1, more="x-http: {path: /}\n"))
+            done = run(plain, "deploy", "-f", path, "--data", cluster.nodes[0].data)
+            self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
+            self.assertIn("nobody can reach it: no door of the cluster works", done.stderr)
+            self.assertIn("apt-get install haproxy", done.stderr)
+            self.assertNotIn("is healthy", done.stdout)
+            case.wait_healthy("echo", 1)
+            path = case.compose(case.echo_service("inner", replicas=1), name="inner")  # nobody is to reach this one
+            self.assertEqual(run(plain, "deploy", "-f", path, "--data", cluster.nodes[0].data).returncode, 0)
 
     def binary_without_haproxy(self, cluster):
         """A wrapper that starts the program where no HAProxy is to be seen, in a mount namespace of its own."""
