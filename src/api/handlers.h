@@ -30,6 +30,7 @@ ApiResult PutStack(const RouteCall& call);
 ApiResult DeleteStack(const RouteCall& call);
 ApiResult PutScale(const RouteCall& call);
 ApiResult DeleteScale(const RouteCall& call);
+ApiResult GetSize(const RouteCall& call);
 ApiResult GetQuotas(const RouteCall& call);
 ApiResult PutQuota(const RouteCall& call);
 ApiResult DeleteQuota(const RouteCall& call);

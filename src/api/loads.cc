@@ -1,7 +1,8 @@
 #include "api/loads.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "core/latency.h"
 
 namespace hs {
 
@@ -20,17 +21,8 @@ std::map<std::string, ServiceLoad> ServiceLoadsOf(const NodeView& view) {
 }
 
 std::optional<double> LatencyQuantileMs(const LatencyCounts& counts, double quantile) {
-  constexpr double kGrowth = 1.1;
-  std::uint64_t total = 0;
-  for (const auto& [bucket, count] : counts) total += count;
-  if (total == 0) return std::nullopt;
-  const double rank = std::clamp(quantile, 0.0, 1.0) * static_cast<double>(total - 1);
-  std::uint64_t below = 0;
-  for (const auto& [bucket, count] : counts) {
-    below += count;
-    if (static_cast<double>(below) > rank) return 2 * std::pow(kGrowth, bucket) / (kGrowth + 1) / 1e3;
-  }
-  return std::nullopt;
+  if (counts.empty()) return std::nullopt;
+  return LatencyQuantile(counts, std::clamp(quantile, 0.0, 1.0)) * 1e3;
 }
 
 }  // namespace hs

@@ -48,6 +48,8 @@ constexpr RouteRow kRoutes[] = {
      "{\"replicas\": N}"},
     {"DELETE", "/v1/services/{service}/scale", Access::kAdmin, "go back to the stack's own level",
      DeleteScale},
+    {"GET", "/v1/size", Access::kRead, "how many boxes are needed, would be used, could be unplugged",
+     GetSize},
     {"GET", "/v1/quotas", Access::kRead, "hard limits over classes of work and services", GetQuotas},
     {"PUT",
      "/v1/quotas/{subject}",

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "app/own_verbs.h"
+#include "app/rehearse.h"
 #include "sim/scenario.h"
 #include "sim/swarm.h"
 
@@ -100,7 +101,30 @@ void AddSimVerb(CLI::App& app, int& exit_code) {
   sim->add_flag("--once", words->once, "do not run each seed a second time to compare digests");
   sim->add_flag("-v,--verbose", words->verbose, "print the faults of seeds that passed, too");
   sim->add_flag("--events", words->events, "print every event of every node");
-  sim->callback([words, &exit_code] {
+  auto rehearse = std::make_shared<RehearseWords>();
+  sim->add_option("--compose", rehearse->compose, "rehearse this compose file against --trace");
+  sim->add_option("--trace", rehearse->trace, "CSV of second,requests_per_second");
+  sim->add_option("--service", rehearse->service, "which service takes the load");
+  sim->add_option("--kill", rehearse->kills, "power a node off: n2@10m; may be given again");
+  sim->add_option("--return", rehearse->returns, "power it on again: n2@20m");
+  sim->add_option("--csv", rehearse->csv, "write the whole course, second by second, to this file");
+  sim->add_option("--startup", rehearse->start_up, "from start to first answer of a replica (default 2s)");
+  sim->add_option("--per-replica", rehearse->per_replica,
+                  "requests a second one replica answers (default 100)")
+      ->check(CLI::PositiveNumber);
+  sim->add_option("--peak", rehearse->scale_peak,
+                  "scale the trace so that its peak is this many requests a second")
+      ->check(CLI::PositiveNumber);
+  sim->add_flag("--fill-gaps", rehearse->fill_gaps, "interpolate rows that the trace lacks");
+  sim->callback([words, rehearse, &exit_code] {
+    if (rehearse->compose.empty() != rehearse->trace.empty())
+      throw CLI::ValidationError("sim", "--compose and --trace belong together");
+    if (!rehearse->compose.empty()) {
+      rehearse->nodes = words->nodes_min;
+      rehearse->seed = words->seed;
+      exit_code = Rehearse(*rehearse);
+      return;
+    }
     exit_code = words->scenario.empty() ? RunSeeds(*words) : RunText(words->scenario);
   });
 }

@@ -55,6 +55,8 @@ class World {
   void RunFor(Duration span) { RunUntil(now_ + span); }
   // Runs until `done` holds, looking every `step`; false when `limit` passes first.
   bool RunUntilTrue(Duration limit, const std::function<bool()>& done, Duration step = 100ms);
+  // Hands an input to the agent of a box, if one runs: what its sensors measured, say.
+  void Feed(HostIndex index, Input input) { Deliver(index, hosts_[index]->life, std::move(input)); }
   // Calls `action` at `at`, as part of the world's course.
   void At(Time at, std::function<void()> action);
   WallMs TrueWall() const;  // what a right calendar says now

@@ -46,6 +46,7 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
   AddDeployVerb(app, context);
   AddShowVerbs(app, context);
   AddTopVerb(app, context);
+  AddSizeVerb(app, context);
   AddStreamVerbs(app, context);
   AddChangeVerbs(app, context);
   try {

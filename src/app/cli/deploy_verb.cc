@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "api/stack_json.h"
+#include "app/cli/compose_file.h"
 #include "app/cli/verbs.h"
 #include "app/cli/words.h"
 #include "runtime/bundle/bundle.h"
@@ -57,22 +58,8 @@ fs::path ComposePath(const DeployFlags& flags) {
   throw CliError("no compose.yaml here; name one with -f FILE");
 }
 
-std::string ReadWhole(const fs::path& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in || fs::is_directory(path)) throw CliError("cannot read " + path.string());
-  std::string text(kComposeBytesMax + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  if (text.size() > kComposeBytesMax)
-    throw CliError(fmt::format("{} is larger than {} KiB", path.string(), kComposeBytesMax >> 10));
-  return text;
-}
-
 ComposeFile ReadCompose(const fs::path& path) {
-  ComposeOptions options;
-  options.variables = ProcessEnvironment();
-  options.directory_name = fs::absolute(path).lexically_normal().parent_path().filename().string();
-  auto compose = ParseCompose(ReadWhole(path), path.string(), options);
+  auto compose = ReadComposeFile(path);
   if (!compose) throw CliError(compose.error().message);
   return *std::move(compose);
 }

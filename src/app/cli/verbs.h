@@ -9,7 +9,8 @@ namespace hs {
 
 void AddShowVerbs(CLI::App& app, CliContext& context);    // ls ps nodes status why inspect version
 void AddStreamVerbs(CLI::App& app, CliContext& context);  // logs events
-void AddChangeVerbs(CLI::App& app, CliContext& context);  // scale rm drain leave token
+void AddChangeVerbs(CLI::App& app, CliContext& context);  // scale rm drain leave quota token
+void AddSizeVerb(CLI::App& app, CliContext& context);
 void AddTopVerb(CLI::App& app, CliContext& context);
 void AddNodeVerbs(CLI::App& nodes, CliContext& context);  // nodes rm
 void AddDeployVerb(CLI::App& app, CliContext& context);

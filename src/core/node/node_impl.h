@@ -11,7 +11,11 @@
 #include <string>
 #include <vector>
 
+#include "core/control/asking.h"
+#include "core/control/levels.h"
+#include "core/control/start_times.h"
 #include "core/engines/door_table.h"
+#include "core/intent/quota.h"
 #include "core/intent/store.h"
 #include "core/leadership/leadership.h"
 #include "core/membership/membership.h"
@@ -116,6 +120,7 @@ class Node::Impl {
   void SettleSlice();
   void SettleKeepers();
   bool KnowsWhatServes() const;
+  bool KnowsWhatRuns() const;
   void SettleDoor();
   void SettleDigests();
   void SettleSteady();
@@ -134,6 +139,14 @@ class Node::Impl {
   void SendLoad(NodeId to, const LoadReport& report);
   void Gather(NodeId from, const LoadReport& report);
   void SumUp();
+
+  // ---- how many (node_levels.cc)
+  std::map<std::string, ServiceCounts> CountReplicas();
+  std::map<std::string, ServiceLevel> PublishedLevels() const;
+  std::map<std::string, ServiceLevel> PresentLevels() const;
+  void MoveLevels();
+  void Grant(std::vector<ServiceLevel>& levels);
+  bool ApplyLevels();
 
   // ---- bundles (node_bundles.cc)
   void Fetch(const Digest& digest);
@@ -178,6 +191,8 @@ class Node::Impl {
   PlanBook plan_book_;
   HealthWatch health_watch_;
   LoadBook load_book_;
+  Levels levels_;
+  StartTimes start_times_;
 
   Dirty dirty_;
   bool steady_dirty_ = true;  // the answer to "steady?" may have changed
@@ -189,7 +204,10 @@ class Node::Impl {
   RegionView region_;
   bool table_known_ = false;   // the member table was compared with somebody's
   bool intent_known_ = false;  // the documents were found equal to somebody's, or nobody else is there
-  std::vector<DesiredService> services_;
+  std::vector<DesiredService> asked_;     // by the documents
+  std::vector<DesiredService> services_;  // the same with the levels of the controller
+  std::vector<ServiceLevel> own_levels_;  // while this node controls
+  std::vector<Shortage> withheld_;        // of them, what there is not enough for
   std::map<SpecHash, ServiceSpec> specs_;
   std::set<NodeId> drained_;
   PlanStamp slice_stamp_;  // in force

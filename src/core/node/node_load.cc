@@ -38,6 +38,7 @@ void Node::Impl::Gather(NodeId from, const LoadReport& report) {
     SendLoad(watcher->monitor, report);
   }
   SumUp();
+  if (Leads() && KnowsWhatRuns()) MoveLevels();
 }
 
 void Node::Impl::SumUp() {

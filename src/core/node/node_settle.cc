@@ -44,6 +44,7 @@ void Node::Impl::Settle() {
     if (dirty.documents) SettleServices();
     if (dirty.members) SettleMembers();
     if (dirty.documents || lead_at_ <= now_.mono) SettleLeadership();
+    if (dirty.plans && !Leads()) ApplyLevels();
     if (dirty.members || dirty.reports) WatchEvidence();
     if (dirty.members || dirty.plans || dirty.documents) SettleSlice();
     if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
@@ -69,7 +70,8 @@ void Node::Impl::Settle() {
 
 void Node::Impl::SettleServices() {
   const Documents& documents = intent_.documents();
-  services_ = DesiredServices(documents);
+  asked_ = DesiredServices(documents);
+  ApplyLevels();
   specs_.clear();
   drained_.clear();
   SettleRemoved();
@@ -98,8 +100,16 @@ void Node::Impl::SettleLeadership() {
   outcome.own.door = meta_.door.port != 0;
   const bool led = Leads();
   region_ = std::move(outcome.view);
-  if (led && !Leads()) plan_book_.Close();
-  if (!led && Leads()) plan_at_ = now_.mono;
+  if (led && !Leads()) {
+    plan_book_.Close();
+    levels_.Close();
+    own_levels_.clear();
+    withheld_.clear();
+  }
+  if (!led && Leads()) {
+    plan_at_ = now_.mono;
+    for (auto& [service, level] : PublishedLevels()) own_levels_.push_back(std::move(level));
+  }
   if (outcome.own == meta_.roles) return;
   const RoleClaim before = std::exchange(meta_.roles, outcome.own);
   AsMember(Membership::SetMeta{meta_});
@@ -201,20 +211,22 @@ void Node::Impl::Plan() {
   const auto reports = ObservedReports();
   health_watch_.Observe(now_.mono, reports);
   const KnownSlices previous = plan_book_.Known(ObservedSlices());
-  const PlanDraft draft = Reconcile({.now = now_.mono,
-                                     .started_at = started_,
-                                     .tunables = tunables_,
-                                     .members = membership_.members(),
-                                     .drained = drained_,
-                                     .services = services_,
-                                     .specs = specs_,
-                                     .reports = reports,
-                                     .previous = previous,
-                                     .evidence = evidence_.verdicts(),
-                                     .unhealthy_since = health_watch_.since(),
-                                     .intent_known = intent_known_},
-                                    prng_);
-  PlanUpdate update = plan_book_.Apply(region_.term, draft, membership_.members(), reports);
+  PlanDraft draft = Reconcile({.now = now_.mono,
+                               .started_at = started_,
+                               .tunables = tunables_,
+                               .members = membership_.members(),
+                               .drained = drained_,
+                               .services = services_,
+                               .specs = specs_,
+                               .reports = reports,
+                               .previous = previous,
+                               .evidence = evidence_.verdicts(),
+                               .unhealthy_since = health_watch_.since(),
+                               .intent_known = intent_known_},
+                              prng_);
+  draft.shortages.insert(draft.shortages.end(), withheld_.begin(), withheld_.end());
+  std::ranges::stable_sort(draft.shortages, {}, &Shortage::service);
+  PlanUpdate update = plan_book_.Apply(region_.term, draft, own_levels_, membership_.members(), reports);
   for (const Decision& decision : update.decisions) {
     // A loss that the plans on the board still show is decided upon again in each look; it is told once.
     const bool told = std::find(decisions_.begin(), decisions_.end(), decision) != decisions_.end();
@@ -235,8 +247,10 @@ void Node::Impl::Plan() {
 // A restarted agent finds a door that serves. Until the others have said what they run, its own table would
 // name only this box's replicas, and taking the others out would refuse requests that the door can serve
 // well.
-bool Node::Impl::KnowsWhatServes() const {
-  if (door_told_ || now_.mono >= started_ + tunables_.start_patience) return true;
+bool Node::Impl::KnowsWhatServes() const { return door_told_ || KnowsWhatRuns(); }
+
+bool Node::Impl::KnowsWhatRuns() const {
+  if (now_.mono >= started_ + tunables_.start_patience) return true;
   if (!table_known_) return false;
   return std::ranges::all_of(membership_.members(), [this](const auto& entry) {
     const auto& [id, member] = entry;

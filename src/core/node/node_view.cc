@@ -14,7 +14,14 @@ NodeView Node::Impl::View(Now now) const {
   for (const auto& [id, member] : membership_.members()) view.members.push_back(member);
   for (const auto& [key, document] : intent_.documents()) view.documents.push_back(document);
   view.conflicts.assign(intent_.conflicts().begin(), intent_.conflicts().end());
-  view.services = services_;
+  view.services = asked_;
+  const auto levels = PresentLevels();
+  for (std::size_t i = 0; i < view.services.size(); ++i) {
+    DesiredService& service = view.services[i];
+    if (service.fixed) continue;
+    const auto level = levels.find(service.spec.name);
+    service.replicas = level == levels.end() ? services_[i].replicas : level->second.wanted;
+  }
   view.reports = board_.Reports();
   view.slices = board_.Slices(region_.controller);
   if (slice_) view.slices[self_] = slice_;  // a new controller may not have written ours yet

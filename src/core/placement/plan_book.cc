@@ -47,7 +47,8 @@ void PlanBook::Close() {
   stopped_.clear();
 }
 
-PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::map<NodeId, Member>& members,
+PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<ServiceLevel>& levels,
+                           const std::map<NodeId, Member>& members,
                            const std::map<NodeId, ObservedReport>& reports) {
   PlanUpdate update;
   const bool new_term = term != term_;
@@ -97,7 +98,7 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::map<Nod
   }
   stopped_ = draft.stopped_rollouts;
 
-  update.report = {0, {term, self_, sequence_}, draft.shortages, draft.pending};
+  update.report = {0, {term, self_, sequence_}, draft.shortages, draft.pending, levels};
   for (std::string& words : UnacknowledgedSlices(slices_, members, reports)) {
     update.report.pending.push_back(std::move(words));
   }

@@ -35,8 +35,9 @@ class PlanBook {
   // What to start from: this book's slices in its own term, the newest seen for all others.
   KnownSlices Known(const KnownSlices& observed) const;
 
-  PlanUpdate Apply(Term term, const PlanDraft& draft, const std::map<NodeId, Member>& members,
-                   const std::map<NodeId, ObservedReport>& reports);
+  // `levels`: told along with the draft, sorted by service.
+  PlanUpdate Apply(Term term, const PlanDraft& draft, const std::vector<ServiceLevel>& levels,
+                   const std::map<NodeId, Member>& members, const std::map<NodeId, ObservedReport>& reports);
 
   // Control is lost: the pages are another's to write.
   void Close();

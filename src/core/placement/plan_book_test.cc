@@ -16,13 +16,24 @@ struct Desk {
   std::map<NodeId, ObservedReport> seen;
   PlanBook book{Box(1)};
   PlanDraft draft;
+  std::vector<ServiceLevel> levels;
   Desk() {
     for (const auto& [node, report] : world.reports) seen[node] = {&report, 0};
     for (int n = 1; n <= 3; ++n)
       draft.nodes[Box(n)] = {{ReplicaId{static_cast<std::uint64_t>(n)}, "web", {}, {}, ""}};
   }
-  PlanUpdate Apply(Term term = 1) { return book.Apply(term, draft, world.members, seen); }
+  PlanUpdate Apply(Term term = 1) { return book.Apply(term, draft, levels, world.members, seen); }
 };
+
+TEST(PlanBook, TellsLevelsWhenTheyMove) {
+  Desk desk;
+  (void)desk.Apply();
+  desk.levels = {{"web", 3, 2, 0, "because"}};
+  const PlanUpdate update = desk.Apply();
+  EXPECT_TRUE(update.report_changed);
+  EXPECT_EQ(update.report.levels, desk.levels);
+  EXPECT_FALSE(desk.Apply().report_changed);
+}
 
 TEST(PlanBook, OnlyChangedSlicesGetANewStamp) {
   Desk d;

@@ -50,7 +50,13 @@ PlanDraft Reconcile(const ReconcileInput& input, Prng& prng) {
   for (auto& [name, found] : inventory.services) {
     if (!wanted.contains(name)) plan.Remove(name, found.pieces);
   }
-  for (const auto& [name, service] : wanted) plan.Decide(*service, inventory.services[name]);
+  // What room there is goes to the greater priority first.
+  std::vector<const DesiredService*> in_order;
+  for (const auto& [name, service] : wanted) in_order.push_back(service);
+  std::ranges::stable_sort(in_order, std::ranges::greater{},
+                           [](const DesiredService* service) { return service->spec.priority; });
+  for (const DesiredService* service : in_order)
+    plan.Decide(*service, inventory.services[service->spec.name]);
 
   for (auto& [node, assignments] : draft.nodes) {
     std::sort(assignments.begin(), assignments.end(),

@@ -86,7 +86,7 @@ class World {
     const ReconcileInput input{now,   started_at, tunables, members,  drained,       services,
                                specs, seen,       known,    evidence, watch.since(), intent_known};
     draft = Reconcile(input, prng);
-    update = book.Apply(1, draft, members, seen);
+    update = book.Apply(1, draft, {}, members, seen);
   }
   void Act() {
     for (const auto& [node, slice] : book.slices()) {

@@ -1,0 +1,80 @@
+#include "core/control/capacity_learner.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace hs {
+namespace {
+
+// Below these a second is idle and tells nothing: too few requests, or too little of the CPU.
+constexpr double kRequestsMin = 5;
+constexpr double kCpuMin = 0.05;
+// Answers that take this many times their unloaded time mean distress.
+constexpr double kDistress = 3;
+// Shares of the news in what is believed. The first news is believed whole.
+constexpr double kNews = 0.1;
+constexpr double kNewsAtLimit = 0.3;
+// The unloaded time rises by this share each second, so that a slower new version is learned in minutes.
+constexpr double kUnloadedRise = 0.001;
+// A limit that is not met again is believed less: it moves this share towards the guess each second.
+constexpr double kLimitFades = 0.001;
+
+void Blend(std::optional<double>& belief, double news, double share) {
+  belief = belief ? *belief + share * (news - *belief) : news;
+}
+
+}  // namespace
+
+void CapacityLearner::LearnUnloaded(const ScaleSample& sample) {
+  if (!sample.response_mean_s || *sample.response_mean_s <= 0) return;
+  const double seen = *sample.response_mean_s;
+  if (!unloaded_ || seen < *unloaded_) {
+    // The first seconds may be loaded ones; every lower value replaces them at once.
+    unloaded_ = seen;
+  } else if (!at_limit_) {
+    unloaded_ = std::min(seen, *unloaded_ * (1 + kUnloadedRise));
+  }
+}
+
+void CapacityLearner::Observe(const ScaleSample& sample) {
+  at_limit_ = false;
+  if (sample.healthy <= 0 || sample.completions < kRequestsMin) return;
+  const double replicas = static_cast<double>(sample.healthy);
+  const double each = sample.completions / replicas;
+  const bool waiting = sample.queued >= replicas;
+  const bool refusing = sample.refused > 0.01 * sample.arrivals;
+  // A queue at the start and at the end of the second: the replicas had no pause in it.
+  const bool throughout = sample.backlog >= replicas && backlog_before_ >= replicas;
+  backlog_before_ = sample.backlog;
+  const bool slow = unloaded_ && sample.response_mean_s && *sample.response_mean_s > kDistress * *unloaded_ &&
+                    sample.in_flight > replicas;
+  at_limit_ = waiting || refusing || slow;
+  // Replicas that came or went within the second served a part of it only.
+  const bool settled = sample.healthy == healthy_before_;
+  healthy_before_ = sample.healthy;
+  LearnUnloaded(sample);
+
+  if (at_limit_ && settled && throughout) {
+    Blend(limit_, each, kNewsAtLimit);
+    if (limit_ && *limit_ < each) limit_ = each;
+  } else if (limit_ && each > *limit_) {
+    limit_ = each;  // more than the limit without distress: the limit was wrong
+  }
+  if (sample.cpu_share && *sample.cpu_share > kCpuMin && settled) {
+    Blend(by_cpu_, each / *sample.cpu_share, kNews);
+  }
+  if (!settled) return;
+  const double serving = std::max(0.0, sample.in_flight - sample.queued) / replicas;
+  if (!at_limit_) at_once_ = std::max(at_once_, serving);
+  if (serving > kCpuMin) Blend(by_busy_, each / std::min(1.0, serving / at_once_), kNews);
+  const auto& guess = by_cpu_ ? by_cpu_ : by_busy_;
+  if (limit_ && guess && !at_limit_) Blend(limit_, *guess, kLimitFades);
+}
+
+std::optional<double> CapacityLearner::PerReplica() const {
+  const auto& guess = by_cpu_ ? by_cpu_ : by_busy_;
+  if (limit_ && guess) return std::min(*limit_, *guess);
+  return limit_ ? limit_ : guess;
+}
+
+}  // namespace hs

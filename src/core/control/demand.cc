@@ -1,0 +1,126 @@
+#include "core/control/demand.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+
+namespace hs {
+namespace {
+
+// Standard errors by which two means must differ to be two: about one false cut in days of pure noise.
+constexpr double kCertain = 4.5;
+// The newest one or two seconds alone are followed upwards when they are this far out (counts of few arrivals
+// have longer tails than the normal bound), but never cut off what was known: a single odd second passes.
+constexpr double kCertainAlone = 5.0;
+constexpr std::size_t kAlone = 2;
+// Standard errors by which a slope must differ from 0 to be followed.
+constexpr double kSlopeCertain = 3.0;
+// Seconds over which the noise is averaged.
+constexpr double kNoiseMemory = 512;
+// Differences after which one alone no longer moves the noise much.
+constexpr double kNoiseTrusted = 10;
+// Least noise of what is not a count, as a share of the level.
+constexpr double kNoiseMin = 0.02;
+// One second after another a trend keeps this share of itself: two thirds are left after 20 s.
+constexpr double kDamping = 0.98;
+// Seconds after which a line is worth fitting.
+constexpr std::size_t kLineMin = 6;
+
+// Ages at which a cut is tried: dense where being quick matters.
+constexpr std::size_t kCuts[] = {1,  2,  3,  4,  5,  6,  8,  10,  12,  16,  20,
+                                 24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384};
+
+}  // namespace
+
+double DemandEstimate::Forecast(double horizon) const {
+  const double growth = trend > 0 ? trend * (1 - std::pow(kDamping, horizon)) / (1 - kDamping) : 0;
+  return std::max(level + growth, surge);
+}
+
+void Demand::Add(double load, bool counts) {
+  HS_CHECK(load >= 0 && std::isfinite(load));
+  if (size_ > 0) LearnNoise(load, counts);
+  last_ = load;
+  ring_[next_] = load;
+  next_ = (next_ + 1) % kWindow;
+  size_ = std::min(size_ + 1, kWindow);
+  double total = 0;
+  for (std::size_t age = 0; age < size_; ++age) total += At(age);
+  estimate_.noise = Noise(total / static_cast<double>(size_), counts);
+  Cut(total);
+  Fit();
+  estimate_.noise = Noise(estimate_.level, counts);
+}
+
+void Demand::LearnNoise(double load, bool counts) {
+  const double level = std::max(estimate_.level, 1e-9);
+  double square = (load - last_) * (load - last_) / 2;
+  // One jump is news about the level, not about the noise; many are noise.
+  if (differences_ > kNoiseTrusted) square = std::min(square, 8 * estimate_.noise * estimate_.noise);
+  const double news = counts ? square / std::max(1.0, level) : square / (level * level);
+  differences_ = std::min(differences_ + 1, kNoiseMemory);
+  dispersion_ += (news - dispersion_) / differences_;
+}
+
+double Demand::Noise(double level, bool counts) const {
+  if (counts) return std::sqrt(std::max(1.0, dispersion_) * std::max(1.0, level));
+  return std::max(std::sqrt(dispersion_), kNoiseMin) * std::max(level, 1e-9);
+}
+
+void Demand::Cut(double total) {
+  double recent = 0;
+  std::size_t age = 0;
+  double clearest = kCertain;
+  std::size_t keep = size_;
+  estimate_.surge = 0;
+  for (const std::size_t cut : kCuts) {
+    if (cut >= size_) break;
+    for (; age < cut; ++age) recent += At(age);
+    const double newer = static_cast<double>(cut);
+    const double older = static_cast<double>(size_ - cut);
+    const double difference = recent / newer - (total - recent) / older;
+    const double error = estimate_.noise * std::sqrt(1 / newer + 1 / older);
+    if (cut <= kAlone) {
+      if (difference > kCertainAlone * error) estimate_.surge = std::max(estimate_.surge, recent / newer);
+    } else if (std::abs(difference) > clearest * error) {
+      clearest = std::abs(difference) / error;
+      keep = cut;
+    }
+  }
+  if (keep == size_) return;
+  double kept = 0;
+  for (std::size_t i = 0; i < keep; ++i) kept += At(i);
+  before_ = (total - kept) / static_cast<double>(size_ - keep);
+  size_ = keep;
+}
+
+void Demand::Fit() {
+  const double n = static_cast<double>(size_);
+  double sum = 0;
+  double moment = 0;  // of load over time, time counted from the middle of the window
+  const double middle = (n - 1) / 2;
+  for (std::size_t age = 0; age < size_; ++age) {
+    sum += At(age);
+    moment += At(age) * (middle - static_cast<double>(age));
+  }
+  estimate_.seconds = n;
+  estimate_.level = sum / n;
+  estimate_.trend = 0;
+  const double apart = std::abs(estimate_.level - before_) * std::sqrt(n) / estimate_.noise;
+  const double mean = estimate_.level;
+  if (before_ >= 0) {
+    // The cut was made where the difference looked greatest, so it is exaggerated: shrunk as James and Stein
+    // do, fully at the edge of certainty, hardly at all when the difference is plain or has lasted.
+    const double share = apart <= kCertain ? 0 : 1 - kCertain * kCertain / (apart * apart);
+    estimate_.level = before_ + (mean - before_) * share;
+  }
+  if (size_ < kLineMin) return;
+  const double spread = n * (n * n - 1) / 12;  // sum of squared times
+  const double slope = moment / spread;
+  if (std::abs(slope) * std::sqrt(spread) < kSlopeCertain * estimate_.noise) return;
+  estimate_.trend = slope;
+  estimate_.level = std::max(0.0, mean + slope * middle);
+}
+
+}  // namespace hs

@@ -1,0 +1,182 @@
+#include "core/control/scaler.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/check.h"
+#include "core/control/staffing.h"
+
+namespace hs {
+namespace {
+
+// docs/CONTROL.md argues for each of these. They are the only parameters of the law.
+constexpr double kSpread = 1.65;    // standard deviations of one second that are kept free
+constexpr double kPatience = 10;    // waits, in mean service times, that 99 % should stay below
+constexpr double kBandNoise = 0.45;  // dead band in standard deviations of one second
+constexpr double kBandMin = 0.1;    // and at least this many replicas
+constexpr double kCatchUp = 2;      // seconds in which backlog should be gone, on top of the dead time
+constexpr Duration kSensing =
+    1500ms;  // from load to decision: half a second of mean age, then the sample's way
+constexpr Duration kWindowMin = 30s;  // the down window of a service that never flaps
+constexpr Duration kWindowMax = 60s;
+constexpr Duration kStepDown = 10s;     // between two falls
+constexpr double kStepShare = 0.34;     // of the surplus that leaves with one fall
+constexpr double kCoverageMin = 0.999;  // below, somebody is silent
+
+std::int64_t Whole(double need) { return static_cast<std::int64_t>(std::ceil(need - 1e-9)); }
+
+}  // namespace
+
+Scaler::Scaler(Time now, const ScaleGoal& goal, std::int64_t level)
+    : goal_(goal), level_(level), down_window_(kWindowMin), blind_(now), lowered_(now), flap_checked_(now) {
+  HS_CHECK(goal.min >= 1 && goal.max >= goal.min);
+}
+
+void Scaler::SetGoal(const ScaleGoal& goal) {
+  HS_CHECK(goal.min >= 1 && goal.max >= goal.min);
+  if (goal.target != goal_.target) demand_ = Demand();  // another unit: what was counted means nothing now
+  goal_ = goal;
+}
+
+void Scaler::SetLevel(Time now, std::int64_t level) {
+  level_ = level;
+  blind_ = now;
+}
+
+std::optional<double> Scaler::capacity() const {
+  if (goal_.target == ScaleGoal::Target::kAutomatic) return capacity_.PerReplica();
+  return goal_.target_value;
+}
+
+double Scaler::Load(const ScaleSample& sample) const {
+  // Work refused is work asked for: it would have used what the served part used, in proportion.
+  const double served = std::max(sample.completions, 1.0);
+  const double offered = std::clamp(sample.arrivals / served, 1.0, 10.0);
+  switch (goal_.target) {
+    case ScaleGoal::Target::kAutomatic:
+      return sample.arrivals;
+    case ScaleGoal::Target::kInFlight:
+      return sample.in_flight * (sample.refused > 0 ? offered : 1);
+    case ScaleGoal::Target::kCpuShare:
+      return sample.cpu_share.value_or(0) * static_cast<double>(sample.healthy) * offered;
+    case ScaleGoal::Target::kAppMetric:
+      return sample.app_metric.value_or(0);
+  }
+  HS_CHECK(false);
+}
+
+double Scaler::Margin(double load, double capacity) const {
+  const double spread = kSpread * demand_.Now().noise / capacity;
+  if (goal_.target != ScaleGoal::Target::kAutomatic) return 0;  // the target value already leaves room
+  return std::max(spread, QueueMargin(load / capacity, kPatience, 1 + capacity_.ServiceVariability()));
+}
+
+double Scaler::ComputeNeed(const ScaleSample& sample, double capacity) const {
+  const double dead_time = ToSeconds(sample.start_up + kSensing);
+  const double load = demand_.Now().Forecast(dead_time);
+  double owed = 0;
+  // A few requests are always on their way; owed is what the present level would not clear within a second.
+  if (goal_.target == ScaleGoal::Target::kAutomatic && sample.backlog > static_cast<double>(sample.healthy)) {
+    owed = sample.backlog / (capacity * (kCatchUp + ToSeconds(sample.start_up)));
+  }
+  // The margin clears backlog too while chance does not need it: the greater of the two, not the sum.
+  return load / capacity + std::max(Margin(load, capacity), owed);
+}
+
+void Scaler::Remember(Time now, double need) {
+  while (!highest_.empty() && highest_.back().replicas <= need) highest_.pop_back();
+  highest_.push_back({now, need});
+  while (highest_.front().at + down_window_ < now) highest_.pop_front();
+}
+
+ScaleDecision Scaler::Bounded() {
+  const std::int64_t inside = std::clamp(level_, goal_.min, goal_.max);
+  ScaleDecision decision;
+  decision.level = inside;
+  if (inside == level_) return decision;
+  decision.cause = ScaleDecision::Cause::kBounds;
+  decision.changed = true;
+  decision.reason = fmt::format("{} to {}: asked for are {} to {}", level_, inside, goal_.min, goal_.max);
+  level_ = inside;
+  return decision;
+}
+
+std::string Scaler::Numbers(const ScaleSample& sample) const {
+  const DemandEstimate& demand = demand_.Now();
+  const double capacity = this->capacity().value_or(0);
+  return fmt::format(
+      "need {:.1f}: load {:.1f}/s (mean of {:.0f} s, trend {:+.2f}/s, noise {:.1f}), {:.1f}/s a replica, "
+      "{:.0f} "
+      "waiting, {:.0f}/s refused, start-up {:.1f} s, {} healthy, {} starting",
+      need_, demand.level, demand.seconds, demand.trend, demand.noise, capacity, sample.backlog,
+      sample.refused, ToSeconds(sample.start_up), sample.healthy, sample.starting);
+}
+
+ScaleDecision Scaler::Raise(Time now, const ScaleSample& sample) {
+  const std::int64_t wanted = std::min(Whole(need_), goal_.max);
+  const std::int64_t before = level_;
+  level_ = std::max(level_, wanted);
+  // Wanted back what was sent away a moment ago: the window was too short for this load.
+  if (ever_lowered_ && now - lowered_ < down_window_) down_window_ = std::min(down_window_ * 2, kWindowMax);
+  flap_checked_ = now;
+  return {.level = level_,
+          .cause = ScaleDecision::Cause::kUp,
+          .changed = true,
+          .capped = Whole(need_) > goal_.max,
+          .reason = fmt::format("{} to {}: {}", before, level_, Numbers(sample))};
+}
+
+ScaleDecision Scaler::Lower(Time now, const ScaleSample& sample, double band) {
+  const std::int64_t floor = std::max(goal_.min, Whole(highest_.front().replicas + band / 2));
+  const auto part = static_cast<std::int64_t>(std::ceil(kStepShare * static_cast<double>(level_ - floor)));
+  const std::int64_t before = level_;
+  level_ -= std::max<std::int64_t>(1, part);
+  lowered_ = now;
+  ever_lowered_ = true;
+  return {.level = level_,
+          .cause = ScaleDecision::Cause::kDown,
+          .changed = true,
+          .reason = fmt::format("{} to {}: highest need of {:.0f} s was {:.1f}; now {}", before, level_,
+                                ToSeconds(down_window_), highest_.front().replicas, Numbers(sample))};
+}
+
+ScaleDecision Scaler::Step(Time now, const std::optional<ScaleSample>& sample) {
+  ScaleDecision decision = Bounded();
+  const bool metric_missing =
+      sample && ((goal_.target == ScaleGoal::Target::kCpuShare && !sample->cpu_share) ||
+                 (goal_.target == ScaleGoal::Target::kAppMetric && !sample->app_metric));
+  if (!sample || metric_missing || sample->coverage < 0.5) {
+    blind_ = now;
+    return decision;
+  }
+  if (sample->coverage < kCoverageMin) blind_ = now;
+  capacity_.Observe(*sample);
+  // What the silent ones carry is taken to be like what the others carry.
+  demand_.Add(Load(*sample) / sample->coverage, goal_.target == ScaleGoal::Target::kAutomatic);
+  const auto capacity = this->capacity();
+  if (!capacity || *capacity <= 0) {
+    blind_ = now;
+    return decision;
+  }
+  need_ = ComputeNeed(*sample, *capacity);
+  if (now - flap_checked_ > down_window_ * 4 && down_window_ > kWindowMin) {
+    down_window_ = std::max(down_window_ / 2, kWindowMin);
+    flap_checked_ = now;
+  }
+  Remember(now, need_);
+
+  const double band = std::max(kBandMin, kBandNoise * demand_.Now().noise / *capacity);
+  decision.capped = Whole(need_ - band / 2) > goal_.max;
+  if (Whole(need_ - band / 2) > level_ && level_ < goal_.max) return Raise(now, *sample);
+  if (Whole(highest_.front().replicas + band / 2) >= level_ || level_ <= goal_.min) return decision;
+  if (now - blind_ < down_window_) {
+    decision.cause = ScaleDecision::Cause::kUncertain;
+    return decision;
+  }
+  if (now - lowered_ < kStepDown) return decision;
+  return Lower(now, *sample, band);
+}
+
+}  // namespace hs

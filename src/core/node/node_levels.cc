@@ -1,0 +1,140 @@
+// How many of each service: asked for by documents, moved by what is measured, granted by what there is.
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+namespace {
+
+bool Serves(const ReplicaStatus& status) {
+  return status.state == ReplicaState::kRunning && status.health == Health::kHealthy;
+}
+
+}  // namespace
+
+// What runs, by service, on boxes that are there; starts are timed on the way.
+std::map<std::string, ServiceCounts> Node::Impl::CountReplicas() {
+  std::map<std::string, ServiceCounts> counts;
+  for (const auto& [node, observed] : ObservedReports()) {
+    const auto member = membership_.members().find(node);
+    if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
+    for (const ReplicaStatus& status : observed.report->replicas) {
+      ServiceCounts& count = counts[status.service];
+      const bool leaving = status.state == ReplicaState::kDraining || status.state == ReplicaState::kStopping;
+      ++(leaving ? count.draining : Serves(status) ? count.healthy : count.starting);
+      start_times_.See(now_.mono, status.service, status.id, leaving || Serves(status));
+    }
+  }
+  start_times_.Forget(now_.mono);
+  return counts;
+}
+
+// The newest word on levels by any controller: where a new one goes on.
+std::map<std::string, ServiceLevel> Node::Impl::PublishedLevels() const {
+  const RegionReport* newest = nullptr;
+  const auto& records = board_.records();
+  for (auto it = records.lower_bound({RecordKind::kRegionReport, {}, 0});
+       it != records.end() && it->first.kind == RecordKind::kRegionReport; ++it) {
+    const auto& report = std::get<RegionReport>(*it->second.body);
+    if (newest == nullptr || newest->stamp < report.stamp) newest = &report;
+  }
+  std::map<std::string, ServiceLevel> levels;
+  if (newest == nullptr) return levels;
+  for (const ServiceLevel& level : newest->levels) levels.emplace(level.service, level);
+  return levels;
+}
+
+// The controller's: our own word when we are it.
+std::map<std::string, ServiceLevel> Node::Impl::PresentLevels() const {
+  if (!Leads()) return PublishedLevels();
+  std::map<std::string, ServiceLevel> levels;
+  for (const ServiceLevel& level : own_levels_) levels.emplace(level.service, level);
+  return levels;
+}
+
+// Once a second, by the controller.
+void Node::Impl::MoveLevels() {
+  const LoadReport load = load_book_.Sum(now_.mono);
+  std::size_t present = 0;
+  std::size_t heard = 0;
+  for (const auto& [id, member] : membership_.members()) {
+    if (!IsPresent(member.state)) continue;
+    ++present;
+    heard += std::ranges::binary_search(load.nodes, id, {}, &NodeLoad::node) ? 1 : 0;
+  }
+  const auto counts = CountReplicas();
+  LevelsOutcome outcome = levels_.Step(
+      now_.mono,
+      {.services = asked_,
+       .counts = counts,
+       .loads = load.services,
+       .coverage = static_cast<double>(heard) / static_cast<double>(std::max<std::size_t>(1, present)),
+       .start_up = start_times_.start_up(),
+       .published = PublishedLevels()});
+  for (const LevelChange& change : outcome.changes) {
+    Emit(change.up ? "scale.up" : "scale.down", change.service, change.reason);
+  }
+  Grant(outcome.levels);
+  own_levels_ = std::move(outcome.levels);
+  if (ApplyLevels()) plan_at_ = now_.mono;
+}
+
+// Shares out what there is: fills in `granted`, adds fixed services that cannot have all they ask for.
+void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
+  std::map<std::string, std::uint32_t> wanted;
+  std::map<std::string, std::uint32_t> before;
+  for (const ServiceLevel& level : levels) wanted.emplace(level.service, level.wanted);
+  for (const ServiceLevel& level : own_levels_) before.emplace(level.service, level.granted);
+  const auto quotas = Quotas(intent_.documents());
+  const auto grants = ShareOut(RequestsOf(asked_, wanted, quotas), ClassQuotasOf(quotas),
+                               RoomsOf(BoxesOf(now_.mono, membership_.members(), drained_)));
+  withheld_.clear();
+  for (const ShareGrant& grant : grants) {
+    const auto granted = static_cast<std::uint32_t>(grant.level);
+    auto level = std::ranges::lower_bound(levels, grant.service, {}, &ServiceLevel::service);
+    const bool scaled = level != levels.end() && level->service == grant.service;
+    if (grant.short_by > 0) {
+      withheld_.push_back({grant.service, static_cast<std::uint32_t>(grant.short_by), grant.reason});
+      if (!scaled) {
+        const auto asked = static_cast<std::uint32_t>(grant.level + grant.short_by);
+        level = levels.insert(level, ServiceLevel{grant.service, asked, granted, 0, grant.reason});
+      }
+      const auto had = before.find(grant.service);
+      if (had != before.end() && granted < had->second) Emit("scale.yield", grant.service, grant.reason);
+    } else if (!scaled) {
+      continue;
+    }
+    level->granted = granted;
+  }
+}
+
+// The services as they are to be now; whether that is news.
+bool Node::Impl::ApplyLevels() {
+  std::vector<DesiredService> services = asked_;
+  const auto levels = PresentLevels();
+  std::map<std::string, ServiceCounts> counts;
+  for (DesiredService& service : services) {
+    const auto level = levels.find(service.spec.name);
+    if (service.fixed) {
+      // A level of another number is older than the documents.
+      if (level != levels.end() && level->second.wanted == service.replicas)
+        service.replicas = level->second.granted;
+    } else if (level != levels.end()) {
+      service.replicas = std::min(level->second.granted, service.spec.scale->max);
+    } else {
+      // Nobody remembers the level (a new stack, or all agents were down at once): what runs is kept until
+      // there is something measured to judge it by.
+      if (counts.empty()) counts = CountReplicas();
+      const ServiceCounts& count = counts[service.spec.name];
+      service.replicas = std::clamp(std::max(service.replicas, count.healthy + count.starting),
+                                    service.spec.scale->min, service.spec.scale->max);
+    }
+  }
+  if (services == services_) return false;
+  services_ = std::move(services);
+  return true;
+}
+
+}  // namespace hs
