@@ -68,7 +68,26 @@ double Demand::Noise(double level, bool counts) const {
   return std::max(std::sqrt(dispersion_), kNoiseMin) * std::max(level, 1e-9);
 }
 
+Demand::Line Demand::FitLine() const {
+  const double n = static_cast<double>(size_);
+  const double middle = (n - 1) / 2;
+  double sum = 0;
+  double moment = 0;  // of load over time, time counted from the middle of the window
+  for (std::size_t age = 0; age < size_; ++age) {
+    sum += At(age);
+    moment += At(age) * (middle - static_cast<double>(age));
+  }
+  Line line{.mean = sum / n, .slope = 0};
+  if (size_ < kLineMin) return line;
+  const double spread = n * (n * n - 1) / 12;  // sum of squared times
+  const double slope = moment / spread;
+  if (std::abs(slope) * std::sqrt(spread) >= kSlopeCertain * estimate_.noise) line.slope = slope;
+  return line;
+}
+
 void Demand::Cut(double total) {
+  const Line line = FitLine();
+  const double middle = (static_cast<double>(size_) - 1) / 2;
   double recent = 0;
   std::size_t age = 0;
   double clearest = kCertain;
@@ -84,6 +103,10 @@ void Demand::Cut(double total) {
     if (cut <= kAlone) {
       if (difference > kCertainAlone * error) estimate_.surge = std::max(estimate_.surge, recent / newer);
     } else if (std::abs(difference) > clearest * error) {
+      // What a straight line explains is no change: a ramp is to be followed, not cut into steps.
+      const double expected = line.mean + line.slope * (middle - (newer - 1) / 2);
+      const double unexplained = std::abs(recent / newer - expected) * std::sqrt(newer);
+      if (line.slope != 0 && unexplained < kSlopeCertain * estimate_.noise) continue;
       clearest = std::abs(difference) / error;
       keep = cut;
     }
@@ -97,30 +120,20 @@ void Demand::Cut(double total) {
 
 void Demand::Fit() {
   const double n = static_cast<double>(size_);
-  double sum = 0;
-  double moment = 0;  // of load over time, time counted from the middle of the window
-  const double middle = (n - 1) / 2;
-  for (std::size_t age = 0; age < size_; ++age) {
-    sum += At(age);
-    moment += At(age) * (middle - static_cast<double>(age));
-  }
+  const Line line = FitLine();
   estimate_.seconds = n;
-  estimate_.level = sum / n;
-  estimate_.trend = 0;
-  const double apart = std::abs(estimate_.level - before_) * std::sqrt(n) / estimate_.noise;
-  const double mean = estimate_.level;
-  if (before_ >= 0) {
-    // The cut was made where the difference looked greatest, so it is exaggerated: shrunk as James and Stein
-    // do, fully at the edge of certainty, hardly at all when the difference is plain or has lasted.
-    const double share = apart <= kCertain ? 0 : 1 - kCertain * kCertain / (apart * apart);
-    estimate_.level = before_ + (mean - before_) * share;
+  estimate_.level = line.mean;
+  estimate_.trend = line.slope;
+  if (line.slope != 0) {
+    estimate_.level = std::max(0.0, line.mean + line.slope * (n - 1) / 2);
+    return;
   }
-  if (size_ < kLineMin) return;
-  const double spread = n * (n * n - 1) / 12;  // sum of squared times
-  const double slope = moment / spread;
-  if (std::abs(slope) * std::sqrt(spread) < kSlopeCertain * estimate_.noise) return;
-  estimate_.trend = slope;
-  estimate_.level = std::max(0.0, mean + slope * middle);
+  const double apart = std::abs(estimate_.level - before_) * std::sqrt(n) / estimate_.noise;
+  if (before_ < 0) return;
+  // The cut was made where the difference looked greatest, so it is exaggerated: shrunk as James and Stein
+  // do, fully at the edge of certainty, hardly at all when the difference is plain or has lasted.
+  const double share = apart <= kCertain ? 0 : 1 - kCertain * kCertain / (apart * apart);
+  estimate_.level = before_ + (line.mean - before_) * share;
 }
 
 }  // namespace hs

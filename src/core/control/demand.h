@@ -50,6 +50,11 @@ class Demand {
   double At(std::size_t age) const { return ring_[(next_ + kWindow - 1 - age) % kWindow]; }
   void LearnNoise(double load, bool counts);
   double Noise(double level, bool counts) const;
+  // The straight line through the window; its slope is 0 when not certain.
+  struct Line {
+    double mean, slope;
+  };
+  Line FitLine() const;
   void Cut(double total);
   void Fit();
 

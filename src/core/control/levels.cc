@@ -8,7 +8,7 @@
 namespace hs {
 namespace {
 
-constexpr double kCapacityNews = 0.2;      // share by which a learned capacity must move to be told
+constexpr double kCapacityNews = 0.2;     // share by which a learned capacity must move to be told
 constexpr Duration kStartUpUnknown = 2s;  // assumed until one start was seen
 
 ScaleGoal GoalOf(const ScaleSpec& spec) {

@@ -190,6 +190,12 @@ class NodeFixture : public ::testing::Test {
     return boxes_.contains(i) && !boxes_.at(i).gone ? i : -1;
   }
 
+  // A box that is gone says nothing, not even that a port is closed.
+  bool IsSilent(const Endpoint& address) const {
+    const int i = address.ip.bytes[15] - 1;
+    return boxes_.contains(i) && boxes_.at(i).gone;
+  }
+
   void Carry(int from, Box& box, const Output& output) {
     if (const auto* send = std::get_if<SendDatagram>(&output)) {
       const int to = IndexAt(send->address);
@@ -205,9 +211,12 @@ class NodeFixture : public ::testing::Test {
         if (const int to = IndexAt(address); to >= 0) Link(from, to);
       }
     } else if (const auto* attempt = std::get_if<TryConnect>(&output)) {
-      const bool there = IndexAt(attempt->address) >= 0;
-      Later(1ms, from,
-            ConnectOutcome{attempt->attempt, there ? ConnectResult::kAccepted : ConnectResult::kRefused});
+      const int to = IndexAt(attempt->address);
+      const auto result = to >= 0                      ? ConnectResult::kAccepted
+                          : IsSilent(attempt->address) ? ConnectResult::kTimeout
+                                                       : ConnectResult::kRefused;
+      Later(result == ConnectResult::kTimeout ? attempt->timeout : 1ms, from,
+            ConnectOutcome{attempt->attempt, result});
     } else if (const auto* persist = std::get_if<Persist>(&output)) {
       Later(2ms, from, Persisted{persist->id});
     } else if (const auto* start = std::get_if<StartReplica>(&output)) {
