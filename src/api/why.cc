@@ -251,6 +251,15 @@ std::string BelowLevel(const NodeView& view, const DesiredService& service, cons
   return level + fmt::format(": {} has not placed the rest yet", NodeName(view, view.controller));
 }
 
+// Where the level of a service with x-scale comes from.
+std::string LevelWords(const NodeView& view, const DesiredService& service) {
+  const ScaleSpec& scale = *service.spec.scale;
+  const auto* event = Newest(view, {service.spec.name}, "scale.");
+  const std::string bounds = fmt::format("the level of {} is set by what is measured, from {} to {}",
+                                         service.replicas, scale.min, scale.max);
+  return event == nullptr ? bounds : bounds + "; last: " + event->cause;
+}
+
 Why WhyService(const NodeView& view, const DesiredService& service) {
   const auto& name = service.spec.name;
   Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
@@ -280,7 +289,9 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
                                    : fmt::format("{} is as asked: all {} replicas are healthy, since {}",
                                                  name, count.desired, WhenText(since));
   }
-  if (service.replicas != service.spec.replicas) {
+  if (!service.fixed) {
+    why.advice.push_back(LevelWords(view, service));
+  } else if (service.replicas != service.spec.replicas) {
     why.advice.push_back(fmt::format("the level of {} comes from a scale command; its stack says {}",
                                      service.replicas, service.spec.replicas));
   }

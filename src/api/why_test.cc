@@ -19,6 +19,17 @@ struct NodeRow {
   const char* why;
 };
 
+TEST(Why, AScaledServiceSaysWhatMovedItLast) {
+  auto view = TestView();
+  view.services[1].fixed = false;
+  view.services[1].spec.scale = ScaleSpec{.min = 1, .max = 9};
+  view.services[1].replicas = 2;
+  const auto words = [&] { return Explain(view, "web")->advice.back(); };
+  EXPECT_EQ(words(), "the level of 2 is set by what is measured, from 1 to 9");
+  view.events.push_back(TestEvent("scale.up", "web", "1 to 2: need 1.4"));
+  EXPECT_EQ(words(), "the level of 2 is set by what is measured, from 1 to 9; last: 1 to 2: need 1.4");
+}
+
 TEST(Why, ANodesCauseFollowsItsStateAndQuotesWhatWasSeen) {
   const NodeRow table[] = {
       {MemberState::kAlive, "n2 has been alive for 90 s", "nothing is wrong"},
