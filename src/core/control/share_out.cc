@@ -125,6 +125,14 @@ std::int64_t TargetOf(const ShareRequest& request) {
   return std::min(std::max(request.min, request.demand), request.max);
 }
 
+// 0.50 cores and 512 MiB of memory: what it reserves and nothing else.
+std::string Needs(const ShareRequest& request) {
+  const std::string cores = fmt::format("{:.2f} cores", static_cast<double>(request.cpu_millicores) / 1000);
+  const std::string memory = fmt::format("{} MiB of memory", request.memory_bytes >> 20);
+  if (request.memory_bytes == 0) return cores;
+  return request.cpu_millicores == 0 ? memory : cores + " and " + memory;
+}
+
 std::string Reason(const Row& row, const ClassQuotas& quotas) {
   const ShareRequest& request = row.request;
   const ClassQuota& quota = quotas[static_cast<std::size_t>(request.work_class)];
@@ -135,19 +143,18 @@ std::string Reason(const Row& row, const ClassQuotas& quotas) {
     case Limit::kMax:
       return head + fmt::format("its maximum is {}", request.max);
     case Limit::kCores:
-      return head + fmt::format("the quota of {} cores for {} is used up by what goes before priority {}",
+      return head + fmt::format("the quota of {} cores for {} has no room for one more at priority {}",
                                 static_cast<double>(*quota.cpu_millicores) / 1000, NameOf(request.work_class),
                                 request.priority);
     case Limit::kMemory:
-      return head + fmt::format("the quota of {} MiB for {} is used up by what goes before priority {}",
+      return head + fmt::format("the quota of {} MiB for {} has no room for one more at priority {}",
                                 *quota.memory_bytes >> 20, NameOf(request.work_class), request.priority);
     case Limit::kReplicas:
-      return head + fmt::format("the quota of {} replicas for {} is used up by what goes before priority {}",
+      return head + fmt::format("the quota of {} replicas for {} has no room for one more at priority {}",
                                 *quota.replicas, NameOf(request.work_class), request.priority);
     case Limit::kBoxes:
-      return head + fmt::format("no box has {:.2f} cores and {} MiB left at priority {}",
-                                static_cast<double>(request.cpu_millicores) / 1000,
-                                request.memory_bytes >> 20, request.priority);
+      return head + fmt::format("no box has room for one more, which needs {}, at priority {}",
+                                Needs(request), request.priority);
   }
   return head;
 }
