@@ -52,7 +52,7 @@ TEST(History, KeepsExactlyAnHour) {
 TEST(History, AGapOfHoursLeavesNothingOldBehind) {
   History history;
   for (int i = 0; i < 3600; ++i) history.Add(At(i), "cpu", 1);
-  history.Add(At(3600 * 4), "cpu", 2);
+  history.Add(At(3600 * 4 + 90), "cpu", 2);  // within a block that held old values
   const auto points = history.Range("cpu", At(0), At(3600 * 5), 1s);
   ASSERT_EQ(points.size(), 1U);
   EXPECT_EQ(points[0].mean, 2);
