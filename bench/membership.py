@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--steady", type=float, default=60, help="seconds for which the steady cost is measured")
     parser.add_argument("--quiet", type=float, default=40, help="seconds of rest before that: those who just joined still compare notes")
     parser.add_argument("--stops", type=float, default=90, help="seconds of each stop pattern")
-    parser.add_argument("--gap", type=float, default=0.4, help="seconds between starts: a start costs a moment of CPU on all")
+    parser.add_argument("--gap", type=float, default=0.1, help="seconds between starts")
     parser.add_argument("--only", default="", help=f"parts, separated by commas: {', '.join(PARTS)}")
     parser.add_argument("--serf", action="store_true", help="Serf after it in the same run, and the ratios")
     parser.add_argument("--seed", type=int, default=1, help="chooses victims and pauses")
