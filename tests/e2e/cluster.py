@@ -145,6 +145,14 @@ class Node:
     def stop_agent(self):
         self.signal_agent(signal.SIGTERM)
 
+    def signal_box(self, number):
+        """To the agent and all its work: SIGSTOP makes the box silent, SIGCONT wakes it."""
+        for pid in processes_of(self.data):
+            try:
+                os.kill(pid, number)
+            except ProcessLookupError:
+                pass  # it ended by itself meanwhile
+
     def kill_box(self):
         """The agent and all its work, as if the box lost power. Returns the monotonic time at which it began."""
         # Everything is found first and killed in one sweep; the data directory stays.

@@ -5,7 +5,7 @@ import shutil
 import signal
 import unittest
 
-from cluster import Cluster, is_running, processes_of
+from cluster import Cluster, is_running
 from load import failures_after
 from support import ClusterCase, PATIENCE, settle
 
@@ -113,19 +113,16 @@ class Losses(ClusterCase):
         self.wait_healthy("echo", 3)
         first, _, silent = self.cluster.nodes
         self.wait_door(first)
-        stopped = processes_of(silent.data)
         with self.load(first, rate=40) as load:  # each request has 10 s
             settle(1)
-            for pid in stopped:
-                os.kill(pid, signal.SIGSTOP)
             try:
+                silent.signal_box(signal.SIGSTOP)
                 self.cluster.wait(lambda: [m["state"] for m in self.cluster.members(first) if m["name"] == silent.name] ==
                                   ["unreachable"], PATIENCE, "its silence is noticed")
                 settle(1)
                 result = load.stop()
             finally:
-                for pid in stopped:
-                    os.kill(pid, signal.SIGCONT)
+                silent.signal_box(signal.SIGCONT)
         self.assert_none_failed(result)
         self.cluster.wait_members(3, PATIENCE)
 
