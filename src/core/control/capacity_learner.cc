@@ -9,6 +9,10 @@ namespace {
 // Below these a second is idle and tells nothing: too few requests, or too little of the CPU.
 constexpr double kRequestsMin = 5;
 constexpr double kCpuMin = 0.05;
+// CPU used by more than this share: it is what they lack.
+constexpr double kCpuAll = 0.9;
+// Seconds with a queue from end to end after which it is no accident.
+constexpr int kSecondsAtLimit = 2;
 // Answers that take this many times their unloaded time mean distress.
 constexpr double kDistress = 3;
 // Shares of the news in what is believed. The first news is believed whole.
@@ -54,12 +58,13 @@ void CapacityLearner::Observe(const ScaleSample& sample) {
   healthy_before_ = sample.healthy;
   LearnUnloaded(sample);
 
-  if (at_limit_ && settled && throughout) {
+  // Where CPU is what they lack, CPU tells it exactly; a limit of another kind shows in a queue that lasts.
+  const bool cpu_bound = sample.cpu_share && *sample.cpu_share > kCpuAll;
+  seconds_at_limit_ = settled && throughout && !cpu_bound ? seconds_at_limit_ + 1 : 0;
+  if (seconds_at_limit_ >= kSecondsAtLimit) {
     Blend(limit_, each, kNewsAtLimit);
-    if (limit_ && *limit_ < each) limit_ = each;
-  } else if (limit_ && each > *limit_) {
-    limit_ = each;  // more than the limit without distress: the limit was wrong
   }
+  if (limit_ && each > *limit_) limit_ = each;  // more than the limit: it was wrong
   if (sample.cpu_share && *sample.cpu_share > kCpuMin && settled) {
     Blend(by_cpu_, each / *sample.cpu_share, kNews);
   }

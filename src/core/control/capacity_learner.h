@@ -4,8 +4,9 @@
 // much of his strength it takes tells what he could carry. A porter who stands idle tells nothing.
 //
 // Three kinds of evidence, the best that is at hand counts:
-//  1. a second at the limit (requests waited or were refused, or answers took several times their unloaded
-//     time): what was completed per replica is the capacity;
+//  1. a queue that lasts while there is CPU to spare, or no word of CPU: what was completed per replica is
+//  the
+//     capacity, whatever limits it;
 //  2. CPU: completions per replica over the share of CPU used;
 //  3. Little's law: completions per replica over the requests being served per replica, that is over how
 //     busy it was, for replicas that serve one request at a time. More at a time, seen without slower
@@ -44,6 +45,7 @@ class CapacityLearner {
   double variability_ = 1;
   std::int64_t healthy_before_ = 0;
   double backlog_before_ = 0;
+  int seconds_at_limit_ = 0;
   bool at_limit_ = false;
 };
 

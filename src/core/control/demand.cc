@@ -8,18 +8,21 @@
 namespace hs {
 namespace {
 
-// Standard errors by which two means must differ to be two: about one false cut in days of pure noise.
-constexpr double kCertain = 4.5;
-// The newest one or two seconds alone are followed upwards when they are this far out (counts of few arrivals
-// have longer tails than the normal bound), but never cut off what was known: a single odd second passes.
-constexpr double kCertainAlone = 5.0;
+// Standard errors by which two means must differ to be two. Some twenty cuts are tried every second and the
+// clearest is taken, which makes chance ten times as likely as for one: 5 leaves about one false cut in a
+// day.
+constexpr double kCertain = 5.0;
+// The newest one or two seconds alone are followed upwards when they are this far out (counts of few
+// arrivals have longer tails than the normal bound), but never cut off what was known.
+constexpr double kCertainAlone = 5.5;
 constexpr std::size_t kAlone = 2;
 // Standard errors by which a slope must differ from 0 to be followed.
-constexpr double kSlopeCertain = 3.0;
+constexpr double kSlopeCertain = 4.0;
+// Standard errors by which a newer part must still differ, once without its oddest second and once against a
+// straight line: a single odd second passes, and a ramp is to be followed, not cut into steps.
+constexpr double kStillDiffers = 3.0;
 // Seconds over which the noise is averaged.
 constexpr double kNoiseMemory = 512;
-// Differences after which one alone no longer moves the noise much.
-constexpr double kNoiseTrusted = 10;
 // Least noise of what is not a count, as a share of the level.
 constexpr double kNoiseMin = 0.02;
 // One second after another a trend keeps this share of itself: two thirds are left after 20 s.
@@ -51,13 +54,23 @@ void Demand::Add(double load, bool counts) {
   Cut(total);
   Fit();
   estimate_.noise = Noise(estimate_.level, counts);
+  const double level = std::max(estimate_.level, counts ? 1.0 : 1e-9);
+  estimate_.spread = std::max(estimate_.noise, std::sqrt(missed_ * (counts ? level : level * level)));
+}
+
+void Demand::Missed(double difference, bool counts) {
+  const double level = std::max(estimate_.level, counts ? 1.0 : 1e-9);
+  // As with the noise, one great miss is no habit.
+  const double square = std::min(difference * difference, 8 * estimate_.spread * estimate_.spread);
+  misses_ = std::min(misses_ + 1, kNoiseMemory);
+  missed_ += (square / (counts ? level : level * level) - missed_) / misses_;
 }
 
 void Demand::LearnNoise(double load, bool counts) {
   const double level = std::max(estimate_.level, 1e-9);
-  double square = (load - last_) * (load - last_) / 2;
   // One jump is news about the level, not about the noise; many are noise.
-  if (differences_ > kNoiseTrusted) square = std::min(square, 8 * estimate_.noise * estimate_.noise);
+  const double most = 8 * estimate_.noise * estimate_.noise;
+  const double square = std::min((load - last_) * (load - last_) / 2, most);
   const double news = counts ? square / std::max(1.0, level) : square / (level * level);
   differences_ = std::min(differences_ + 1, kNoiseMemory);
   dispersion_ += (news - dispersion_) / differences_;
@@ -88,14 +101,18 @@ Demand::Line Demand::FitLine() const {
 void Demand::Cut(double total) {
   const Line line = FitLine();
   const double middle = (static_cast<double>(size_) - 1) / 2;
-  double recent = 0;
+  double recent = 0, most = 0, least = At(0);
   std::size_t age = 0;
   double clearest = kCertain;
   std::size_t keep = size_;
   estimate_.surge = 0;
   for (const std::size_t cut : kCuts) {
     if (cut >= size_) break;
-    for (; age < cut; ++age) recent += At(age);
+    for (; age < cut; ++age) {
+      recent += At(age);
+      most = std::max(most, At(age));
+      least = std::min(least, At(age));
+    }
     const double newer = static_cast<double>(cut);
     const double older = static_cast<double>(size_ - cut);
     const double difference = recent / newer - (total - recent) / older;
@@ -103,10 +120,14 @@ void Demand::Cut(double total) {
     if (cut <= kAlone) {
       if (difference > kCertainAlone * error) estimate_.surge = std::max(estimate_.surge, recent / newer);
     } else if (std::abs(difference) > clearest * error) {
-      // What a straight line explains is no change: a ramp is to be followed, not cut into steps.
+      const double still = kStillDiffers * estimate_.noise;
+      const double others =
+          (recent - (difference > 0 ? most : least)) / (newer - 1) - (total - recent) / older;
+      const double without_odd = difference > 0 ? others : -others;
+      if (without_odd < still * std::sqrt(1 / (newer - 1) + 1 / older)) continue;
       const double expected = line.mean + line.slope * (middle - (newer - 1) / 2);
-      const double unexplained = std::abs(recent / newer - expected) * std::sqrt(newer);
-      if (line.slope != 0 && unexplained < kSlopeCertain * estimate_.noise) continue;
+      const double off_line = std::abs(recent / newer - expected);
+      if (line.slope != 0 && off_line * std::sqrt(newer) < still) continue;
       clearest = std::abs(difference) / error;
       keep = cut;
     }

@@ -22,10 +22,12 @@
 namespace hs {
 
 struct DemandEstimate {
-  double level = 0;    // load a second, now
-  double trend = 0;    // its change a second, 0 when not certain
-  double noise = 0;    // standard deviation of one second about the level
-  double surge = 0;    // load of the last one or two seconds when that is far above the level; otherwise 0
+  double level = 0;  // load a second, now
+  double trend = 0;  // its change a second, 0 when not certain
+  double noise = 0;  // standard deviation of one second about the level
+  double surge = 0;  // load of the last one or two seconds when that is far above the level; otherwise 0
+  double spread =
+      0;  // the greater of noise and of what forecasts have missed lately, as a standard deviation
   double seconds = 0;  // how many seconds the level rests on; its own error is noise / sqrt(seconds)
 
   // What will be asked `horizon` seconds from now. Growth is forecast, decline is not: waiting costs little
@@ -41,6 +43,10 @@ class Demand {
   // Adds the load of one second, not negative, finite. `counts`: it counts independent things, so its
   // variance is at least its mean.
   void Add(double load, bool counts);
+
+  // The difference between a load just added and what was forecast for it. What drifts and jumps too little
+  // to be proven is no noise, but nobody saw it coming either: room is needed for both.
+  void Missed(double difference, bool counts);
 
   // Valid after the first Add.
   const DemandEstimate& Now() const { return estimate_; }
@@ -64,6 +70,8 @@ class Demand {
   double before_ = -1;     // mean of what was cut off last; negative: nothing was
   double dispersion_ = 0;  // variance of single seconds over the level (counts) or its square (others)
   double differences_ = 0;
+  double missed_ = 0;  // mean square of misses, relative like dispersion_
+  double misses_ = 0;
   double last_ = 0;
   DemandEstimate estimate_;
 };

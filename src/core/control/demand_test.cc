@@ -82,6 +82,15 @@ TEST(Demand, IndependentArrivalsAreNeverTakenForQuieterThanChance) {
   EXPECT_DOUBLE_EQ(share.Now().noise, 0.01);
 }
 
+TEST(Demand, TheFirstSecondsOfAServiceAreNotTakenForNoise) {
+  for (const bool counts : {true, false}) {
+    Demand demand;
+    demand.Add(0, counts);
+    for (int t = 0; t < 60; ++t) demand.Add(500, counts);
+    EXPECT_LT(demand.Now().noise, 50) << counts;
+  }
+}
+
 TEST(Demand, NothingAtAllIsALevelToo) {
   Demand demand;
   for (int t = 0; t < 100; ++t) demand.Add(0, true);

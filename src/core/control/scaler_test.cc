@@ -169,6 +169,14 @@ TEST(Scaler, ANewControllerLowersNothingBeforeItHasSeenAWindow) {
   EXPECT_LT(world.level(), 5);
 }
 
+TEST(Scaler, AnIdleServiceFallsToItsMinimumThoughNothingCanBeLearned) {
+  for (const double rate : {0.0, 2.0}) {
+    World world({.min = 1, .max = 50}, 20);
+    world.Run(200, [&](int) { return rate; });
+    EXPECT_LE(world.level(), 2) << rate;
+  }
+}
+
 TEST(Scaler, ADeployKeepsTheLevelAndNewBoundsHoldAtOnce) {
   World world;
   world.Run(300, [](int) { return 1000.0; });
@@ -193,7 +201,7 @@ TEST(Scaler, OtherTargetsTable) {
   };
   using enum ScaleGoal::Target;
   const Case cases[] = {
-      {"900/s of 10 ms are 9 in flight, 2 a replica", {1, 50, kInFlight, 2}, 900, -1, 5},
+      {"880/s of 10 ms are 8.8 in flight, half a one a replica", {1, 50, kInFlight, 0.5}, 880, -1, 18},
       {"10 replicas' worth of CPU at half a share", {1, 50, kCpuShare, 0.5}, 1000, -1, 20},
       {"a queue of 700 at 100 a replica", {1, 50, kAppMetric, 100}, 10, 700, 7},
       {"an empty queue needs the minimum", {2, 50, kAppMetric, 100}, 10, 0, 2},
