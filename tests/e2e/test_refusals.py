@@ -183,7 +183,7 @@ class WithoutHaproxy(unittest.TestCase):
         with Cluster(2, first="127.2.2.21") as cluster:
             cluster.nodes[0].start()
             cluster.wait(cluster.nodes[0].answers, PATIENCE, "the first node answers")
-            cluster.token = cluster.nodes[0].cli("token", "show").strip()
+            cluster.token = cluster.wait(lambda: cluster.nodes[0].cli("token", "show").strip(), PATIENCE, "a join token")
             bare, cluster.binary = cluster.nodes[1], self.binary_without_haproxy(cluster)
             bare.start(join=cluster.token)
             cluster.wait_members(2, PATIENCE)

@@ -101,7 +101,13 @@ LevelsOutcome Levels::Step(Time now, const LevelsInput& input) {
     if (service.fixed) continue;
     Entry& entry = EntryOf(now, service, input);
     const auto before = static_cast<std::uint32_t>(entry.scaler.level());
-    const ScaleDecision decision = entry.scaler.Step(now, SampleOf(service, input));
+    auto sample = SampleOf(service, input);
+    // Doors that never told of a request may not be measuring at all: that is no proof of idleness.
+    entry.traffic_seen = entry.traffic_seen || (sample && (sample->arrivals > 0 || sample->in_flight > 0));
+    const ScaleTarget target = service.spec.scale->target;
+    const bool by_doors = target == ScaleTarget::kAutomatic || target == ScaleTarget::kInFlight;
+    if (by_doors && !entry.traffic_seen) sample.reset();
+    const ScaleDecision decision = entry.scaler.Step(now, sample);
     const auto after = static_cast<std::uint32_t>(decision.level);
     if (decision.changed) {
       entry.cause = decision.reason;

@@ -67,6 +67,7 @@ class Levels {
     Scaler scaler;
     std::string cause;  // of the present level
     double capacity_told = 0;
+    bool traffic_seen = false;  // doors told of a request at least once
   };
   Entry& EntryOf(Time now, const DesiredService& service, const LevelsInput& input);
 

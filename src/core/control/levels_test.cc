@@ -96,6 +96,11 @@ TEST(Levels, SilenceNeverLowers) {
   Desk desk;
   desk.counts["web"].healthy = 9;
   EXPECT_EQ(desk.Level(), 9u);
+  for (int i = 0; i < 3600; ++i) desk.Second();
+  EXPECT_EQ(desk.Level(), 9u) << "no door ever told of a request: perhaps none measures";
+  desk.Load(1);
+  EXPECT_EQ(desk.Level(), 9u);
+  desk.loads.clear();
   desk.coverage = 0;
   for (int i = 0; i < 3600; ++i) desk.Second();
   EXPECT_EQ(desk.Level(), 9u) << "nobody heard";

@@ -13,7 +13,7 @@ namespace hs {
 namespace {
 
 // docs/CONTROL.md argues for each of these. They are the only parameters of the law.
-static const double kSpread = getenv("Z") ? atof(getenv("Z")) : 1.65;     // standard deviations of one second that are kept free
+constexpr double kSpread = 1.65;     // standard deviations of one second that are kept free
 constexpr double kPatience = 10;     // waits, in mean service times, that 99 % should stay below
 constexpr double kBandNoise = 0.45;  // dead band in standard deviations of one second
 constexpr double kBandMin = 0.1;     // and at least this many replicas

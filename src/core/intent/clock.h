@@ -53,7 +53,7 @@ class HybridClock {
   std::int64_t hold_back_ms_;
   std::map<NodeId, std::int64_t> offsets_;  // plus moved_ms_ as it was
   std::int64_t moved_ms_ = 0;               // how far this box's calendar was set, all in all
-  std::int64_t wall_minus_mono_ms_ = 0;  // as last read
+  std::int64_t wall_minus_mono_ms_ = 0;     // as last read
   bool advanced_ = false;
   Stamp last_;
 };
