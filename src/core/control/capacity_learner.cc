@@ -15,9 +15,14 @@ constexpr double kCpuAll = 0.9;
 constexpr int kSecondsAtLimit = 2;
 // Answers that take this many times their unloaded time mean distress.
 constexpr double kDistress = 3;
-// Shares of the news in what is believed. The first news is believed whole.
-constexpr double kNews = 0.1;
-constexpr double kNewsAtLimit = 0.3;
+// Seconds whose completions differ by less than this share are alike.
+constexpr double kAlike = 0.3;
+// Share of the news in what is believed when the news is no chance, or seen at the limit.
+constexpr double kNews = 0.3;
+// Seconds over which chance is averaged out.
+constexpr double kSecondsMax = 100;
+// Less than this is chance whatever the number of requests; with few it is three of their standard errors.
+constexpr double kChanceMin = 0.1;
 // The unloaded time rises by this share each second, so that a slower new version is learned in minutes.
 constexpr double kUnloadedRise = 0.001;
 // A limit that is not met again is believed less: it moves this share towards the guess each second.
@@ -28,6 +33,17 @@ void Blend(std::optional<double>& belief, double news, double share) {
 }
 
 }  // namespace
+
+void CapacityLearner::Belief::Learn(double news, double chance) {
+  if (!value_) value_ = news;
+  if (std::abs(news / *value_ - 1) > chance) {
+    value_ = *value_ + kNews * (news - *value_);
+    seconds_ = 1 / kNews;  // what was averaged before counts little from here on
+    return;
+  }
+  seconds_ = std::min(seconds_ + 1, kSecondsMax);
+  value_ = *value_ + (news - *value_) / seconds_;
+}
 
 void CapacityLearner::LearnUnloaded(const ScaleSample& sample) {
   if (!sample.response_mean_s || *sample.response_mean_s <= 0) return;
@@ -53,31 +69,35 @@ void CapacityLearner::Observe(const ScaleSample& sample) {
   const bool slow = unloaded_ && sample.response_mean_s && *sample.response_mean_s > kDistress * *unloaded_ &&
                     sample.in_flight > replicas;
   at_limit_ = waiting || refusing || slow;
-  // Replicas that came or went within the second served a part of it only.
-  const bool settled = sample.healthy == healthy_before_;
+  // Replicas that came or went within the second served a part of it only; and CPU is not read at the very
+  // moment at which answers are counted, so a second unlike the one before would compare two different ones.
+  const bool settled = sample.healthy == healthy_before_ &&
+                       std::abs(sample.completions - completions_before_) < kAlike * sample.completions;
   healthy_before_ = sample.healthy;
+  completions_before_ = sample.completions;
   LearnUnloaded(sample);
 
+  const double chance = std::max(kChanceMin, 3 / std::sqrt(sample.completions));
   // Where CPU is what they lack, CPU tells it exactly; a limit of another kind shows in a queue that lasts.
   const bool cpu_bound = sample.cpu_share && *sample.cpu_share > kCpuAll;
   seconds_at_limit_ = settled && throughout && !cpu_bound ? seconds_at_limit_ + 1 : 0;
   if (seconds_at_limit_ >= kSecondsAtLimit) {
-    Blend(limit_, each, kNewsAtLimit);
+    Blend(limit_, each, kNews);
   }
   if (limit_ && each > *limit_) limit_ = each;  // more than the limit: it was wrong
   if (sample.cpu_share && *sample.cpu_share > kCpuMin && settled) {
-    Blend(by_cpu_, each / *sample.cpu_share, kNews);
+    by_cpu_.Learn(each / *sample.cpu_share, chance);
   }
   if (!settled) return;
   const double serving = std::max(0.0, sample.in_flight - sample.queued) / replicas;
   if (!at_limit_) at_once_ = std::max(at_once_, serving);
-  if (serving > kCpuMin) Blend(by_busy_, each / std::min(1.0, serving / at_once_), kNews);
-  const auto& guess = by_cpu_ ? by_cpu_ : by_busy_;
+  if (serving > kCpuMin) by_busy_.Learn(each / std::min(1.0, serving / at_once_), chance);
+  const auto& guess = by_cpu_.value() ? by_cpu_.value() : by_busy_.value();
   if (limit_ && guess && !at_limit_) Blend(limit_, *guess, kLimitFades);
 }
 
 std::optional<double> CapacityLearner::PerReplica() const {
-  const auto& guess = by_cpu_ ? by_cpu_ : by_busy_;
+  const auto& guess = by_cpu_.value() ? by_cpu_.value() : by_busy_.value();
   if (limit_ && guess) return std::min(*limit_, *guess);
   return limit_ ? limit_ : guess;
 }

@@ -35,15 +35,27 @@ class CapacityLearner {
   double ServiceVariability() const { return variability_; }
 
  private:
+  // A number that trembles by chance and now and then really changes: the mean of up to 100 seconds, but what
+  // is further off than chance explains moves it fast.
+  class Belief {
+   public:
+    void Learn(double news, double chance);
+    const std::optional<double>& value() const { return value_; }
+
+   private:
+    std::optional<double> value_;
+    double seconds_ = 0;
+  };
   void LearnUnloaded(const ScaleSample& sample);
 
-  std::optional<double> limit_;    // evidence 1
-  std::optional<double> by_cpu_;   // evidence 2
-  std::optional<double> by_busy_;  // evidence 3
+  std::optional<double> limit_;  // evidence 1
+  Belief by_cpu_;                // evidence 2
+  Belief by_busy_;               // evidence 3
   std::optional<double> unloaded_;
   double at_once_ = 1;  // requests one replica is known to serve at a time
   double variability_ = 1;
   std::int64_t healthy_before_ = 0;
+  double completions_before_ = 0;
   double backlog_before_ = 0;
   int seconds_at_limit_ = 0;
   bool at_limit_ = false;

@@ -65,11 +65,30 @@ TEST(CapacityLearner, TheLimitIsNotTheCpuWhenSomethingElseIs) {
     learner.Observe(sample);
   }
   EXPECT_NEAR(*learner.PerReplica(), 100, 1);
-  // The database got faster: more is seen without distress, and it is believed at once.
+  // The database got faster: more is seen, and it is believed at once.
   ScaleSample better = Second(800, 5, 200, true);
   better.cpu_share = 0.8;
   learner.Observe(better);
   EXPECT_GT(*learner.PerReplica(), 155);
+}
+
+TEST(CapacityLearner, ANewVersionIsLearnedInSecondsAndChanceIsAveragedOut) {
+  CapacityLearner learner;
+  for (int i = 0; i < 300; ++i) learner.Observe(Second(400, 5, i % 2 == 0 ? 98 : 102, true));
+  EXPECT_NEAR(*learner.PerReplica(), 100, 0.2);
+  for (int i = 0; i < 12; ++i) learner.Observe(Second(200, 5, 50, true));
+  EXPECT_LT(*learner.PerReplica(), 56);
+  for (int i = 0; i < 60; ++i) learner.Observe(Second(200, 5, 50, true));
+  EXPECT_NEAR(*learner.PerReplica(), 50, 3);
+}
+
+TEST(CapacityLearner, CpuOfTheSecondBeforeAStepIsNotComparedWithTheAnswersAfterIt) {
+  CapacityLearner learner;
+  for (int i = 0; i < 60; ++i) learner.Observe(Second(50, 5, 100, true));
+  ScaleSample step = Second(450, 5, 100, true);
+  step.cpu_share = 0.1;
+  learner.Observe(step);
+  EXPECT_NEAR(*learner.PerReplica(), 100, 1);
 }
 
 TEST(CapacityLearner, ReplicasThatCameWithinTheSecondAreNotBlamed) {

@@ -34,6 +34,10 @@ constexpr std::size_t kLineMin = 6;
 constexpr std::size_t kCuts[] = {1,  2,  3,  4,  5,  6,  8,  10,  12,  16,  20,
                                  24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384};
 
+// What a measured index of dispersion tells for certain. Independent arrivals have 1, which 512 s of them
+// show as anything up to 1.2: within that nothing should move.
+double Dispersion(double measured) { return std::max(1.0, measured - 0.2); }
+
 }  // namespace
 
 double DemandEstimate::Forecast(double horizon) const {
@@ -55,7 +59,8 @@ void Demand::Add(double load, bool counts) {
   Fit();
   estimate_.noise = Noise(estimate_.level, counts);
   const double level = std::max(estimate_.level, counts ? 1.0 : 1e-9);
-  estimate_.spread = std::max(estimate_.noise, std::sqrt(missed_ * (counts ? level : level * level)));
+  const double missed = counts ? Dispersion(missed_) * level : missed_ * level * level;
+  estimate_.spread = std::max(estimate_.noise, std::sqrt(missed));
 }
 
 void Demand::Missed(double difference, bool counts) {
@@ -77,7 +82,7 @@ void Demand::LearnNoise(double load, bool counts) {
 }
 
 double Demand::Noise(double level, bool counts) const {
-  if (counts) return std::sqrt(std::max(1.0, dispersion_) * std::max(1.0, level));
+  if (counts) return std::sqrt(Dispersion(dispersion_) * std::max(1.0, level));
   return std::max(std::sqrt(dispersion_), kNoiseMin) * std::max(level, 1e-9);
 }
 

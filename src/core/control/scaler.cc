@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 #include "base/check.h"
 #include "core/control/staffing.h"
@@ -13,11 +12,11 @@ namespace hs {
 namespace {
 
 // docs/CONTROL.md argues for each of these. They are the only parameters of the law.
-constexpr double kSpread = 1.65;     // standard deviations of one second that are kept free
-constexpr double kPatience = 10;     // waits, in mean service times, that 99 % should stay below
-constexpr double kBandNoise = 0.45;  // dead band in standard deviations of one second
-constexpr double kBandMin = 0.1;     // and at least this many replicas
-constexpr double kCatchUp = 2;       // seconds in which backlog should be gone, on top of the dead time
+constexpr double kSpread = 1.6;     // standard deviations that are kept free: enough in 19 of 20 seconds
+constexpr double kPatience = 10;    // waits, in mean service times, that 99 % should stay below
+constexpr double kBandNoise = 0.6;  // dead band in standard deviations of one second
+constexpr double kBandMin = 0.1;    // and at least this many replicas
+constexpr double kCatchUp = 2;      // seconds in which backlog should be gone, on top of the dead time
 constexpr Duration kSensing =
     1500ms;  // from load to decision: half a second of mean age, then the sample's way
 constexpr double kDeadTimeMax = 120;    // seconds ahead of which a forecast is judged at most
