@@ -71,6 +71,7 @@ void Node::Impl::Settle() {
 void Node::Impl::SettleServices() {
   const Documents& documents = intent_.documents();
   asked_ = DesiredServices(documents);
+  withheld_.clear();  // of what was asked for before; placement names what does not fit until the next look
   ApplyLevels();
   specs_.clear();
   drained_.clear();
