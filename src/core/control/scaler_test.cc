@@ -234,7 +234,7 @@ TEST(Scaler, PropertiesOfRandomLoads) {
     const ScaleGoal goal{.min = min, .max = min + static_cast<std::int64_t>(prng.Below(40))};
     World one(goal, min), two(goal, min);
     double rate = 100;
-    int seen_for = 0;
+    int seen_for = 0, fell = -100;
     for (int t = 0; t < 1500; ++t) {
       if (prng.Chance(0.02)) rate = prng.Unit() * prng.Unit() * 5000;
       const double now = rate * (0.8 + 0.4 * prng.Unit());
@@ -250,6 +250,10 @@ TEST(Scaler, PropertiesOfRandomLoads) {
       ASSERT_EQ(a.changed, a.level != before);
       ASSERT_EQ(a.changed, !a.reason.empty());
       seen_for = silent || coverage < 1 ? 0 : seen_for + 1;
+      if (a.cause == Cause::kDown) {
+        ASSERT_GE(t - fell, 10) << "two falls are apart, seed " << seed << " second " << t;
+        fell = t;
+      }
       if (a.level < before) {
         ASSERT_GE(seen_for, 30) << "seed " << seed << " second " << t;
       }
