@@ -271,6 +271,7 @@ class Membership {
   void ApplyAlive(const Member& member, const MemberUpdate& update, NodeId from);
   void ApplySuspect(const Member& member, const MemberUpdate& update, NodeId from, Source source);
   void ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source);
+  bool SawItself(const MemberUpdate& update);
   void OnNewsAboutSelf(const MemberUpdate& update, NodeId from);
   void RaiseIncarnation(Incarnation above, std::string cause);
   void Correct(NodeId from, const Member& member);

@@ -131,7 +131,8 @@ TEST(Membership, AKilledAgentIsKnownToAllWithinMilliseconds) {
     std::printf("kill known to all %d: median %ld ms, p99 %ld ms\n", n, ToMs(SpreadOf(times).median),
                 ToMs(SpreadOf(times).p99));
     EXPECT_LE(SpreadOf(times).median, 30ms);
-    EXPECT_LE(SpreadOf(times).p99, 250ms);
+    // Nobody waits for claims to go wider (60 ms): those who were refused themselves believe one other.
+    EXPECT_LE(SpreadOf(times).p99, 40ms);
   }
 }
 

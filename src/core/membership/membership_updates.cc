@@ -143,7 +143,8 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
     // suspect here. So does the word of one witness, however sure it is, unless there is nobody else who
     // could tell.
     const bool exchange = source == Source::kExchange && joined_;
-    if (exchange || (witnesses.size() < 2 && PresentCount() > 2)) {
+    const std::size_t count = witnesses.size() + (SawItself(update) ? 1 : 0);
+    if (exchange || (count < 2 && PresentCount() > 2)) {
       if (witnesses.empty() && !exchange) return;
       if (exchange) {
         SendTo(update.id, News{}, {update});
@@ -181,6 +182,15 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
   }
   Replace(after, std::move(cause), from == update.id);
   if (source == Source::kGossip) Spread(UpdateOf(after), own_word && from == update.id && present, from);
+}
+
+// This node found for itself what the news says: then one other witness makes two.
+bool Membership::SawItself(const MemberUpdate& update) {
+  if (update.state == MemberState::kUnreachable) {
+    const Peer& peer = PeerOf(update.id);
+    return peer.suspicion && peer.suspicion->HasWitness(self_);
+  }
+  return refusals_.Has(update.id, self_, update.incarnation.boot, now_.mono);
 }
 
 // Witnesses this node believes to be present. Who is cut off or asleep suspects everyone.
