@@ -93,7 +93,9 @@ bool Board::Accept(const Record& record) const {
 
 bool Board::Put(const Record& record) {
   const RecordKey& key = record.key;
-  if (!IsEvent(record)) {
+  if (IsEvent(record)) {
+    if (IsTooOld(record)) return false;
+  } else {
     if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
       return false;
     const auto life = lives_.find(key.owner);
@@ -107,7 +109,6 @@ bool Board::Put(const Record& record) {
   records_.emplace(key, record);
   differences_.Changed(now_);
   if (IsEvent(record)) {
-    event_ages_.emplace(AgeOf(record), key);
     CountEvent(record);
   } else {
     digest_ ^= HashOfVersion(record);
@@ -126,17 +127,29 @@ void Board::CountEvent(const Record& record) {
   const auto [it, fresh] = newest_event_.try_emplace(record.key.owner, record.key);
   if (!fresh) {
     const Record& newest = records_.at(it->second);
-    if (record.version <= newest.version) return;
+    const bool older = record.version <= newest.version;
+    const Record& spare = older ? record : newest;
+    spare_events_.emplace(AgeOf(spare), spare.key);
+    if (older) return;
     digest_ ^= HashOfVersion(newest);
     it->second = record.key;
   }
   digest_ ^= HashOfVersion(record);
 }
 
-// Not for the newest event of an owner: it stays.
+// It would be dropped at once. Were it news all the same, two full boards would tell each other of it for
+// ever.
+bool Board::IsTooOld(const Record& record) const {
+  if (spare_events_.size() + newest_event_.size() < static_cast<std::size_t>(tunables_.events_kept))
+    return false;
+  const auto newest = newest_event_.find(record.key.owner);
+  if (newest == newest_event_.end() || records_.at(newest->second).version < record.version) return false;
+  return spare_events_.empty() || EventAge{AgeOf(record), record.key} < *spare_events_.begin();
+}
+
 void Board::Erase(std::map<RecordKey, Record>::iterator it) {
   if (IsEvent(it->second)) {
-    event_ages_.erase({AgeOf(it->second), it->first});
+    spare_events_.erase({AgeOf(it->second), it->first});
     const auto newest = newest_event_.find(it->first.owner);
     if (newest != newest_event_.end() && newest->second == it->first) {
       digest_ ^= HashOfVersion(it->second);
@@ -170,13 +183,11 @@ void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
   }
 }
 
+// The newest of each owner stays in any case: boards compare by it.
 void Board::DropOldEvents() {
-  // The newest of each owner stays in any case: boards compare by it.
-  auto it = event_ages_.begin();
-  while (event_ages_.size() > static_cast<std::size_t>(tunables_.events_kept) && it != event_ages_.end()) {
-    const RecordKey key = it->second;
-    ++it;
-    if (newest_event_.at(key.owner) != key) Erase(records_.find(key));
+  while (!spare_events_.empty() && spare_events_.size() + newest_event_.size() >
+                                       static_cast<std::size_t>(tunables_.events_kept)) {
+    Erase(records_.find(spare_events_.begin()->second));
   }
 }
 
@@ -395,8 +406,11 @@ std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Slices(NodeId control
 }
 
 std::vector<std::shared_ptr<const RecordBody>> Board::Events() const {
+  std::vector<EventAge> ages(spare_events_.begin(), spare_events_.end());
+  for (const auto& [owner, key] : newest_event_) ages.emplace_back(AgeOf(records_.at(key)), key);
+  std::ranges::sort(ages);
   std::vector<std::shared_ptr<const RecordBody>> events;
-  for (const auto& [age, key] : event_ages_) events.push_back(records_.at(key).body);
+  for (const auto& [age, key] : ages) events.push_back(records_.at(key).body);
   return events;
 }
 

@@ -9,7 +9,8 @@
 //  ignored.
 //  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of
 //  each
-//     owner, so that boards which dropped different old events still agree.
+//     owner, so that boards which dropped different old events still agree. One older than all that a full board keeps is
+//     no news to it.
 //     An offer names only the newest event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
 //  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
@@ -135,6 +136,7 @@ class Board {
   bool Accept(const Record& record) const;
   bool Put(const Record& record);
   void Erase(std::map<RecordKey, Record>::iterator it);
+  bool IsTooOld(const Record& record) const;
   void DropOldEvents();
   // Moves the owner's newest event to this one in the digest.
   void CountEvent(const Record& record);
@@ -164,7 +166,7 @@ class Board {
   Time flush_next_{};  // not before
 
   std::map<RecordKey, Record> records_;
-  std::set<EventAge> event_ages_;
+  std::set<EventAge> spare_events_;           // those that are not the newest of their owner
   std::map<NodeId, RecordKey> newest_event_;  // per owner, by version
   std::map<NodeId, std::uint32_t> lives_;     // latest boot heard of, per owner
   std::map<NodeId, std::uint32_t> gone_;      // last boot known to be over

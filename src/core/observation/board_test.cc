@@ -293,6 +293,27 @@ TEST(BoardTest, EventsAreBoundedOldestGoFirstAndBoardsThatKeptDifferentOldOnesSt
   EXPECT_EQ(all.digest(), few.digest());
 }
 
+TEST(BoardTest, AnEventOlderThanAllThatAFullBoardKeepsIsNeitherKeptNorPassedOn) {
+  Tunables tunables;
+  tunables.events_kept = 100;
+  Board board(tunables, Node(0), 1, Prng(1));
+  board.Step(Time{}, LinkUp{Node(7)});
+  board.Step(Time{}, LinkUp{Node(8)});
+  const auto told = [&](std::uint64_t n, bool flood) {
+    const auto body = std::make_shared<RecordBody>(Happened(static_cast<WallMs>(n)));
+    const RecordPush push{{{{RecordKind::kEvent, Node(2), n}, {1, n}, body}}, flood};
+    return !board.Step(Time{}, RecordsReceived{Node(7), push}).empty();
+  };
+  for (std::uint64_t n = 2; n <= 150; ++n) EXPECT_TRUE(told(n, true)) << n;
+  board.Step(board.NextDeadline(), Tick{});
+  for (const bool flood : {true, false}) {
+    EXPECT_FALSE(told(50, flood)) << "dropped before";
+    EXPECT_FALSE(told(1, flood)) << "never seen";
+  }
+  EXPECT_EQ(board.NextDeadline(), kNever) << "nothing waits to be sent";
+  EXPECT_EQ(board.Events().size(), 100u);
+}
+
 TEST(BoardTest, AnOfferDoesNotGrowWithTheEventsAndIsAnsweredWithThoseThatCameAfter) {
   Board full({}, Node(0), 2, Prng(1));
   Board behind({}, Node(1), 1, Prng(1));
