@@ -22,22 +22,28 @@ void HybridClock::Advance(Now now) {
   const std::int64_t difference = now.wall_ms - ToMs(now.mono.time_since_epoch());
   const std::int64_t moved = difference - wall_minus_mono_ms_;
   wall_minus_mono_ms_ = difference;
-  if (std::exchange(advanced_, true)) moved_ms_ += moved;
+  if (!std::exchange(advanced_, true) || moved == 0) return;
+  moved_ms_ += moved;
+  middle_ = {};
 }
 
 void HybridClock::Sample(NodeId peer, std::int64_t offset_ms) {
   offsets_[peer] = std::clamp(offset_ms, -kOffsetMaxMs, kOffsetMaxMs) + moved_ms_;
+  middle_ = {};
 }
 
 WallMs HybridClock::Median(WallMs own_ms) const { return MedianAt(own_ms, true); }
 
 WallMs HybridClock::MedianAt(WallMs own_ms, bool later) const {
+  std::optional<std::int64_t>& known = middle_[later ? 1 : 0];
+  if (known) return own_ms + *known;
   std::vector<std::int64_t> offsets{0};
   for (const auto& [peer, offset] : offsets_)
     offsets.push_back(std::clamp(offset - moved_ms_, -kOffsetMaxMs, kOffsetMaxMs));
   const auto middle = offsets.begin() + static_cast<std::ptrdiff_t>((offsets.size() - (later ? 0 : 1)) / 2);
   std::nth_element(offsets.begin(), middle, offsets.end());
-  return own_ms + *middle;
+  known = *middle;
+  return own_ms + *known;
 }
 
 Duration HybridClock::UntilDue(WallMs stamp_ms, WallMs own_ms) const {

@@ -12,7 +12,9 @@
 // hides nothing. Does not read any clock, and does not keep documents.
 #pragma once
 
+#include <array>
 #include <map>
+#include <optional>
 
 #include "base/time.h"
 #include "core/types.h"
@@ -29,7 +31,10 @@ class HybridClock {
   // The peer's wall clock minus ours, as just measured.
   void Sample(NodeId peer, std::int64_t offset_ms);
   // It does not count any more.
-  void Forget(NodeId peer) { offsets_.erase(peer); }
+  void Forget(NodeId peer) {
+    offsets_.erase(peer);
+    middle_ = {};
+  }
 
   // Of the members' clocks, the later of the two middle ones.
   WallMs Median(WallMs own_ms) const;
@@ -55,6 +60,8 @@ class HybridClock {
   std::int64_t moved_ms_ = 0;               // how far this box's calendar was set, all in all
   std::int64_t wall_minus_mono_ms_ = 0;     // as last read
   bool advanced_ = false;
+  // Of the offsets as they are, the earlier and the later middle one: asked for with every document.
+  mutable std::array<std::optional<std::int64_t>, 2> middle_;
   Stamp last_;
 };
 

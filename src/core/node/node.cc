@@ -116,7 +116,7 @@ void Node::Impl::Apply(const LinkReceived& input) {
     void operator()(const PushPull& message) {
       node.AsMember(from, message);
       if (std::exchange(node.table_known_, true)) return;
-      node.dirty_.members = true;
+      node.dirty_.members = node.dirty_.names = true;
       node.lead_at_ = node.now_.mono;
     }
     void operator()(const DocumentPush& message) { node.Intend(DocumentsReceived{from, message}); }

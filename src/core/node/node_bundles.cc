@@ -43,10 +43,13 @@ void Node::Impl::SettleBundles() {
   const Time now = now_.mono;
   const std::set<Digest> needed = BundlesNeeded();
   std::erase_if(dropped_at_, [&](const auto& drop) { return now >= drop.second + tunables_.bundle_keep; });
-  for (const auto& [node, body] : board_.Reports()) {
-    const auto member = membership_.members().find(node);
+  const auto& records = board_.records();
+  for (auto it = records.begin(); it != records.end() && it->first.kind == RecordKind::kNodeReport; ++it) {
+    const auto& held = std::get<NodeReport>(*it->second.body).bundles;
+    if (held.empty()) continue;
+    const auto member = membership_.members().find(it->first.owner);
     if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    for (const Digest& digest : std::get<NodeReport>(*body).bundles) {
+    for (const Digest& digest : held) {
       if (bundles_.contains(digest) || (dropped_at_.contains(digest) && !needed.contains(digest))) continue;
       Time& again_at = fetching_[digest];
       if (now < again_at) continue;

@@ -77,6 +77,10 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
   if (after.id == self_) return;
   TellPeer(change);
+  if (ConcernsDoor(change)) dirty_.serving = true;
+  const bool was_present = change.before && IsPresent(change.before->state);
+  if (was_present != IsPresent(after.state) || (change.before && change.before->meta.name != after.meta.name))
+    dirty_.names = true;
   const bool moved = !change.before || change.before->state != after.state;
   if (moved && after.state != MemberState::kSuspect &&
       !(change.before && change.before->state == MemberState::kSuspect &&
@@ -98,6 +102,17 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     load_book_.Forget(after.id);
     serving_.erase(after.id);
   }
+}
+
+// A door asks for replicas; where a box without any is, and whether it is there, it need not know.
+bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
+  const auto report = board_.Report(change.after.id);
+  if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
+  const MemberMeta& after = change.after.meta;
+  return !change.before || change.before->state != change.after.state ||
+         change.before->meta.address != after.address ||
+         change.before->meta.inbound_http != after.inbound_http ||
+         change.before->meta.inbound_tcp != after.inbound_tcp;
 }
 
 // Who counts as present, and where, concerns all that talk to others.
@@ -206,6 +221,7 @@ void Node::Impl::On(const RecordChanged& change) {
   switch (change.record.key.kind) {
     case RecordKind::kNodeReport: {
       dirty_.reports = true;
+      if (!std::get<NodeReport>(*change.record.body).bundles.empty()) dirty_.bundles = true;
       const std::uint64_t serving = HashOfServing(change.record);
       if (std::exchange(serving_[change.record.key.owner], serving) != serving) dirty_.serving = true;
       return;

@@ -53,11 +53,16 @@ class Node::Impl {
     bool members = true;    // a member's state or metadata
     bool documents = true;  // intent
     bool reports = true;    // somebody's NodeReport
-    bool serving = true;    // the same, in what doors look at
+    bool serving = true;    // what doors look at: replicas that serve, and whether their boxes can be reached
+    bool names = true;      // of present members
+    bool bundles = true;    // held by others
     bool plans = true;      // a slice or a region report
     bool statuses = true;   // our own replicas, bundles or door
-    bool Any() const { return members || documents || reports || serving || plans || statuses; }
+    bool Any() const {
+      return members || documents || reports || serving || names || bundles || plans || statuses;
+    }
   };
+  static constexpr Dirty kClean{false, false, false, false, false, false, false, false};
 
   // ---- inputs (node.cc)
   void Apply(const Tick&);
@@ -88,6 +93,7 @@ class Node::Impl {
   void AsMember(const DatagramReceived& datagram);
   void AsMember(NodeId from, const PushPull& table);
   void TellPeer(const Membership::MemberChanged& change);
+  bool ConcernsDoor(const Membership::MemberChanged& change) const;
   void Intend(const IntentInput& input);
   void Observe(const BoardInput& input);
   void Supervise(const SupervisorInput& input);
@@ -117,7 +123,7 @@ class Node::Impl {
   void SettleLeadership();
   void SettleServices();
   void SettleReport();
-  void SettleSlice();
+  void SettleSlice(bool specs);
   void SettleKeepers();
   bool KnowsWhatServes() const;
   bool KnowsWhatRuns() const;

@@ -39,20 +39,20 @@ void Node::Impl::Settle() {
   if (lead_at_ <= now_.mono) dirty_.members = true;
   for (int round = 0; dirty_.Any(); ++round) {
     HS_CHECK(round < 10);
-    const Dirty dirty = std::exchange(dirty_, Dirty{false, false, false, false, false, false});
+    const Dirty dirty = std::exchange(dirty_, kClean);
     steady_dirty_ = true;
     if (dirty.documents) SettleServices();
     if (dirty.members) SettleMembers();
-    if (dirty.documents || lead_at_ <= now_.mono) SettleLeadership();
+    if (lead_at_ <= now_.mono) SettleLeadership();
     if (dirty.plans && !Leads()) ApplyLevels();
     if (dirty.members || dirty.reports) WatchEvidence();
-    if (dirty.members || dirty.plans || dirty.documents) SettleSlice();
+    if (dirty.members || dirty.plans || dirty.documents) SettleSlice(dirty.documents);
     if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
-    if (dirty.reports || dirty.documents || dirty.statuses) SettleBundles();
-    if (dirty.members) SettleName();
+    if (dirty.bundles || dirty.documents || dirty.statuses) SettleBundles();
+    if (dirty.names || dirty.documents) SettleName();
     if (dirty.members || dirty.documents || dirty.plans || dirty.statuses) SettleReport();
     if (dirty.members || dirty.documents || dirty.reports) PlanSoon();
-    if (dirty.members || dirty.documents || dirty.serving || dirty.statuses) {
+    if (dirty.documents || dirty.serving || (!door_told_ && (dirty.members || dirty.reports))) {
       door_at_ = std::min(door_at_, std::max(now_.mono, door_built_at_ + kDoorPause));
     }
   }
@@ -74,7 +74,7 @@ void Node::Impl::SettleServices() {
   withheld_.clear();  // of what was asked for before; placement names what does not fit until the next look
   ApplyLevels();
   specs_.clear();
-  drained_.clear();
+  const auto drained_before = std::exchange(drained_, {});
   SettleRemoved();
   for (const auto& [key, document] : documents) {
     if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained_.insert(drain->node);
@@ -82,10 +82,12 @@ void Node::Impl::SettleServices() {
     if (stack == nullptr) continue;
     for (const ServiceSpec& service : stack->services) specs_[HashOf(service)] = service;
   }
+  if (drained_ != drained_before) lead_at_ = now_.mono;
 }
 
 void Node::Impl::SettleMembers() {
-  if (!reachability_.unreachable().empty()) {
+  const auto forgotten = [this](const auto& entry) { return !membership_.members().contains(entry.first); };
+  if (std::ranges::any_of(reachability_.unreachable(), forgotten)) {
     ReachabilityMembers reachable;
     for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
     Reach(reachable);
@@ -132,11 +134,12 @@ void Node::Impl::PlanSoon() {
   plan_at_ = std::min(plan_at_, planned_at_ + std::clamp(pause, kPlanPause, kPlanPauseMax));
 }
 
-// Our slice, if the controller that we elect made it in its present term.
-void Node::Impl::SettleSlice() {
+// Our slice, if the controller that we elect made it in its present term. `specs`: what it refers to may have
+// changed.
+void Node::Impl::SettleSlice(bool specs) {
   if (parting_ >= Parting::kStopping) return;
   const auto found = board_.Slice(region_.controller, self_);
-  if (found == nullptr) return;
+  if (found == nullptr || (found == slice_ && !specs)) return;
   const PlanSlice& slice = std::get<PlanSlice>(*found);
   if (slice.node != self_ || slice.stamp.term != region_.term) return;
   // Numbers of one controller's reign only grow; those of two that reigned at once cannot be compared.
@@ -164,10 +167,12 @@ void Node::Impl::SettleKeepers() {
   }
   if (named.empty()) return;
   KeeperHealth keepers;
-  for (const auto& [node, body] : board_.Reports()) {
-    const auto member = membership_.members().find(node);
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
+    const auto& replicas = std::get<NodeReport>(*record.body).replicas;
+    if (replicas.empty()) continue;
+    const auto member = membership_.members().find(key.owner);
     if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    for (const ReplicaStatus& status : std::get<NodeReport>(*body).replicas) {
+    for (const ReplicaStatus& status : replicas) {
       if (named.contains(status.id) && IsServing(status)) keepers.healthy.insert(status.id);
     }
   }
@@ -190,7 +195,8 @@ void Node::Impl::SettleReport() {
 std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
   std::map<NodeId, ObservedReport> reports;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
-    reports[key.owner] = {&std::get<NodeReport>(*record.body), record.version.boot};
+    reports.insert_or_assign(reports.end(), key.owner,
+                             ObservedReport{&std::get<NodeReport>(*record.body), record.version.boot});
   }
   return reports;
 }
@@ -268,7 +274,10 @@ void Node::Impl::SettleDoor() {
   door_at_ = kNever;
   door_built_at_ = now_.mono;
   std::map<NodeId, const NodeReport*> reports;
-  for (const auto& [node, observed] : ObservedReports()) reports[node] = observed.report;
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
+    const auto& report = std::get<NodeReport>(*record.body);
+    if (!report.replicas.empty()) reports.emplace_hint(reports.end(), key.owner, &report);
+  }
   DoorTable table = BuildDoorTable(
       {.self = self_, .members = membership_.members(), .services = services_, .reports = reports});
   table.refused.assign(removed_.begin(), removed_.end());
@@ -297,6 +306,8 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
   if (!report.pending.empty()) return report.pending;
   std::vector<std::string> pending;
   std::size_t unnamed = 0;
+  const std::uint64_t intent = intent_.digest();
+  auto said = intent_digests_.begin();  // keeps pace: both are sorted by id
   const auto add = [&](const Member& member, const char* what) {
     if (pending.size() < kPendingNamed) {
       pending.push_back(member.meta.name + what);
@@ -307,8 +318,8 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
   for (const auto& [id, member] : membership_.members()) {
     if (id == self_ || !IsPresent(member.state)) continue;
     if (member.state == MemberState::kSuspect) add(member, " is suspected");
-    const auto said = intent_digests_.find(id);
-    if (said == intent_digests_.end() || said->second != intent_.digest()) {
+    while (said != intent_digests_.end() && said->first < id) ++said;
+    if (said == intent_digests_.end() || said->first != id || said->second != intent) {
       add(member, " has not yet been seen with the same documents");
     }
   }

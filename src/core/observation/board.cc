@@ -185,8 +185,8 @@ void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
 
 // The newest of each owner stays in any case: boards compare by it.
 void Board::DropOldEvents() {
-  while (!spare_events_.empty() && spare_events_.size() + newest_event_.size() >
-                                       static_cast<std::size_t>(tunables_.events_kept)) {
+  while (!spare_events_.empty() &&
+         spare_events_.size() + newest_event_.size() > static_cast<std::size_t>(tunables_.events_kept)) {
     Erase(records_.find(spare_events_.begin()->second));
   }
 }
@@ -232,15 +232,23 @@ void Board::On(const RecordsReceived& received) {
       for (const RecordKey& key : fresh) changed_.erase(key);
     }
   } else if (!fresh.empty()) {
-    lazy_.erase(received.from);
+    SetLazy(received.from, false);
   } else if (!push.records.empty()) {
     OnNothingNew(received.from);
   }
 }
 
+// Asked for with every flood that tells nothing new.
 std::size_t Board::EagerLinks() const {
-  return static_cast<std::size_t>(std::ranges::count_if(
-      links_, [this](const NodeId& peer) { return !lazy_.contains(peer) && peers_.contains(peer); }));
+  if (!eager_links_) {
+    eager_links_ = static_cast<std::size_t>(std::ranges::count_if(
+        links_, [this](const NodeId& peer) { return !lazy_.contains(peer) && peers_.contains(peer); }));
+  }
+  return *eager_links_;
+}
+
+void Board::SetLazy(NodeId peer, bool lazy) {
+  if (lazy ? lazy_.insert(peer).second : lazy_.erase(peer) != 0) eager_links_.reset();
 }
 
 void Board::OnNothingNew(NodeId from) {
@@ -256,7 +264,7 @@ void Board::OnNothingNew(NodeId from) {
 void Board::OnKnown(NodeId from) {
   if (asked_.contains(from)) asking_until_ = now_;
   if (!links_.contains(from) || lazy_.contains(from) || EagerLinks() <= kEagerMin) return;
-  lazy_.insert(from);
+  SetLazy(from, true);
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
 
@@ -268,8 +276,8 @@ void Board::On(const RecordOfferReceived& received) {
     const auto it = theirs.find(ComparedBy(key, record.version));
     if (it == theirs.end() || it->second < record.version) newer.push_back(record);
   }
-  Send(received.from, newer, false);
-  if (!newer.empty()) lazy_.erase(received.from);  // news does not reach it well
+  if (!newer.empty()) SetLazy(received.from, false);  // news does not reach it well
+  Send(received.from, std::move(newer), false);
   if (!received.offer.reply_wanted) return;
   std::map<RecordKey, RecordVersion> ours;
   for (const auto& [key, version] : Held()) ours[ComparedBy(key, version)] = version;
@@ -281,10 +289,11 @@ void Board::On(const RecordOfferReceived& received) {
 }
 
 void Board::On(const LinkUp& link) {
-  if (link.peer != self_) links_.insert(link.peer);
+  if (link.peer != self_ && links_.insert(link.peer).second) eager_links_.reset();
 }
 void Board::On(const LinkDown& link) {
   if (links_.erase(link.peer) == 0) return;
+  eager_links_.reset();
   asked_.erase(link.peer);
   if (lazy_.erase(link.peer) == 0) lazy_.clear();
 }
@@ -301,6 +310,7 @@ void Board::On(const BoardPeers& peers) {
 
 void Board::On(const BoardPeer& peer) {
   if (peer.id == self_) return;
+  eager_links_.reset();
   if (peer.address) {
     peers_[peer.id] = *peer.address;
     gone_.erase(peer.id);  // it lives after all
@@ -315,7 +325,12 @@ void Board::On(const BoardDigestHeard& heard) {
   if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest_);
 }
 
-void Board::Send(NodeId to, const std::vector<Record>& records, bool flood) {
+void Board::Send(NodeId to, std::vector<Record> records, bool flood) {
+  if (records.empty()) return;
+  if (records.size() <= kPushMax) {
+    out_.push_back(SendLink{to, AddressOf(to), RecordPush{std::move(records), flood}});
+    return;
+  }
   for (std::size_t from = 0; from < records.size(); from += kPushMax) {
     const auto begin = records.begin() + static_cast<std::ptrdiff_t>(from);
     const auto end = records.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, records.size()));
@@ -352,14 +367,16 @@ void Board::Flush() {
   urgent_ = false;
   flush_at_ = kNever;
   flush_next_ = now_ + kFloodPause;
-  const auto changed = std::exchange(changed_, {});
+  std::vector<Change> changed;
+  changed.reserve(changed_.size());
+  for (auto& [key, change] : std::exchange(changed_, {})) changed.push_back(std::move(change));
   for (const NodeId& peer : links_) {
     if (lazy_.contains(peer)) continue;
     std::vector<Record> records;
-    for (const auto& [key, change] : changed) {
+    for (const Change& change : changed) {
       if (std::ranges::find(change.from, peer) == change.from.end()) records.push_back(change.record);
     }
-    if (!records.empty()) Send(peer, records, true);
+    if (!records.empty()) Send(peer, std::move(records), true);
   }
 }
 

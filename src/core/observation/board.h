@@ -9,9 +9,9 @@
 //  ignored.
 //  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of
 //  each
-//     owner, so that boards which dropped different old events still agree. One older than all that a full board keeps is
-//     no news to it.
-//     An offer names only the newest event of each life of an owner, and is answered with those after it.
+//     owner, so that boards which dropped different old events still agree. One older than all that a full
+//     board keeps is no news to it. An offer names only the newest event of each life of an owner, and is
+//     answered with those after it.
 //  4. Bodies are shared, never copied or changed.
 //  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
 //     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
@@ -142,7 +142,7 @@ class Board {
   void CountEvent(const Record& record);
   void DropEarlierLives(const Record& record);
   void EraseStatements(NodeId owner, std::uint32_t boot);  // up to this life
-  void Send(NodeId to, const std::vector<Record>& records, bool flood);
+  void Send(NodeId to, std::vector<Record> records, bool flood);
   void SendOffer(NodeId to, bool reply_wanted);
   std::vector<std::pair<RecordKey, RecordVersion>> Held() const;
   void Flush();
@@ -150,6 +150,7 @@ class Board {
   void OnNothingNew(NodeId from);
   void OnKnown(NodeId from);
   std::size_t EagerLinks() const;
+  void SetLazy(NodeId peer, bool lazy);
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
@@ -176,9 +177,10 @@ class Board {
   std::uint64_t refused_ = 0;
   std::map<NodeId, Endpoint> peers_;  // present members
   std::set<NodeId> links_;
-  std::set<NodeId> lazy_;         // of these, those left out
-  std::map<NodeId, Time> asked_;  // when to leave us out
-  Time asking_until_{};           // one is asked at a time
+  std::set<NodeId> lazy_;                           // of these, those left out
+  mutable std::optional<std::size_t> eager_links_;  // as counted, until one of the three sets changes
+  std::map<NodeId, Time> asked_;                    // when to leave us out
+  Time asking_until_{};                             // one is asked at a time
 };
 
 }  // namespace hs
