@@ -50,10 +50,20 @@ bool Reachable(const DoorInput& input, NodeId node) {
   return IsPresent(state) || state == MemberState::kAgentDown;
 }
 
+// Most of what runs looks unhealthy: then the checks tell more of an overload, or of themselves, than of the
+// replicas, and the few that look well would get what all of them could hardly carry.
+bool Panic(const DoorInput& input, const std::vector<Found>& found) {
+  std::size_t running = 0, well = 0;
+  for (const Found& f : found) {
+    if (!Reachable(input, f.node)) continue;
+    running += Ready(*f.status, true);
+    well += Ready(*f.status, false);
+  }
+  return 2 * well < running || well == 0;
+}
+
 void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorService& service) {
-  const bool panic = std::none_of(found.begin(), found.end(), [&](const Found& f) {
-    return Ready(*f.status, false) && Reachable(input, f.node);
-  });
+  const bool panic = Panic(input, found);
   // Silence may be this node's own; where nobody else could answer, the silent are asked all the same.
   const bool deserted = std::none_of(found.begin(), found.end(), [&](const Found& f) {
     return Ready(*f.status, true) && Reachable(input, f.node);

@@ -10,9 +10,9 @@
 //     tries another one if not. Once unreachable, dead or left it is down: what waits for its answer is cut,
 //     so that it can be asked elsewhere. It goes with its report. Where only unreachable boxes run a service
 //     they stay: the silence may be this node's own, and what waits has nowhere else to go.
-//  3. While a service has any replica that is not unhealthy, unhealthy ones get nothing; when it has none,
-//  all that
-//     run are used (panic): a failing health check must not turn a slow service into an absent one.
+//  3. Unhealthy replicas get nothing while at least half of those that run are well; when fewer are, all
+//     that run are used (panic, as Envoy has it): failing health checks must not turn a slow service into
+//     an absent one, nor drown the few that still answer.
 #pragma once
 
 #include <map>

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <sstream>
 
+#include "core/control/limit.h"
+
 namespace hs {
 
 namespace {
@@ -18,6 +20,19 @@ void Put(Backends& backends, const std::string& backend, const DoorServer& serve
                                                    server.tls,
                                                    std::clamp<std::uint32_t>(server.weight, 1, kWeightMax),
                                                    server.state});
+}
+
+// This node's replicas as one server of its door.
+void PutOwn(Backends& backends, const DoorService& service) {
+  ServerRun own{.weight = 0, .state = ServerState::kDown};
+  for (const DoorServer& server : service.local) {
+    own.weight += server.state == ServerState::kReady;
+    if (server.state == ServerState::kReady) own.state = ServerState::kReady;
+    if (server.state == ServerState::kDrain && own.state == ServerState::kDown) own.state = server.state;
+  }
+  if (service.local.empty()) return;
+  own.weight = std::clamp<std::uint32_t>(own.weight, 1, kWeightMax);
+  backends["b_" + service.name].emplace(kOwnServer, own);
 }
 
 bool ReadNumber(const std::string& text, std::uint32_t& value) {
@@ -74,9 +89,10 @@ Backends BackendsOf(const DoorTable& table) {
       backends["int_" + service.name];
     }
     for (const DoorServer& server : service.servers) {
-      Put(backends, "b_" + service.name, server, server.address.port);
+      if (server.tls) Put(backends, "b_" + service.name, server, server.address.port);
       if (tcp) Put(backends, "t_" + service.name, server, server.tls ? server.tcp_port : server.address.port);
     }
+    PutOwn(backends, service);
     for (const DoorServer& server : service.local) {
       Put(backends, "in_" + service.name, server, server.address.port);
       if (tcp) Put(backends, "int_" + service.name, server, server.address.port);
@@ -86,22 +102,21 @@ Backends BackendsOf(const DoorTable& table) {
 }
 
 std::string ServerWords(const std::string& backend, const ServerRun& server, const DoorConfig& config) {
+  // Said in full, since servers added at run time inherit no defaults and would never keep a connection. The
+  // inbound listeners keep idle connections for 60 s: a reused one is alive.
+  constexpr std::string_view kShared = " proto h1 pool-max-conn 256 pool-purge-delay 5s";
+  if (!server.address)
+    return fmt::format("unix@{} weight {}{}", EscapeWord(OwnSocketPath(config)), server.weight, kShared);
   std::string words = fmt::format("{} weight {}", server.address.ToString(), server.weight);
-  // Said in full, since servers added at run time inherit no defaults and would never keep a connection.
-  const bool door = backend.starts_with("b_");
   if (server.tls) {
     const std::string service = backend.substr(backend.find('_') + 1);
     words += fmt::format(" ssl crt {} ca-file {} verify required alpn {}", EscapeWord(config.certificate_pem),
                          EscapeWord(config.ca_pem), service);
-    // The inbound listener keeps idle connections for 60 s: a reused one is alive.
-    if (door) words += " proto h1 pool-max-conn 256 pool-purge-delay 5s";
-  } else if (door) {
-    // Applications close idle connections when they like, and a POST on one of those would fail: not shared.
-    words += " pool-max-conn 0";
+    if (backend.starts_with("b_")) words += kShared;
   } else if (backend.starts_with("in_")) {
     // Shared by the requests of one connection from a door, and let go before most applications would close
-    // them.
-    words += " pool-max-conn 256 pool-purge-delay 2s";
+    // them. The limit is where ConcurrencyLimit starts.
+    words += fmt::format(" maxconn {} pool-max-conn 256 pool-purge-delay 2s", kLimitAtFirst);
   }
   return words;
 }
@@ -127,9 +142,12 @@ Result<Backends> ParseServersState(const std::string& text) {
       return Fail(Reaction::kReconnect,
                   "a line of HAProxy's servers' state cannot be read: " + line.substr(0, 100));
     }
-    const Result<IpAddress> ip = IpAddress::Parse(fields[4]);
-    if (!ip) return std::unexpected(ip.error());
-    ServerRun server{{*ip, static_cast<std::uint16_t>(port)}, tls != 0, weight, ServerState::kReady};
+    ServerRun server{{}, tls != 0, weight, ServerState::kReady};
+    if (fields[4] != "-") {  // what is no IP address
+      const Result<IpAddress> ip = IpAddress::Parse(fields[4]);
+      if (!ip) return std::unexpected(ip.error());
+      server.address = {*ip, static_cast<std::uint16_t>(port)};
+    }
     constexpr std::uint32_t kMaintenance =
         0x01 | 0x02 | 0x04 | 0x20 | 0x40;  // management.txt, srv_admin_state
     constexpr std::uint32_t kDraining = 0x08 | 0x10;
@@ -145,31 +163,33 @@ Result<Backends> ParseServersState(const std::string& text) {
 
 std::vector<std::string> RuntimeCommands(const Backends& have, const Backends& want,
                                          const DoorConfig& config) {
-  std::vector<std::string> out;
-  static const std::map<std::string, ServerRun> kNone;
+  // Who is new or back comes first, of all backends: requests that are cut are repeated there. The lower
+  // floor opens before the upper one sends there, and closes after it.
+  std::vector<std::string> lower, upper, worse;
   for (const auto& [backend, servers] : have) {
     const auto wanted = want.find(backend);
     if (wanted == want.end()) continue;  // the backend goes with the next reload
-    // Who is new or back comes first: requests that are cut below are repeated there.
-    std::vector<std::string> worse;
+    std::vector<std::string>& better = backend.starts_with("in") ? lower : upper;
     for (const auto& [name, server] : servers) {
       const std::string id = backend + "/" + name;
       const auto match = wanted->second.find(name);
       if (match == wanted->second.end()) {
         Remove(worse, id, server);
       } else if (match->second.tls != server.tls) {
-        Remove(out, id, server);
-        Add(out, backend, id, match->second, config);
+        Remove(better, id, server);
+        Add(better, backend, id, match->second, config);
       } else {
         const bool stays = match->second.state == ServerState::kReady;
-        Adjust(stays ? out : worse, id, server, match->second);
+        Adjust(stays ? better : worse, id, server, match->second);
       }
     }
     for (const auto& [name, server] : wanted->second) {
-      if (!servers.contains(name)) Add(out, backend, backend + "/" + name, server, config);
+      if (!servers.contains(name)) Add(better, backend, backend + "/" + name, server, config);
     }
-    out.insert(out.end(), worse.begin(), worse.end());
   }
+  std::vector<std::string> out = std::move(lower);
+  out.insert(out.end(), upper.begin(), upper.end());
+  out.insert(out.end(), worse.begin(), worse.end());
   return out;
 }
 

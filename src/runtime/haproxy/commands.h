@@ -22,8 +22,12 @@
 
 namespace hs {
 
+// The name of the server in b_SERVICE that stands for all replicas on this node: it leads over a socket of
+// HAProxy's own to the same in_SERVICE that other nodes' doors reach, so that one place counts.
+inline constexpr const char* kOwnServer = "own";
+
 struct ServerRun {
-  Endpoint address;
+  Endpoint address;  // none: the socket of this node's own inbound listener
   bool tls = false;
   std::uint32_t weight = 1;
   ServerState state = ServerState::kReady;

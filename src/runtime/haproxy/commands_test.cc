@@ -36,6 +36,7 @@ struct Row {
 
 TEST(HaproxyCommands, EachDifferenceHasItsCommands) {
   const Backends empty = {{"b_web", {}}};
+  const Backends own = {{"b_web", {{kOwnServer, {{}, false, 2, ServerState::kReady}}}}};
   ServerRun heavy = Local(1);
   heavy.weight = 7;
   ServerRun remote = Local(1);
@@ -44,13 +45,18 @@ TEST(HaproxyCommands, EachDifferenceHasItsCommands) {
       {"a new replica",
        empty,
        One(Local(1)),
-       {"add server b_web/r1 127.0.0.1:1 weight 1 pool-max-conn 0", "set server b_web/r1 state ready"}},
+       {"add server b_web/r1 127.0.0.1:1 weight 1", "set server b_web/r1 state ready"}},
       {"another node, over mutual TLS",
        empty,
        One(remote),
        {"add server b_web/r1 127.0.0.1:1 weight 1 ssl crt /d/node.pem ca-file /d/ca.crt verify required alpn "
         "web proto h1 pool-max-conn 256 pool-purge-delay 5s",
         "set server b_web/r1 state ready"}},
+      {"replicas on this node, by its own socket",
+       empty,
+       own,
+       {"add server b_web/own unix@/d/own.sock weight 2 proto h1 pool-max-conn 256 pool-purge-delay 5s",
+        "set server b_web/own state ready"}},
       {"no use in adding what drains", empty, One(Local(1, ServerState::kDrain)), {}},
       {"draining lets requests finish",
        One(Local(1)),
@@ -85,18 +91,30 @@ TEST(HaproxyCommands, WhoIsNewComesBeforeWhoIsCut) {
   const Backends have = {{"b_web", {{"r1", Local(1)}}}};
   const Backends want = {{"b_web", {{"r1", Local(1, ServerState::kDown)}, {"r2", Local(2)}}}};
   EXPECT_THAT(RuntimeCommands(have, want, Config()),
-              ElementsAre("add server b_web/r2 127.0.0.1:2 weight 1 pool-max-conn 0",
-                          "set server b_web/r2 state ready", "set server b_web/r1 state maint",
-                          "shutdown sessions server b_web/r1"));
+              ElementsAre("add server b_web/r2 127.0.0.1:2 weight 1", "set server b_web/r2 state ready",
+                          "set server b_web/r1 state maint", "shutdown sessions server b_web/r1"));
 }
 
-TEST(HaproxyCommands, TablesGiveLocalReplicasToTheInboundBackendToo) {
+TEST(HaproxyCommands, AllRequestsForALocalReplicaMeetInTheInboundBackend) {
   DoorTable have{{{.name = "web"}}};
   DoorTable want = have;
-  want.services[0].local = {{.name = "r1", .address = *Endpoint::Parse("127.0.0.1:9")}};
-  EXPECT_THAT(RuntimeCommands(have, want, Config()),
-              ElementsAre("add server in_web/r1 127.0.0.1:9 weight 1 pool-max-conn 256 pool-purge-delay 2s",
-                          "set server in_web/r1 state ready"));
+  want.services[0].local = {
+      {.name = "r1", .address = *Endpoint::Parse("127.0.0.1:9")},
+      {.name = "r2", .address = *Endpoint::Parse("127.0.0.1:8"), .state = ServerState::kDrain}};
+  want.services[0].servers = want.services[0].local;
+  EXPECT_THAT(
+      RuntimeCommands(have, want, Config()),
+      ElementsAre(
+          "add server in_web/r1 127.0.0.1:9 weight 1 maxconn 16 pool-max-conn 256 pool-purge-delay 2s",
+          "set server in_web/r1 state ready",
+          "add server b_web/own unix@/d/own.sock weight 1 proto h1 pool-max-conn 256 pool-purge-delay 5s",
+          "set server b_web/own state ready"));
+  DoorTable gone = want;
+  gone.services[0].local.clear();
+  EXPECT_THAT(RuntimeCommands(want, gone, Config()),
+              ElementsAre("set server b_web/own state maint", "del server b_web/own",
+                          "set server in_web/r1 state maint", "del server in_web/r1",
+                          "set server in_web/r2 state maint", "del server in_web/r2"));
 }
 
 TEST(HaproxyCommands, TheStateHaproxyTellsIsRead) {
@@ -104,11 +122,13 @@ TEST(HaproxyCommands, TheStateHaproxyTellsIsRead) {
       "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state ...\n"
       "5 in_web 1 r1 127.0.0.77 2 0 1 1 0 1 0 0 0 0 0 0 - 19001 - 0 0 - - 0\n"
       "5 in_web 2 r2 127.0.0.77 0 1 1 1 0 1 0 0 0 0 0 0 - 19002 - 0 0 - - 0\n"
+      "2 b_web 1 own - 2 0 2 2 3 1 0 2 0 0 0 0 - 0 - 0 0 - - 0\n"
       "2 b_web 2 n2 127.0.0.78 2 8 3 3 1 1 0 0 0 0 0 0 - 18082 - 1 0 - - 0\n\n";
   const Result<Backends> state = ParseServersState(text);
   ASSERT_TRUE(state) << state.error().message;
   EXPECT_EQ(state->at("in_web").at("r1").state, ServerState::kReady);
   EXPECT_EQ(state->at("in_web").at("r2").state, ServerState::kDown);
+  EXPECT_EQ(state->at("b_web").at(kOwnServer), (ServerRun{{}, false, 2, ServerState::kReady}));
   EXPECT_EQ(state->at("b_web").at("n2"),
             (ServerRun{*Endpoint::Parse("127.0.0.78:18082"), true, 3, ServerState::kDrain}));
 }

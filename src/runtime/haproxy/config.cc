@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <sstream>
 
+#include "core/control/queue_room.h"
 #include "runtime/haproxy/commands.h"
 
 namespace hs {
@@ -12,6 +13,7 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kNameMax = 200;  // an ALPN name has at most 255 bytes
+constexpr std::string_view kBudgetTable = "budget";
 constexpr std::string_view kServerLine = "  server ";
 constexpr std::string_view kBindLine = "  bind ";
 
@@ -53,19 +55,29 @@ defaults
   timeout connect {}
   timeout client 5m
   timeout server 5m
-  timeout queue 5s
+  timeout queue {}
   timeout tunnel 24h
   timeout http-request 30s
   timeout http-keep-alive 60s
   timeout client-fin 30s
   option redispatch 1
+  option abortonclose
   option http-ignore-probes
   retries 3
   http-error status 503 content-type "text/plain" string "no replica can answer now: try again\n" hdr Retry-After 1
 
 )",
                      config.threads, config.connections_max, Milliseconds(ToMs(config.old_worker_max)),
-                     Milliseconds(ToMs(config.connect_timeout)));
+                     Milliseconds(ToMs(config.connect_timeout)), Milliseconds(ToMs(kQueueDeadline)));
+}
+
+// RFC 9218: 0 is most urgent, 3 usual, 7 least. From outside a request may only step back: else the first
+// client to ask for it would be served before all others. What an app passes on was cut at the door before.
+void RenderUrgencyAtDoor(std::string& out, const DoorConfig& config) {
+  out += fmt::format(
+      R"(  http-request set-header Priority '%[req.fhdr(priority),regsub("u=[0-2]","u=3",g)]' if {{ req.fhdr(priority) -m reg u=[0-2] }} !{{ src 127.0.0.0/8 ::1 }} !{{ src,map_ip({}) -m found }}
+)",
+      EscapeWord(BoxesPath(config)));
 }
 
 void RenderDoor(std::string& out, const DoorConfig& config) {
@@ -84,20 +96,23 @@ void RenderDoor(std::string& out, const DoorConfig& config) {
   http-request set-var(txn.service) var(txn.key),map_beg({}) unless settled
   http-request return status 404 content-type "text/plain" string "no service is reached by this host and path\n" unless {{ var(txn.service) -m found }}
   use_backend b_%[var(txn.service)]
-
 )",
                      BindText(config.door), routes, routes);
+  RenderUrgencyAtDoor(out, config);
+  out += '\n';
 }
 
 void RenderPort(std::string& out, const DoorService& service, const PublishedPort& port,
-                const Endpoint& endpoint) {
+                const Endpoint& endpoint, const DoorConfig& config) {
   out += fmt::format("frontend p_{}\n  bind {}\n", port.port, BindText(endpoint));
   if (port.http) {
     out += fmt::format(
         "  option forwardfor\n"
         "  http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}\n"
-        "  default_backend b_{}\n\n",
+        "  default_backend b_{}\n",
         service.name);
+    RenderUrgencyAtDoor(out, config);
+    out += '\n';
   } else {
     out += fmt::format("  mode tcp\n  default_backend t_{}\n\n", service.name);
   }
@@ -139,6 +154,21 @@ void RenderInbound(std::string& out, const std::vector<const DoorService*>& serv
   }
 }
 
+// What this node's own door enters by: the lower floor without TLS. Only this HAProxy can open the socket.
+void RenderOwn(std::string& out, const DoorConfig& config) {
+  out += fmt::format(
+      "frontend own\n  bind unix@{} mode 600\n  use_backend in_%[req.hdr(x-homeostat-service)]\n\n",
+      EscapeWord(OwnSocketPath(config)));
+}
+
+// Requests and refusals of each service in the last second, in one table for all.
+void RenderBudget(std::string& out) {
+  out += fmt::format(
+      "backend {}\n  stick-table type string len {} size 10k expire 1h store "
+      "http_req_cnt,http_req_rate(1s),gpc0,gpc0_rate(1s)\n\n",
+      kBudgetTable, kNameMax);
+}
+
 void RenderServers(std::string& out, const Backends& backends, const std::string& backend,
                    const DoorConfig& config) {
   const auto found = backends.find(backend);
@@ -149,31 +179,60 @@ void RenderServers(std::string& out, const Backends& backends, const std::string
   }
 }
 
-void RenderBackends(std::string& out, const DoorService& service, const Backends& backends,
-                    const DoorConfig& config) {
-  const std::string& name = service.name;
-  // Connections to other nodes are shared between clients: a TLS handshake for each request would cost ten
-  // times the request. Ours to the inbound listener are let go long before it would close them, so a reused
-  // one is alive.
-  out += fmt::format(R"(backend b_{}
+// The door's own floor. Connections to other nodes are shared between clients: a TLS handshake for each
+// request would cost ten times the request. Ours to the inbound listener are let go long before it would
+// close them, so a reused one is alive.
+// Retry budget: once more than a tenth of a service's requests are refused, one in 30 may be tried again,
+// three times at most, which makes a tenth. Fewer refusals need no more than that by themselves.
+void RenderUpper(std::string& out, const std::string& name) {
+  out += fmt::format(R"(backend b_{0}
   balance leastconn
   http-reuse always
   retry-on conn-failure empty-response junk-response 425
+  http-request track-sc0 str({0}) table {1}
+  http-request set-var(txn.rate) sc0_http_req_rate({1})
+  acl spent sc0_gpc0_rate({1}),mul(10),sub(txn.rate) gt 0
   http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
-  http-response set-status 503 reason "Service Unavailable" if {{ status 425 }} {{ res.hdr(X-Homeostat-Refused) -m found }}
+  http-request disable-l7-retry if spent !{{ rand(30) eq 0 }}
+  http-request set-header X-Homeostat-Service {0}
+  acl refused status 425
+  acl refused_by_us res.hdr(X-Homeostat-Refused) -m found
+  http-response sc-inc-gpc0(0) if refused refused_by_us
+  http-response set-status 503 reason "Service Unavailable" if refused refused_by_us
   http-response del-header X-Homeostat-Refused
 )",
-                     name);
-  RenderServers(out, backends, "b_" + name, config);
+                     name, kBudgetTable);
+}
+
+// The floor of the replicas. Who finds no room in the queue is turned away at once, before any replica hears
+// of it: the less urgent already when it is half full, the more urgent only at eight times the room.
+void RenderLower(std::string& out, const std::string& name, const DoorConfig& config) {
+  const std::string refusal = EscapeWord(RefusalPath(config));
   out += fmt::format(R"(
-backend in_{}
+backend in_{0}
   balance leastconn
   retry-on conn-failure empty-response junk-response
   http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
-  errorfile 502 {}
-  errorfile 503 {}
+  http-request del-header X-Homeostat-Service
+  http-request set-var(txn.urgency) int(3)
+  http-request set-var(txn.urgency) 'req.fhdr(priority),regsub("^.*u=([0-7]).*$","\1")' if {{ req.fhdr(priority) -m reg u=[0-7] }}
+  http-request set-priority-class var(txn.urgency)
+  http-request set-var(txn.room) str({0}),map_str_int({1},{2})
+  http-request set-var(txn.room) var(txn.room),mul(8) if {{ var(txn.urgency) -m int lt 3 }}
+  http-request set-var(txn.room) var(txn.room),add(1),div(2) if {{ var(txn.urgency) -m int gt 3 }}
+  http-request return status 503 errorfile {3} if {{ queue(in_{0}),sub(txn.room) ge 0 }}
+  errorfile 502 {3}
+  errorfile 503 {3}
 )",
-                     name, EscapeWord(RefusalPath(config)), EscapeWord(RefusalPath(config)));
+                     name, EscapeWord(RoomsPath(config)), kRoomAtFirst, refusal);
+}
+
+void RenderBackends(std::string& out, const DoorService& service, const Backends& backends,
+                    const DoorConfig& config) {
+  const std::string& name = service.name;
+  RenderUpper(out, name);
+  RenderServers(out, backends, "b_" + name, config);
+  RenderLower(out, name, config);
   RenderServers(out, backends, "in_" + name, config);
   out += '\n';
   if (!HasTcp(service)) return;
@@ -190,6 +249,9 @@ std::string ConfigPath(const DoorConfig& config) { return config.dir + "/haproxy
 std::string RoutesPath(const DoorConfig& config) { return config.dir + "/routes.map"; }
 std::string RefusalPath(const DoorConfig& config) { return config.dir + "/refused.http"; }
 std::string RemovedPath(const DoorConfig& config) { return config.dir + "/removed.map"; }
+std::string BoxesPath(const DoorConfig& config) { return config.dir + "/boxes.map"; }
+std::string RoomsPath(const DoorConfig& config) { return config.dir + "/rooms.map"; }
+std::string OwnSocketPath(const DoorConfig& config) { return config.dir + "/own.sock"; }
 std::string MasterSocketPath(const DoorConfig& config) { return config.dir + "/haproxy.sock"; }
 std::string PidPath(const DoorConfig& config) { return config.dir + "/haproxy.pid"; }
 
@@ -229,9 +291,11 @@ std::string RenderConfig(const DoorTable& table, const DoorConfig& config, const
     for (const PublishedPort& port : service->ports) {
       const Endpoint endpoint{config.door.ip, port.port};
       if (config.door && port.port != 0 && bound.insert(endpoint).second)
-        RenderPort(out, *service, port, endpoint);
+        RenderPort(out, *service, port, endpoint, config);
     }
   }
+  RenderBudget(out);
+  RenderOwn(out, config);
   RenderInbound(out, services, config, ports.http, false);
   RenderInbound(out, services, config, ports.tcp, true);
   for (const DoorService* service : services) RenderBackends(out, *service, backends, config);
@@ -307,6 +371,23 @@ Routes RemovedOf(const DoorTable& table) {
   Routes removed;
   for (const NodeId& id : table.refused) removed.emplace(id.Hex(), "removed");
   return removed;
+}
+
+Routes BoxesOf(const DoorTable& table) {
+  Routes boxes;
+  for (const DoorService& service : table.services) {
+    for (const auto* servers : {&service.local, &service.servers}) {
+      for (const DoorServer& server : *servers) boxes.emplace(server.address.ip.ToString(), "box");
+    }
+  }
+  return boxes;
+}
+
+Routes RoomsOf(const DoorTable& table) {
+  Routes rooms;
+  for (const DoorService* service : Usable(table))
+    rooms.emplace(service->name, fmt::format("{}", kRoomAtFirst));
+  return rooms;
 }
 
 std::vector<std::string> Problems(const DoorTable& table, const DoorConfig& config) {

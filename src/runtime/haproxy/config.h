@@ -1,10 +1,11 @@
 // HAProxy's configuration as a pure function of the door table.
 //
 // Intuition: every node runs the same two-storey house. The upper floor is the door: frontends where people's
-// requests enter, and one backend b_SERVICE per service with a server per local replica and per other node.
-// The lower floor is the inbound listener: other nodes' doors enter there over mutual TLS, and in_SERVICE
-// holds this node's own replicas only, so that one place knows how much each replica has to do. t_SERVICE and
-// int_SERVICE are the same for plain TCP.
+// requests enter, and one backend b_SERVICE per service with a server per other node and one for this node.
+// The lower floor is the inbound listener: other nodes' doors enter there over mutual TLS, this node's door
+// over a socket of its own, and in_SERVICE holds this node's own replicas only. So one place knows how much
+// each replica has to do: there are the limit, the queue and the classes (docs/CONTROL.md, Overload).
+// t_SERVICE and int_SERVICE are the same for plain TCP, without limits.
 //
 // Invariants:
 //  1. Text from outside (names, hosts, paths) is checked against a small alphabet before it gets into a line;
@@ -64,6 +65,9 @@ std::string ConfigPath(const DoorConfig& config);
 std::string RoutesPath(const DoorConfig& config);
 std::string RefusalPath(const DoorConfig& config);
 std::string RemovedPath(const DoorConfig& config);
+std::string BoxesPath(const DoorConfig& config);
+std::string RoomsPath(const DoorConfig& config);
+std::string OwnSocketPath(const DoorConfig& config);
 std::string MasterSocketPath(const DoorConfig& config);
 std::string PidPath(const DoorConfig& config);
 
@@ -91,6 +95,14 @@ std::string RenderRoutes(const Routes& routes);
 // Nodes that the inbound listeners turn away: id in hex, as the certificate has it -> why. A map of HAProxy's
 // like the routes, so that it changes without a reload.
 Routes RemovedOf(const DoorTable& table);
+
+// Addresses from which a request may claim more urgency than usual: of boxes with replicas, since those are
+// who asks for other services. A map as well.
+Routes BoxesOf(const DoorTable& table);
+
+// How many requests may wait for a service's replicas on this node: service -> number. Moved at run time;
+// what is not in it has kRoomAtFirst.
+Routes RoomsOf(const DoorTable& table);
 
 // What in the table cannot be served and is left out, in words.
 std::vector<std::string> Problems(const DoorTable& table, const DoorConfig& config);

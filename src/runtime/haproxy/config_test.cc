@@ -38,9 +38,12 @@ DoorTable Shop() {
 
 const DoorPorts kPorts{7701, 7702};
 
-TEST(HaproxyConfig, LocalReplicasAreReachedDirectlyAndOtherNodesOverMutualTls) {
+TEST(HaproxyConfig, LocalReplicasAreReachedByTheOwnSocketAndOtherNodesOverMutualTls) {
   const std::string config = RenderConfig(Shop(), Config(), kPorts);
-  EXPECT_THAT(config, HasSubstr("\n  server r1 127.0.0.11:20001 weight 1 pool-max-conn 0\n"));
+  EXPECT_THAT(
+      config,
+      HasSubstr("\n  server own unix@/var/lib/homeostat/door/own.sock weight 1 proto h1 pool-max-conn 256 "
+                "pool-purge-delay 5s\n"));
   EXPECT_THAT(config,
               HasSubstr("\n  server n2 127.0.0.12:7701 weight 3 ssl crt /var/lib/homeostat/node.pem ca-file "
                         "/var/lib/homeostat/ca.crt verify required alpn web proto h1 pool-max-conn 256 "
@@ -52,7 +55,7 @@ TEST(HaproxyConfig, LocalReplicasAreReachedDirectlyAndOtherNodesOverMutualTls) {
 TEST(HaproxyConfig, InboundHoldsLocalReplicasOnly) {
   const std::string config = RenderConfig(Shop(), Config(), kPorts);
   const std::string inbound = config.substr(config.find("backend in_web"));
-  EXPECT_THAT(inbound, HasSubstr("server r1"));
+  EXPECT_THAT(inbound, HasSubstr("server r1 127.0.0.11:20001 weight 1 maxconn 16 "));
   EXPECT_THAT(inbound, Not(HasSubstr("server n2")));
 }
 
@@ -110,6 +113,13 @@ TEST(HaproxyConfig, TwoServicesOnOnePortOrRouteAreNamed) {
   EXPECT_THAT(Problems(table, Config()),
               ::testing::ElementsAre(HasSubstr("service zoo asks for port 6379, which service redis has"),
                                      HasSubstr("service zoo asks for host 'shop.example'")));
+}
+
+TEST(HaproxyConfig, BoxesWithReplicasMayClaimUrgency) {
+  EXPECT_EQ(BoxesOf(Shop()), (Routes{{"127.0.0.11", "box"}, {"127.0.0.12", "box"}}));
+  EXPECT_THAT(RenderConfig(Shop(), Config(), kPorts),
+              HasSubstr("regsub(\"u=[0-2]\",\"u=3\",g)]' if { req.fhdr(priority) -m reg u=[0-2] } !{ src "
+                        "127.0.0.0/8 ::1 } !{ src,map_ip(/var/lib/homeostat/door/boxes.map) -m found }"));
 }
 
 TEST(HaproxyRoutes, KeysEndWithASlashSoThatAPrefixEndsAtASegment) {

@@ -17,6 +17,7 @@
 #include "runtime/haproxy/commands.h"
 #include "runtime/haproxy/control.h"
 #include "runtime/haproxy/files.h"
+#include "runtime/haproxy/limits.h"
 #include "runtime/haproxy/processes.h"
 #include "runtime/process/proc_tree.h"
 
@@ -89,6 +90,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   OnStatus on_status;
   asio::steady_timer wake;
 
+  std::shared_ptr<LimitedServices> limited = std::make_shared<LimitedServices>();
   DoorTable want;
   std::uint64_t generation = 0;
   bool closed = false;   // the owner is gone
@@ -97,6 +99,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   std::string loaded;             // the configuration HAProxy runs; empty: not known to run
   std::optional<Routes> routes;   // as HAProxy has them; none: to be asked
   std::optional<Routes> removed;  // the same
+  std::optional<Routes> boxes;    // the same
   std::string refused;            // shape of the configuration that was refused last
   std::string refusal;            // in HAProxy's words
   WallTimer::time_point refused_until{};
@@ -111,7 +114,7 @@ HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_st
     : impl_(std::make_shared<Impl>(io, std::move(config), std::move(on_status))) {}
 
 HaproxyDoor::~HaproxyDoor() {
-  impl_->closed = true;
+  impl_->closed = impl_->limited->closed = true;
   impl_->on_status = nullptr;
   impl_->Wake();
 }
@@ -132,8 +135,10 @@ Result<DoorPorts> HaproxyDoor::Prepare() {
 void HaproxyDoor::Apply(DoorTable table) {
   impl_->want = std::move(table);
   ++impl_->generation;
+  impl_->limited->names = WithReplicasHere(impl_->want);
   if (!impl_->started) {
     impl_->started = true;
+    asio::co_spawn(impl_->io, KeepLimits(impl_->config, impl_->limited), asio::detached);
     asio::co_spawn(
         impl_->io, [impl = impl_]() { return impl->Run(); }, asio::detached);
   } else {
@@ -142,7 +147,7 @@ void HaproxyDoor::Apply(DoorTable table) {
 }
 
 void HaproxyDoor::Shutdown(std::function<void()> done) {
-  impl_->closed = true;
+  impl_->closed = impl_->limited->closed = true;
   impl_->Wake();
   asio::co_spawn(
       impl_->io, [impl = impl_, call = std::move(done)]() mutable { return impl->End(std::move(call)); },
@@ -250,6 +255,7 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
     refused.clear();
     co_await AdjustMap(RoutesPath(config), routes, RoutesOf(table), round);
     co_await AdjustMap(RemovedPath(config), removed, RemovedOf(table), round);
+    co_await AdjustMap(BoxesPath(config), boxes, BoxesOf(table), round);
     co_return;
   }
   if (co_await Reload(table, wanted, *processes, round)) {
@@ -278,6 +284,8 @@ void HaproxyDoor::Impl::AwaitAnswer(pid_t master, Round& round) {
 Result<void> HaproxyDoor::Impl::WriteMaps(const DoorTable& table) const {
   Result<void> written = WriteText(RoutesPath(config), RenderRoutes(RoutesOf(table)));
   if (written) written = WriteText(RemovedPath(config), RenderRoutes(RemovedOf(table)));
+  if (written) written = WriteText(BoxesPath(config), RenderRoutes(BoxesOf(table)));
+  if (written) written = WriteText(RoomsPath(config), RenderRoutes(RoomsOf(table)));
   if (written) written = WriteText(RefusalPath(config), RenderRefusal());
   return written;
 }
@@ -322,6 +330,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
   loaded = wanted;
   routes = RoutesOf(table);
   removed = RemovedOf(table);
+  boxes = BoxesOf(table);
   // A start that lasts resets the back-off: the next round finds it running.
   for (Duration waited{}; waited < kAskTimeout; waited += kPoll) {
     if (co_await Processes(kPollTimeout)) {
@@ -386,6 +395,7 @@ awaitable<bool> HaproxyDoor::Impl::Reload(const DoorTable& table, const std::str
   loaded = wanted;
   routes = RoutesOf(table);
   removed = RemovedOf(table);
+  boxes = BoxesOf(table);
   refused.clear();
   co_return true;
 }

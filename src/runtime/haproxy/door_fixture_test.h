@@ -43,7 +43,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         if 'slow' in self.path: time.sleep(1.0)
         if 'hang' in self.path: time.sleep(60)
-        body = ('%s xff=%s' % (sys.argv[1], self.headers.get_all('X-Forwarded-For'))).encode()
+        body = ('%s xff=%s priority=%s service=%s' % (sys.argv[1], self.headers.get_all('X-Forwarded-For'),
+                self.headers.get_all('Priority'), self.headers.get_all('X-Homeostat-Service'))).encode()
         self.send_response(200)
         self.send_header('Content-Length', str(len(body)))
         self.end_headers()
@@ -78,12 +79,12 @@ inline int Connect(const Endpoint& to) {
 }
 
 inline Answer Ask(const Endpoint& to, const std::string& path, const std::string& host = "any",
-                  const std::string& method = "GET") {
+                  const std::string& method = "GET", const std::string& more = "") {
   Answer answer;
   const int fd = Connect(to);
   if (fd < 0) return answer;
   const std::string request =
-      method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\nConnection: close\r\n\r\n";
+      method + " " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" + more + "Connection: close\r\n\r\n";
   (void)!write(fd, request.data(), request.size());
   char buffer[4096];
   for (ssize_t size; (size = read(fd, buffer, sizeof buffer)) > 0;) answer.text.append(buffer, size);
@@ -238,14 +239,19 @@ class DoorWorld : public ::testing::Test {
     replicas_.erase(name);
   }
 
-  // Connections that a box's HAProxy took so far, besides those to its command socket.
-  std::uint64_t ConnectionsOf(const Box& box) {
+  // A command to a box's running worker.
+  std::string AskWorker(const Box& box, const std::string& command) {
     std::promise<std::string> answer;
     boost::asio::co_spawn(
-        io_, AskHaproxy(MasterSocketPath(box.config), "@1 show stat inbound 1 -1", std::chrono::seconds(5)),
+        io_, AskHaproxy(MasterSocketPath(box.config), "@1 " + command, std::chrono::seconds(5)),
         [&](std::exception_ptr, Result<std::string> text) { answer.set_value(text ? *text : ""); });
+    return answer.get_future().get();
+  }
+
+  // Connections that a box's HAProxy took so far, besides those to its command socket.
+  std::uint64_t ConnectionsOf(const Box& box) {
     // stot, the eighth field, counts a frontend's connections (management.txt, 9.1).
-    std::istringstream lines(answer.get_future().get());
+    std::istringstream lines(AskWorker(box, "show stat inbound 1 -1"));
     for (std::string line; std::getline(lines, line);) {
       if (!line.starts_with("inbound,FRONTEND,")) continue;
       std::istringstream fields(line);

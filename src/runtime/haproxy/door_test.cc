@@ -162,8 +162,8 @@ TEST_F(DoorWorld, RoutesPreferTheHostThenTheLongestPrefixAndMoveWithoutAReload) 
   Box& box = MakeBox(1);
   const DoorServer a = StartReplica("a1", 1, 20001);
   const DoorServer b = StartReplica("b1", 1, 20002);
-  DoorTable table{{{.name = "a", .http = HttpRoute{"", "/"}, .servers = {a}},
-                   {.name = "b", .http = HttpRoute{"", "/api"}, .servers = {b}}}};
+  DoorTable table{{{.name = "a", .http = HttpRoute{"", "/"}, .local = {a}},
+                   {.name = "b", .http = HttpRoute{"", "/api"}, .local = {b}}}};
   Apply(box, table);
   const auto who = [&](const std::string& path, const std::string& host) {
     const Answer answer = Ask(box.config.door, path, host);
@@ -193,7 +193,7 @@ TEST_F(DoorWorld, AReloadKeepsRunningRequestsAndServers) {
   auto running = std::async(std::launch::async, [&] { return Ask(box.config.door, "/slow"); });
   usleep(100'000);
   const pid_t worker = WorkerOf(box);
-  table.services.push_back({.name = "zoo", .servers = {one}});
+  table.services.push_back({.name = "zoo", .local = {one}});
   Apply(box, table);
   int failed = 0;
   EXPECT_TRUE(Eventually([&] {
@@ -255,6 +255,82 @@ TEST_F(DoorWorld, ClientsShareTheConnectionsToOtherNodes) {
   const std::uint64_t before = ConnectionsOf(far);
   for (int i = 0; i < 30; ++i) EXPECT_EQ(Ask(near.config.door, "/").status, 200);
   EXPECT_LT(ConnectionsOf(far) - before, 10u);  // each request here comes from a client of its own
+}
+
+TEST_F(DoorWorld, AReplicasLimitHoldsForAllDoorsAndWhoFindsNoRoomIsRefusedAtOnce) {
+  Box& box = MakeBox(1);
+  Box& other = MakeBox(2);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  Apply(other, Web({Inbound(box, "n1")}, {}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  ASSERT_TRUE(Eventually([&] { return Ask(other.config.door, "/").status == 200; })) << StatusOf(other);
+  // 16 each, at both doors, of a second each: the limit is 16 for both together.
+  std::vector<std::future<Answer>> asked;
+  for (int i = 0; i < 32; ++i) {
+    const Endpoint door = i % 2 ? box.config.door : other.config.door;
+    asked.push_back(std::async(std::launch::async, [door] { return Ask(door, "/slow"); }));
+  }
+  int served = 0, refused = 0;
+  for (auto& answer : asked) {
+    const Answer got = answer.get();
+    served += got.status == 200;
+    refused += got.status == 503;
+    if (got.status == 503) {
+      EXPECT_THAT(got.text, HasSubstr("retry-after: 1"));
+    }
+  }
+  EXPECT_GE(served, 16);
+  EXPECT_LE(served, 24) << "the limit grows by less than half in that time";
+  EXPECT_EQ(served + refused, 32);
+  // Refusals are counted for each service where clients meet them.
+  EXPECT_THAT(AskWorker(box, "show table budget"), HasSubstr("key=web"));
+  EXPECT_THAT(AskWorker(box, "show table budget"), ::testing::Not(HasSubstr("gpc0=0 ")));
+}
+
+TEST_F(DoorWorld, ARoomThatIsFullRefusesTheLessUrgentFirst) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  OnLoop([&] { box.door.reset(); });  // no agent: the numbers stay as they are set here
+  AskWorker(box, "set maxconn server in_web/r1 1");
+  AskWorker(box, "set map " + RoomsPath(box.config) + " web 2");
+  const auto ask = [&](const std::string& urgency) {
+    return std::async(std::launch::async, [&, urgency] {
+      return Ask(box.config.door, "/slow", "any", "GET",
+                 urgency.empty() ? "" : "Priority: " + urgency + "\r\n")
+          .status;
+    });
+  };
+  auto inside = ask("");
+  EXPECT_TRUE(Eventually([&] {
+    return AskWorker(box, "show stat in_web 4 -1").find("in_web,r1,0,0,1,1,1") != std::string::npos;
+  }));
+  auto waits = ask("");
+  EXPECT_TRUE(Eventually([&] {
+    return AskWorker(box, "show stat in_web 2 -1").find("in_web,BACKEND,1,") != std::string::npos;
+  }));
+  EXPECT_EQ(Ask(box.config.door, "/", "any", "GET", "Priority: u=7\r\n").status, 503)
+      << "half full is full for it";
+  EXPECT_EQ(inside.get(), 200);
+  EXPECT_EQ(waits.get(), 503) << "nobody waits longer than the deadline";
+}
+
+TEST_F(DoorWorld, UrgencyIsPassedOnFromBoxesAndCutFromOutside) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  const auto told = [&](const std::string& urgency) {
+    const std::string text = Ask(box.config.door, "/", "any", "GET", urgency).text;
+    return text.find("priority=") == std::string::npos ? text : text.substr(text.find("priority="));
+  };
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  EXPECT_EQ(told("Priority: u=0, i\r\n"), "priority=['u=0, i'] service=None") << "loopback is this box";
+  EXPECT_EQ(told(""), "priority=None service=None");
+  // Loopback is all a test has: what the rule does to others is seen in the configuration.
+  const std::string config = RenderConfig(Web({one}, {one}), box.config, box.ports);
+  EXPECT_THAT(config, HasSubstr("!{ src,map_ip(" + BoxesPath(box.config) + ") -m found }"));
 }
 
 TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
