@@ -69,7 +69,10 @@ void ConcurrencyLimit::Calm(double seconds, const ReplicaTick& tick) {
   const double fade = std::exp(-seconds / kCalmMemory);
   calm_inside_ = calm_inside_ * fade + (tick.inside + inside_before_) / 2 * seconds;
   calm_done_ = calm_done_ * fade + tick.completed;
-  peak_ = std::max(tick.inside, peak_ * std::exp(-seconds / kPeakMemory));
+  // One look counts half: it may be the first moment of an overload. So may one at the limit, which tells
+  // nothing.
+  peak_ *= std::exp(-seconds / kPeakMemory);
+  if (tick.inside > peak_ && tick.inside < limit_) peak_ += (tick.inside - peak_) / 2;
   if (tick.completed == 0 && tick.inside == 0) return;
   if (calm_done_ >= kCalmAnswers && calm_inside_ > 0) {
     residence_ = calm_inside_ / calm_done_;
@@ -79,6 +82,7 @@ void ConcurrencyLimit::Calm(double seconds, const ReplicaTick& tick) {
   if (wish > limit_ ? calm_seconds_ >= kRaiseAfter
                     : wish < limit_ && calm_seconds_ >= kLowerAfter && calm_done_ >= kCalmAnswers) {
     Set(wish);
+    since_set_ = -1;  // nothing inside is there because of the limit
   }
 }
 

@@ -173,6 +173,12 @@ TEST(ConcurrencyLimit, WaitsAreShortWhileTheOverloadLasts) {
   kitchen.Run(10);
   kitchen.arrivals = 500;
   EXPECT_LT(kitchen.Run(60).wait_p99, 0.2) << "the first second included";
+  for (int i = 0; i < 6; ++i) {  // the first moments of one are not taken for calm
+    kitchen.arrivals = 35;
+    kitchen.Run(60);
+    kitchen.arrivals = 500;
+    EXPECT_LT(kitchen.Run(60).wait_p99, 0.25);
+  }
 }
 
 TEST(ConcurrencyLimit, ASlowDownOfTheAppIsFollowed) {
@@ -268,7 +274,7 @@ TEST(QueueRoom, SlowServicesMayBeWaitedForLongerAndDeadOnesHardly) {
   QueueRoom room;
   Time now{1s};
   for (int i = 0; i < 50; ++i, now += 100ms) room.Step(now, {.completed = 2, .inside = 8, .queued = 9});
-  EXPECT_EQ(room.room(), 4U) << "20 a second, half of the 0.4 s inside";
+  EXPECT_EQ(room.room(), 3U) << "20 a second, kQueueDeadline";
   for (int i = 0; i < 100; ++i, now += 100ms) room.Step(now, {.completed = 0, .inside = 8, .queued = 9});
   EXPECT_EQ(room.room(), kRoomMin);
 }

@@ -22,7 +22,7 @@ namespace hs {
 inline constexpr std::uint32_t kRoomAtFirst = 100;
 inline constexpr std::uint32_t kRoomMin = 2;
 inline constexpr std::uint32_t kRoomMax = 2000;
-inline constexpr Duration kQueueDeadline = 200ms;
+inline constexpr Duration kQueueDeadline = 125ms;
 
 // Sums over a service's replicas on this node, since the last look.
 struct QueueTick {
