@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -70,6 +71,18 @@ def recovery_s(rows, end):
     return None
 
 
+def door_counts(node):
+    """(requests, attempts made again) of the service at a door, as HAProxy counts them."""
+    with socket.socket(socket.AF_UNIX) as asked:
+        asked.connect(os.path.join(node.data, "door", "haproxy.sock"))
+        asked.sendall(b"@1 show stat b_app 2 -1\n")
+        asked.shutdown(socket.SHUT_WR)
+        text = b"".join(iter(lambda: asked.recv(65536), b"")).decode()
+    head, row = (line.lstrip("# ").split(",") for line in text.splitlines() if "," in line)
+    counts = dict(zip(head, row))
+    return int(counts["stot"]), int(counts["wretr"])
+
+
 class Bench:
     def __init__(self, cluster, options, table):
         self.cluster, self.options, self.table = cluster, options, table
@@ -77,6 +90,7 @@ class Bench:
 
     def run(self, what, *words):
         options = self.options
+        before = [door_counts(node) for node in self.cluster.nodes]
         rows = drive(self.doors, options.factor, options.seconds, *words)
         first, last = BEFORE_S, BEFORE_S + options.seconds
         over = range(first, last)
@@ -96,6 +110,9 @@ class Bench:
         for kind in ("timeouts", "other"):
             self.table.row(f"{what}: {kind}", sum(row[kind] for row in rows if row["second"] in over), "")
         self.table.row(f"{what}: normal again after", recovery_s(rows, last), "s", "1")
+        asked, again = (sum(now[i] - was[i] for now, was in zip(map(door_counts, self.cluster.nodes), before))
+                        for i in (0, 1))
+        self.table.row(f"{what}: attempts made again by doors", round(100 * again / asked, 1), "%", "10", requests=asked)
         if "--urgent" in words:
             offered, served = (sum(per_second(rows, key, True).get(s, 0) for s in over) for key in ("offered", "born_served"))
             self.table.row(f"{what}: urgent clients served", round(100 * served / offered, 2), "%", "99", clients=offered)

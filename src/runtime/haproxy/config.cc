@@ -161,11 +161,12 @@ void RenderOwn(std::string& out, const DoorConfig& config) {
       EscapeWord(OwnSocketPath(config)));
 }
 
-// Requests and refusals of each service in the last second, in one table for all.
+// Requests of each service, how many of them met a full replica in the last second (gpc0), and how many were
+// refused at last (gpc1): one table for all.
 void RenderBudget(std::string& out) {
   out += fmt::format(
       "backend {}\n  stick-table type string len {} size 10k expire 1h store "
-      "http_req_cnt,http_req_rate(1s),gpc0,gpc0_rate(1s)\n\n",
+      "http_req_cnt,http_req_rate(1s),gpc0,gpc0_rate(1s),gpc1\n\n",
       kBudgetTable, kNameMax);
 }
 
@@ -182,8 +183,10 @@ void RenderServers(std::string& out, const Backends& backends, const std::string
 // The door's own floor. Connections to other nodes are shared between clients: a TLS handshake for each
 // request would cost ten times the request. Ours to the inbound listener are let go long before it would
 // close them, so a reused one is alive.
-// Retry budget: once more than a tenth of a service's requests are refused, one in 30 may be tried again,
-// three times at most, which makes a tenth. Fewer refusals need no more than that by themselves.
+// Retry budget: the floors below mark answers that others had to wait behind, as routers mark packets before
+// they drop them (RFC 3168). Once a twentieth of a service's answers are marked or refusals, one request in
+// 40 may be tried again, three times at most: less than a tenth more. Before that so few are refused that
+// trying them all again is less than that.
 void RenderUpper(std::string& out, const std::string& name) {
   out += fmt::format(R"(backend b_{0}
   balance leastconn
@@ -191,15 +194,18 @@ void RenderUpper(std::string& out, const std::string& name) {
   retry-on conn-failure empty-response junk-response 425
   http-request track-sc0 str({0}) table {1}
   http-request set-var(txn.rate) sc0_http_req_rate({1})
-  acl spent sc0_gpc0_rate({1}),mul(10),sub(txn.rate) gt 0
+  acl spent sc0_gpc0_rate({1}),mul(20),sub(txn.rate) gt 0
   http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
-  http-request disable-l7-retry if spent !{{ rand(30) eq 0 }}
+  http-request disable-l7-retry if spent !{{ rand(40) eq 0 }}
   http-request set-header X-Homeostat-Service {0}
   acl refused status 425
   acl refused_by_us res.hdr(X-Homeostat-Refused) -m found
-  http-response sc-inc-gpc0(0) if refused refused_by_us
+  acl others_wait res.hdr(X-Homeostat-Full) -m found
+  http-response sc-inc-gpc0(0) if others_wait or refused refused_by_us
+  http-response sc-inc-gpc1(0) if refused refused_by_us
   http-response set-status 503 reason "Service Unavailable" if refused refused_by_us
   http-response del-header X-Homeostat-Refused
+  http-response del-header X-Homeostat-Full
 )",
                      name, kBudgetTable);
 }
@@ -221,6 +227,8 @@ backend in_{0}
   http-request set-var(txn.room) var(txn.room),mul(8) if {{ var(txn.urgency) -m int lt 3 }}
   http-request set-var(txn.room) var(txn.room),add(1),div(2) if {{ var(txn.urgency) -m int gt 3 }}
   http-request return status 503 errorfile {3} if {{ queue(in_{0}),sub(txn.room) ge 0 }}
+  http-response del-header X-Homeostat-Full
+  http-response set-header X-Homeostat-Full 1 if {{ queue(in_{0}) gt 0 }}
   errorfile 502 {3}
   errorfile 503 {3}
 )",
