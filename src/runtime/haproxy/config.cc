@@ -95,11 +95,10 @@ void RenderDoor(std::string& out, const DoorConfig& config) {
   http-request set-var(txn.key) str(*),concat(,txn.path,/) unless settled
   http-request set-var(txn.service) var(txn.key),map_beg({}) unless settled
   http-request return status 404 content-type "text/plain" string "no service is reached by this host and path\n" unless {{ var(txn.service) -m found }}
-  use_backend b_%[var(txn.service)]
 )",
                      BindText(config.door), routes, routes);
   RenderUrgencyAtDoor(out, config);
-  out += '\n';
+  out += "  use_backend b_%[var(txn.service)]\n\n";
 }
 
 void RenderPort(std::string& out, const DoorService& service, const PublishedPort& port,
