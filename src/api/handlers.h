@@ -7,6 +7,7 @@ namespace hs {
 
 ApiResult GetStatus(const RouteCall& call);
 ApiResult GetNodes(const RouteCall& call);
+ApiResult GetLinks(const RouteCall& call);
 ApiResult GetServices(const RouteCall& call);
 ApiResult GetReplicas(const RouteCall& call);
 ApiResult GetEvents(const RouteCall& call);

@@ -17,6 +17,9 @@ constexpr QueryRow kLogsQuery[] = {{"n", "the last so many lines, default 100"},
                                    {"since_ms", "only at or after this time, milliseconds since 1970"},
                                    {"follow", "1: goes on with new lines"}};
 constexpr QueryRow kTopQuery[] = {{"local", "1: what this node knows itself, without asking the controller"}};
+constexpr QueryRow kLinksQuery[] = {
+    {"node",
+     "what this node measured itself; without it, the asked node's links and all that are not direct"}};
 constexpr QueryRow kHistoryQuery[] = {{"series", "names, comma between; without it the names are listed"},
                                       {"since", "seconds back from now, default 300, at most 3600"},
                                       {"step", "seconds a point stands for, default 1"}};
@@ -32,6 +35,7 @@ constexpr RouteRow kRoutes[] = {
     {"GET", "/v1/version", Access::kRead, "the agent's version", GetVersion},
     {"GET", "/v1/status", Access::kRead, "the cluster in short; is it steady, and if not, why", GetStatus},
     {"GET", "/v1/nodes", Access::kRead, "members with state and roles", GetNodes},
+    {"GET", "/v1/links", Access::kRead, "who reaches whom, how, and in what time", GetLinks, kLinksQuery},
     {"PUT", "/v1/nodes/{node}/drain", Access::kAdmin, "move all work away from a node", PutDrain},
     {"DELETE", "/v1/nodes/{node}/drain", Access::kAdmin, "give a drained node work again", DeleteDrain},
     {"DELETE", "/v1/nodes/{node}", Access::kAdmin, "remove a node for good: its key is trusted no more",

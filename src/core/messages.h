@@ -67,7 +67,31 @@ struct DocumentAck {
   friend bool operator==(const DocumentAck&, const DocumentAck&) = default;
 };
 
-using GossipBody = std::variant<Ping, PingRequest, Ack, Nack, News, RefusalClaim, DocumentAck>;
+// "Answer by the way this came": asks whether a path works and how long it takes. The pong goes back over the
+// same relays.
+struct PathPing {
+  std::uint32_t sequence = 0;
+  friend bool operator==(const PathPing&, const PathPing&) = default;
+};
+struct PathPong {
+  std::uint32_t sequence = 0;
+  friend bool operator==(const PathPong&, const PathPong&) = default;
+};
+
+struct GossipMessage;
+
+// A message that others carry, since its source cannot reach its target directly. The source names the whole
+// way; a relay only moves itself from `ahead` to `behind`, so nothing can go round in a circle.
+struct Relayed {
+  NodeId source;
+  std::vector<NodeId> ahead;                   // after the receiver, in order; empty at the target
+  std::vector<NodeId> behind;                  // relays it has passed, in order
+  std::shared_ptr<const GossipMessage> inner;  // never null, never itself relayed
+  friend bool operator==(const Relayed& a, const Relayed& b);
+};
+
+using GossipBody =
+    std::variant<Ping, PingRequest, Ack, Nack, News, RefusalClaim, DocumentAck, PathPing, PathPong, Relayed>;
 
 struct GossipMessage {
   GossipBody body;
@@ -80,6 +104,10 @@ struct GossipMessage {
   std::vector<MemberUpdate> updates;
   friend bool operator==(const GossipMessage&, const GossipMessage&) = default;
 };
+
+inline bool operator==(const Relayed& a, const Relayed& b) {
+  return a.source == b.source && a.ahead == b.ahead && a.behind == b.behind && *a.inner == *b.inner;
+}
 
 // ------------------------------------------------------------------------------------------- links (TCP,
 // mutual TLS)
@@ -109,7 +137,13 @@ struct DocumentOffer {
   friend bool operator==(const DocumentOffer&, const DocumentOffer&) = default;
 };
 
-enum class RecordKind : std::uint8_t { kNodeReport = 0, kPlanSlice = 1, kRegionReport = 2, kEvent = 3 };
+enum class RecordKind : std::uint8_t {
+  kNodeReport = 0,
+  kPlanSlice = 1,
+  kRegionReport = 2,
+  kEvent = 3,
+  kReach = 4
+};
 
 struct RecordKey {
   RecordKind kind = RecordKind::kNodeReport;
@@ -122,7 +156,8 @@ struct RecordVersion {
   std::uint64_t sequence = 0;
   friend auto operator<=>(const RecordVersion&, const RecordVersion&) = default;
 };
-using RecordBody = std::variant<NodeReport, PlanSlice, RegionReport, Event>;  // in the order of RecordKind
+using RecordBody =
+    std::variant<NodeReport, PlanSlice, RegionReport, Event, ReachReport>;  // in the order of RecordKind
 
 // One piece of observation, owned by the node that made it. Greatest version wins. Bodies are shared, never
 // changed.

@@ -375,6 +375,26 @@ struct Event {
   friend bool operator==(const Event&, const Event&) = default;
 };
 
+// ---------------------------------------------------------------------------------------------------- routes
+
+// A peer that its teller and the peer do not reach directly both ways, though a relay does.
+struct ReachException {
+  NodeId peer;
+  bool heard = false;               // yet what the peer sends arrives directly: only the way to it is cut
+  std::vector<NodeId> relays;       // the way round: one, or two
+  std::uint32_t round_trip_us = 0;  // over them, when this was told
+  friend bool operator==(const ReachException&, const ReachException&) = default;
+};
+
+// Whom a node does not reach directly. Reaching everybody is the normal case and is told by no record at all.
+struct ReachReport {
+  std::vector<ReachException> exceptions;  // sorted by peer
+  // A cut between large groups: the peers are those that this other node lists, and none is listed here.
+  NodeId same_as;
+  std::uint64_t peers_hash = 0;  // of those peers: while it differs from the other's, nothing is known
+  friend bool operator==(const ReachReport&, const ReachReport&) = default;
+};
+
 // ---------------------------------------------------------------------------------------------------- door
 
 enum class ServerState : std::uint8_t { kReady = 0, kDrain = 1, kDown = 2 };

@@ -65,7 +65,8 @@ struct Host {
 
   // Links, as the transport of this box sees them.
   std::map<NodeId, Endpoint> held;
-  std::map<NodeId, unsigned> redials;  // failures in a row
+  std::map<NodeId, unsigned> redials;                // failures in a row
+  std::map<NodeId, std::vector<HostIndex>> detours;  // relays to peers that it does not reach directly
 
   bool Running() const { return powered && node != nullptr; }
   bool Thinking() const { return Running() && !paused; }

@@ -101,6 +101,7 @@ class Runner {
   Result<void> Partition(const Words& words);
   Result<void> Converge(const Words& words);
   Result<void> Show(const Words& words);
+  void ShowLinks(const NodeView& view);
   NodeView ViewOf(HostIndex index) const { return world_->host(index).node->View({world_->now(), 0}); }
   Result<HostIndex> AnyRunning() const;
   void MakeWorld();
@@ -367,7 +368,7 @@ Result<void> Runner::Converge(const Words& words) {
 
 Result<void> Runner::Show(const Words& words) {
   const auto host = words.size() > 2 ? Box(words[2]) : AnyRunning();
-  if (!host || words.size() < 2) return BadInput("write: show members|replicas|status [nI]");
+  if (!host || words.size() < 2) return BadInput("write: show members|replicas|links|status [nI]");
   if (!world_->host(*host).Running()) return BadInput(words[2] + " has no agent");
   const NodeView view = ViewOf(*host);
   if (words[1] == "members") {
@@ -386,6 +387,8 @@ Result<void> Runner::Show(const Words& words) {
                        "\n";
       }
     }
+  } else if (words[1] == "links") {
+    ShowLinks(view);
   } else {
     transcript_ += std::string("  ") + (view.steady.steady ? "steady" : "not steady") + "\n";
     for (const std::string& reason : view.steady.pending) transcript_ += "  pending: " + reason + "\n";
@@ -395,6 +398,20 @@ Result<void> Runner::Show(const Words& words) {
     }
   }
   return {};
+}
+
+void Runner::ShowLinks(const NodeView& view) {
+  const auto name = [this](NodeId id) { return world_->host(world_->IndexOf(id)).meta.name; };
+  std::set<std::string> lines;
+  for (const LinkView& link : view.links) {
+    std::string line = "  " + name(link.from) + " to " + name(link.to);
+    for (std::size_t i = 0; i < link.relays.size(); ++i)
+      line += (i == 0 ? " through " : " and ") + name(link.relays[i]);
+    if (link.relays.empty()) line += " directly";
+    if (link.one_way) line += ", hears it directly";
+    lines.insert(line + "\n");
+  }
+  for (const std::string& line : lines) transcript_ += line;
 }
 
 Result<ScenarioResult> Runner::Run(std::string_view text) {

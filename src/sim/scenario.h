@@ -8,7 +8,7 @@
 //   kill-agent nI...           kill-box nI...              power-off nI...     power-on nI...
 //   pause nI...                resume nI...                wipe nI             exit S
 //   cut nI nJ                  partition nI... | nJ...     mend                skew nI 1h  loss 0.1
-//   show members|replicas|status [nI]
+//   show members|replicas|links|status [nI]
 //
 // `S=N!` deploys a version that never gets healthy. A box that was powered on has its agent started too.
 // The transcript repeats each command and, below it, what the nodes said about it: events are gathered per

@@ -178,6 +178,7 @@ void World::EndAgent(Host& host, bool kernel_tells) {
     if (member.id != host.disk.node) host.disk.peers.emplace_back(member.id, member.meta.address);
   }
   ++host.life;
+  host.detours.clear();
   host.node.reset();
   host.inbox.clear();
   host.tick_at = kNever;

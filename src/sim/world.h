@@ -102,6 +102,7 @@ class World {
     Time last_arrival[2] = {Time{}, Time{}};  // order is kept; [0]: from the lower index
     std::vector<std::function<void()>> stalled[2];
     bool break_pending = false;
+    std::vector<HostIndex> way;  // from end to end; empty: directly
     Time used_at{};
     std::vector<LinkMessage> waiting[2];  // until the dial succeeds
   };
@@ -121,6 +122,11 @@ class World {
   void Redial(Host& host, NodeId peer);
   void FlushStalled();
   void CloseIdleLinks();
+  // ---- world_routes.cc
+  void FollowDetours(Host& host, const UseDetours& use);
+  std::vector<HostIndex> WayTo(const Host& host, HostIndex peer) const;
+  bool WayOpen(HostIndex a, HostIndex b, const std::vector<HostIndex>& way) const;
+  Time WayDelivery(HostIndex from, HostIndex to, const std::vector<HostIndex>& way);
   void ConnectFrom(Host& host, const TryConnect& attempt);
   ConnectResult Knock(HostIndex from, const Endpoint& address) const;
 

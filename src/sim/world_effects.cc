@@ -36,6 +36,7 @@ void World::CarryOut(Host& host, Output& output) {
                        Dial(host, found->second);
                    }
                  },
+                 [&](UseDetours& use) { FollowDetours(host, use); },
                  [&](TryConnect& attempt) { ConnectFrom(host, attempt); },
                  [&](Persist& persist) { PersistOn(host, persist); },
                  [&](StartReplica& start) { StartProcess(host, start); },
@@ -121,7 +122,7 @@ void World::FetchOnto(Host& host, const FetchBundle& fetch) {
       if (found == by_ip_.end()) continue;
       const Host& source = *hosts_[found->second];
       if (!source.Thinking() || !source.disk.bundles.contains(fetch.digest)) continue;
-      if (!network_.OpenBothWays(index, source.index)) continue;
+      if (!WayOpen(index, source.index, WayTo(target, source.index))) continue;
       target.disk.bundles.insert(fetch.digest);
       Deliver(index, life, BundleReady{fetch.digest});
       return;

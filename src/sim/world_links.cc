@@ -78,7 +78,7 @@ void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive)
   link.used_at = now_;
   const int direction = from < to ? 0 : 1;
   const std::uint64_t generation = link.generation;
-  if (!network_.OpenBothWays(from, to) || !link.stalled[direction].empty()) {
+  if (!WayOpen(from, to, link.way) || !link.stalled[direction].empty()) {
     link.stalled[direction].push_back(std::move(arrive));
     if (!link.break_pending) {
       link.break_pending = true;
@@ -91,7 +91,7 @@ void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive)
     return;
   }
   Time& last = link.last_arrival[direction];
-  last = std::max(last, network_.LinkDelivery(now_, from, to));
+  last = std::max(last, WayDelivery(from, to, link.way));
   At(last, [&link, generation, arrive = std::move(arrive)] {
     if (link.generation == generation) arrive();
   });
@@ -100,7 +100,7 @@ void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive)
 void World::FlushStalled() {
   for (HostIndex a = 0; a < links_of_.size(); ++a) {
     for (const auto& [b, link] : links_of_[a]) {
-      if (b < a || !link->break_pending || !network_.OpenBothWays(a, b)) continue;
+      if (b < a || !link->break_pending || !WayOpen(a, b, link->way)) continue;
       link->break_pending = false;
       for (auto& arrive : std::exchange(link->stalled[0], {})) Transmit(a, b, std::move(arrive));
       for (auto& arrive : std::exchange(link->stalled[1], {})) Transmit(b, a, std::move(arrive));
@@ -112,9 +112,10 @@ void World::Dial(Host& host, HostIndex peer) {
   Link& link = LinkOf(host.index, peer);
   if (link.up || link.dialing) return;
   link.dialing = true;
+  link.way = WayTo(host, peer);
   const std::uint64_t generation = link.generation;
   // Three ways of the handshake; the answer is known after them, or never.
-  const Time answered = network_.LinkDelivery(now_, host.index, peer) + 2 * (network_.options().latency_max);
+  const Time answered = WayDelivery(host.index, peer, link.way) + 2 * (network_.options().latency_max);
   At(answered, [this, from = host.index, peer, life = host.life, generation] {
     if (LinkOf(from, peer).generation == generation) FinishDial(from, peer, life);
   });
@@ -129,7 +130,7 @@ void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
     link.dialing = false;
     return;
   }
-  if (network_.OpenBothWays(from, to) && target.Thinking()) {
+  if (WayOpen(from, to, link.way) && target.Thinking()) {
     link.dialing = false;
     link.up = true;
     link.used_at = now_;
@@ -145,7 +146,7 @@ void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
     }
     return;
   }
-  const bool refused = network_.OpenBothWays(from, to) && target.powered && !target.node;
+  const bool refused = WayOpen(from, to, link.way) && target.powered && !target.node;
   if (refused) {
     EndLink(from, to, LinkEnd::kRefused, true, false);
     return;
@@ -171,7 +172,7 @@ void World::EndLink(HostIndex a, HostIndex b, LinkEnd end, bool tell_a, bool tel
   const auto tell = [&](HostIndex index, HostIndex peer) {
     Host& host = *hosts_[index];
     const NodeId peer_id = hosts_[peer]->disk.node;
-    const bool open = network_.OpenBothWays(a, b);
+    const bool open = WayOpen(a, b, link.way);
     const Time at = now_ + (open ? network_.options().latency_max : Duration(0));
     if (!open && end == LinkEnd::kReset) {
       // The reset cannot get through: this end learns by silence.

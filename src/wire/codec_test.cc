@@ -102,6 +102,15 @@ const std::vector<Kind>& Kinds() {
             return RecordPush{{record}, true};
           },
           EncodeLinkMessage, DecodeLinkMessage, SameLink),
+      KindOf<GossipMessage>("path", &RandomMessages::OnAPath, EncodeGossip, DecodeGossip),
+      KindOf<LinkMessage>(
+          "reach",
+          [](RandomMessages& random) -> LinkMessage {
+            Record record{.key = {RecordKind::kReach, random.Bytes<NodeId>(), 0}};
+            record.body = std::make_shared<const RecordBody>(random.Reach());
+            return RecordPush{{record}, true};
+          },
+          EncodeLinkMessage, DecodeLinkMessage, SameLink),
   };
   return kinds;
 }
@@ -287,6 +296,23 @@ TEST(Codec, RefusesARecordWhoseBodyIsNotOfItsKind) {
                 .body = std::make_shared<const RecordBody>(NodeReport{})};
   EXPECT_THAT(Why(DecodeLinkMessage(EncodeLinkMessage(RecordPush{{record}, false}))),
               HasSubstr("link.record_push.records[0].key.kind: does not fit the body"));
+}
+
+TEST(Codec, RefusesAWayThatIsTooLongOrLeadsInACircle) {
+  RandomMessages random(7);
+  const auto a = random.Bytes<NodeId>(), b = random.Bytes<NodeId>(), c = random.Bytes<NodeId>();
+  const auto inner = std::make_shared<const GossipMessage>(GossipMessage{.body = News{}});
+  const auto why = [](Relayed relayed) {
+    return Why(DecodeGossip(EncodeGossip(GossipMessage{.body = std::move(relayed)})));
+  };
+  EXPECT_EQ(why({a, {b, c}, {}, inner}), "accepted");
+  EXPECT_EQ(why({a, {}, {b, c}, inner}), "accepted");
+  EXPECT_THAT(why({a, {b, c}, {random.Bytes<NodeId>()}, inner}), HasSubstr("relayed.ahead: a longer way"));
+  EXPECT_THAT(why({a, {b, b}, {}, inner}), HasSubstr("relayed.ahead: names a node twice"));
+  EXPECT_THAT(why({a, {b}, {b}, inner}), HasSubstr("relayed.ahead: names a node twice"));
+  EXPECT_THAT(why({a, {b, a}, {}, inner}), HasSubstr("relayed.ahead: names a node twice"));
+  const auto twice = std::make_shared<const GossipMessage>(GossipMessage{.body = Relayed{b, {}, {}, inner}});
+  EXPECT_THAT(why({a, {c}, {}, twice}), HasSubstr("relayed.inner: absent, or relayed itself"));
 }
 
 TEST(Codec, RefusesABodyItDoesNotKnow) {

@@ -23,6 +23,8 @@ inline constexpr std::size_t kListMax = 1024;  // words, variables, ports, const
 inline constexpr std::size_t kLabelsMax = 64;
 inline constexpr std::size_t kReplicasMax = 16384;  // on one node
 inline constexpr std::size_t kWitnessesMax = 8;
+// Two relays and the target, less the receiver itself where it is one of them.
+inline constexpr std::size_t kRelayedHopsMax = 2;
 inline constexpr std::size_t kStringMax = 1 << 20;  // one argument or variable
 inline constexpr std::size_t kNameMax = 253;
 inline constexpr std::size_t kPathMax = 4096;

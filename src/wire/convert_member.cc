@@ -161,6 +161,16 @@ void Pack(const GossipMessage& in, pb::Gossip& out) {
           refusal.set_target(BytesOf(body.target));
           refusal.set_boot(body.incarnation.boot);
           refusal.set_counter(body.incarnation.counter);
+        } else if constexpr (std::is_same_v<Body, PathPing>) {
+          out.set_path_ping(true);
+        } else if constexpr (std::is_same_v<Body, PathPong>) {
+          out.set_path_pong(true);
+        } else if constexpr (std::is_same_v<Body, Relayed>) {
+          auto& relayed = *out.mutable_relayed();
+          relayed.set_source(BytesOf(body.source));
+          for (const NodeId& id : body.ahead) relayed.add_ahead(BytesOf(id));
+          for (const NodeId& id : body.behind) relayed.add_behind(BytesOf(id));
+          Pack(*body.inner, *relayed.mutable_inner());
         } else {
           static_assert(std::is_same_v<Body, DocumentAck>);
           Pack(body.stamp, *out.mutable_document_ack());
@@ -176,6 +186,28 @@ void Pack(const GossipMessage& in, pb::Gossip& out) {
 }
 
 namespace {
+
+// A way that names a node twice leads in a circle.
+void UnpackRelayed(const pb::Relayed& in, Relayed& out, Check& check) {
+  check.TakeId(in.source(), out.source, "source");
+  const auto hops = static_cast<std::size_t>(in.ahead_size() + in.behind_size());
+  check.Need(hops <= kRelayedHopsMax, "ahead", "a longer way than any of ours");
+  check.Need(in.has_inner() && !in.inner().has_relayed(), "inner", "absent, or relayed itself");
+  if (!check.ok()) return;
+  for (const auto& id : in.ahead()) check.TakeId(id, out.ahead.emplace_back(), "ahead");
+  for (const auto& id : in.behind()) check.TakeId(id, out.behind.emplace_back(), "behind");
+  std::vector<NodeId> way{out.source};
+  way.insert(way.end(), out.behind.begin(), out.behind.end());
+  way.insert(way.end(), out.ahead.begin(), out.ahead.end());
+  std::sort(way.begin(), way.end());
+  check.Need(std::adjacent_find(way.begin(), way.end()) == way.end(), "ahead", "names a node twice");
+  GossipMessage inner;
+  {
+    Check::Scope scope(check, "inner");
+    Unpack(in.inner(), inner, check);
+  }
+  out.inner = std::make_shared<const GossipMessage>(std::move(inner));
+}
 
 void UnpackBody(const pb::Gossip& in, GossipBody& out, Check& check) {
   switch (in.body_case()) {
@@ -216,6 +248,19 @@ void UnpackBody(const pb::Gossip& in, GossipBody& out, Check& check) {
       DocumentAck ack;
       Unpack(in.document_ack(), ack.stamp, check);
       out = ack;
+      return;
+    }
+    case pb::Gossip::kPathPing:
+      out = PathPing{.sequence = in.sequence()};
+      return;
+    case pb::Gossip::kPathPong:
+      out = PathPong{.sequence = in.sequence()};
+      return;
+    case pb::Gossip::kRelayed: {
+      Check::Scope scope(check, "relayed");
+      Relayed relayed;
+      UnpackRelayed(in.relayed(), relayed, check);
+      out = std::move(relayed);
       return;
     }
     case pb::Gossip::BODY_NOT_SET:

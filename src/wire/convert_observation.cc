@@ -153,6 +153,34 @@ static void Unpack(const pb::Event& in, Event& out, Check& check) {
   check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
 }
 
+static void Pack(const ReachReport& in, pb::ReachReport& out) {
+  for (const ReachException& exception : in.exceptions) {
+    auto& packed = *out.add_exceptions();
+    packed.set_peer(BytesOf(exception.peer));
+    packed.set_heard(exception.heard);
+    for (const NodeId& relay : exception.relays) packed.add_relays(BytesOf(relay));
+    packed.set_round_trip_us(exception.round_trip_us);
+  }
+  out.set_same_as(BytesOf(in.same_as));
+  out.set_peers_hash(in.peers_hash);
+}
+
+static void Unpack(const pb::ReachException& in, ReachException& out, Check& check) {
+  check.TakeId(in.peer(), out.peer, "peer");
+  out.heard = in.heard();
+  if (!check.TakeCount(in.relays_size(), 2, "relays")) return;
+  for (const auto& relay : in.relays()) check.TakeId(relay, out.relays.emplace_back(), "relays");
+  out.round_trip_us = in.round_trip_us();
+}
+
+static void Unpack(const pb::ReachReport& in, ReachReport& out, Check& check) {
+  UnpackList(in.exceptions(), out.exceptions, kMembersMax, "exceptions", check);
+  NeedAscending(out.exceptions, "exceptions", check, [](const ReachException& entry) { return entry.peer; });
+  check.TakeId(in.same_as(), out.same_as, "same_as", Check::Zero::kAllowed);
+  check.Need(!out.same_as || out.exceptions.empty(), "exceptions", "listed as well as named by another node");
+  out.peers_hash = in.peers_hash();
+}
+
 void Pack(const NodeReport& in, pb::NodeReport& out) {
   for (const ReplicaStatus& replica : in.replicas) Pack(replica, *out.add_replicas());
   Pack(in.plan, *out.mutable_plan());
@@ -179,7 +207,7 @@ void Pack(const RecordKey& in, pb::RecordKey& out) {
 }
 
 void Unpack(const pb::RecordKey& in, RecordKey& out, Check& check) {
-  check.TakeNumber(in.kind(), static_cast<std::uint64_t>(RecordKind::kEvent), out.kind, "kind");
+  check.TakeNumber(in.kind(), static_cast<std::uint64_t>(RecordKind::kReach), out.kind, "kind");
   check.TakeId(in.owner(), out.owner, "owner");
   out.sub = in.sub();
 }
@@ -201,6 +229,7 @@ void Pack(const Record& in, pb::Record& out) {
         if constexpr (std::is_same_v<Body, PlanSlice>) Pack(body, *out.mutable_plan_slice());
         if constexpr (std::is_same_v<Body, RegionReport>) Pack(body, *out.mutable_region_report());
         if constexpr (std::is_same_v<Body, Event>) Pack(body, *out.mutable_event());
+        if constexpr (std::is_same_v<Body, ReachReport>) Pack(body, *out.mutable_reach());
       },
       *in.body);
 }
@@ -228,6 +257,9 @@ void Unpack(const pb::Record& in, Record& out, Check& check) {
       break;
     case pb::Record::kEvent:
       into(in.event(), Event{}, "event");
+      break;
+    case pb::Record::kReach:
+      into(in.reach(), ReachReport{}, "reach");
       break;
     case pb::Record::BODY_NOT_SET:
       check.Fail("body", "absent, or of a kind this release does not know");

@@ -352,12 +352,55 @@ class RandomMessages {
                                            }),
                             List<std::string>(3, [this] { return Words(); })};
         break;
+      case RecordKind::kReach:
+        body = Reach();
+        break;
       case RecordKind::kEvent:
         body = Event{Wall(), BytesOrNone<NodeId>(), "member.agent-down", Words(), Words()};
         break;
     }
     record.body = std::make_shared<const RecordBody>(std::move(body));
     return record;
+  }
+
+  // Of later releases than Gossip() and RandomRecord(), so that the golden bytes of those stay as they are.
+  ReachReport Reach() {
+    ReachReport report;
+    if (Coin()) {
+      report.same_as = Bytes<NodeId>();
+      report.peers_hash = prng_.Next();
+      return report;
+    }
+    report.exceptions = List<ReachException>(4, [this] {
+      ReachException exception{.peer = Bytes<NodeId>(), .heard = Coin()};
+      exception.relays = List<NodeId>(2, [this] { return Bytes<NodeId>(); });
+      exception.round_trip_us = Number<std::uint32_t>();
+      return exception;
+    });
+    std::sort(report.exceptions.begin(), report.exceptions.end(),
+              [](const auto& a, const auto& b) { return a.peer < b.peer; });
+    return report;
+  }
+
+  GossipMessage OnAPath() {
+    GossipMessage message;
+    const auto sequence = Number<std::uint32_t>();
+    switch (prng_.Below(3)) {
+      case 0:
+        message.body = PathPing{sequence};
+        break;
+      case 1:
+        message.body = PathPong{sequence};
+        break;
+      default: {
+        Relayed relayed{.source = Bytes<NodeId>()};
+        relayed.ahead = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
+        relayed.behind = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
+        relayed.inner = std::make_shared<const GossipMessage>(Gossip());
+        message.body = std::move(relayed);
+      }
+    }
+    return message;
   }
 
   RecordKey Key() {

@@ -116,10 +116,11 @@ class Node:
         self.door = f"{ip}:{cluster.door_port}"
         self.log_path = os.path.join(cluster.directory, f"n{number}.log")
         self.process = None
+        self.prefix = []  # words before the program's own: where it runs
 
     def start(self, join=None, extra=()):
         """Starts the agent (again). `join`: a token, or the address of a member."""
-        argv = [self.cluster.binary, "up", "--data", self.data, "--listen", self.address, "--advertise", self.address]
+        argv = [*self.prefix, self.cluster.binary, "up", "--data", self.data, "--listen", self.address, "--advertise", self.address]
         argv += ["--door", self.door] + list(self.cluster.extra) + list(extra)
         for key, value in self.labels.items():
             argv += ["--label", f"{key}={value}"]

@@ -16,8 +16,7 @@ struct Column {
   bool only_if_any = false;  // left out when no row has it
 };
 
-void ShowTable(CliContext& context, const std::string& target, std::initializer_list<Column> columns) {
-  const std::string body = context.Get(target);
+void ShowList(CliContext& context, const std::string& body, std::initializer_list<Column> columns) {
   if (context.options.json) return PrintLine(body);
   std::vector<std::string> header;
   const auto list = ParseBody(body);
@@ -30,6 +29,28 @@ void ShowTable(CliContext& context, const std::string& target, std::initializer_
     for (std::size_t i = 0; i < rows.size(); ++i) rows[i].push_back(Word(list.as_array()[i], column.key));
   }
   PrintLine(FormatTable(header, rows));
+}
+
+void ShowTable(CliContext& context, const std::string& target, std::initializer_list<Column> columns) {
+  ShowList(context, context.Get(target), columns);
+}
+
+// Each node is asked for what it measured itself.
+void ShowLinks(CliContext& context) {
+  json::array links;
+  const auto nodes = ParseBody(context.Get("/v1/nodes"));
+  for (const auto& node : nodes.as_array()) {
+    const std::string state = Word(node, "state");
+    if (state != "alive" && state != "suspect") continue;
+    const auto rows = ParseBody(context.Get("/v1/links?node=" + PercentEncode(Word(node, "id"))));
+    for (const auto& row : rows.as_array()) links.push_back(row);
+  }
+  ShowList(context, json::serialize(links),
+           {{"FROM", "from"},
+            {"TO", "to"},
+            {"WAY", "way"},
+            {"MS", "round_trip_ms"},
+            {"ONE-WAY", "one_way", true}});
 }
 
 void ShowStatus(CliContext& context) {
@@ -94,8 +115,11 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
   });
   auto* nodes = app.add_subcommand("nodes", "Members of the cluster; 'nodes rm' removes one");
   AddNodeVerbs(*nodes, context);
-  nodes->callback([&context, nodes] {
+  auto links = std::make_shared<bool>(false);
+  nodes->add_flag("--links", *links, "who reaches whom, how (direct, or through whom), and the round trip");
+  nodes->callback([&context, nodes, links] {
     if (!nodes->get_subcommands().empty()) return;
+    if (*links) return ShowLinks(context);
     ShowTable(context, "/v1/nodes",
               {{"NAME", "name"},
                {"ADDRESS", "address"},

@@ -92,9 +92,13 @@ class Membership {
   struct Removed {
     std::set<NodeId> ids;
   };
+  // A relay got an answer from it: it lives, though our own questions may stay without one.
+  struct AnsweredElsewhere {
+    NodeId id;
+  };
   struct Leave {};
   using Input = std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome,
-                             SetMeta, Seeds, SetDigests, MarkDead, Removed, Leave>;
+                             SetMeta, Seeds, SetDigests, MarkDead, Removed, AnsweredElsewhere, Leave>;
 
   // ---- outputs beside those of contract.h (SendDatagram, SendLink, HoldLinks, TryConnect)
   struct MemberChanged {
@@ -120,9 +124,17 @@ class Membership {
     BootId boot_id;
     Endpoint address;
   };
+  // A ping of ours to a present member was answered by itself, or was not within probe_timeout.
+  struct PingAnswered {
+    NodeId peer;
+    Duration round_trip{};
+  };
+  struct PingMissed {
+    NodeId peer;
+  };
   struct LeaveDone {};
   using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, MemberChanged, ClockSample,
-                              PeerDigests, IdentityConflict, LeaveDone>;
+                              PeerDigests, IdentityConflict, PingAnswered, PingMissed, LeaveDone>;
 
   // Attempts of ours carry this bit; other outcomes are ignored.
   static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 62;
@@ -257,6 +269,7 @@ class Membership {
   void OnPingRequest(const DatagramReceived& datagram, const PingRequest& request);
   void OnAck(const DatagramReceived& datagram, std::uint32_t sequence);
   void OnNack(NodeId from, std::uint32_t sequence);
+  void OnAnsweredElsewhere(NodeId id);
   void OnHeardFrom(NodeId from, Endpoint address);
   void OnPeerDigest(NodeId from, std::uint32_t digest);
   bool MayExchange(Duration pause);

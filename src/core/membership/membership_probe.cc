@@ -56,6 +56,7 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
   probe.timeout = timers_.end();
   if (!Present(probe.target)) return;
   PeerOf(probe.target).failed_at = now_.mono;
+  out_.emplace_back(PingMissed{probe.target});
   if (probe.kind == ProbeKind::kConfirm) {
     const NodeId target = probe.target;
     Disarm(probe.end);
@@ -201,6 +202,7 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
   Disarm(probe.end);
   probes_.erase(it);
   if (!relayed) {
+    if (Present(reached)) out_.emplace_back(PingAnswered{reached, round_trip});
     if (kind == ProbeKind::kRegular) AddHealth(-1);
     if (datagram.message.wall_ms != 0) {
       out_.emplace_back(ClockSample{reached, datagram.message.wall_ms + ToMs(round_trip) / 2 - now_.wall_ms});
@@ -216,6 +218,22 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
     if (peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 500ms)
       SendPushPull(reached, datagram.address, true);
   }
+}
+
+// As if a relay had said so in answer to a PingRequest.
+void Membership::OnAnsweredElsewhere(NodeId id) {
+  for (auto it = probes_.begin(); it != probes_.end();) {
+    if (it->second.target != id || it->second.kind == ProbeKind::kRetry) {
+      ++it;
+      continue;
+    }
+    Disarm(it->second.timeout);
+    Disarm(it->second.end);
+    it = probes_.erase(it);
+  }
+  if (!Present(id)) return;
+  PeerOf(id).failed_at = {};
+  WithdrawSuspicion(id, self_, "answered through another member");
 }
 
 void Membership::OnNack(NodeId from, std::uint32_t sequence) {

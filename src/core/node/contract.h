@@ -25,7 +25,10 @@
 //     every end of a started process by ReplicaExited.
 //  8. ApplyDoor is the whole table each time; the caller works out the difference.
 //  9. A boot counter greater than all earlier ones is on disk before the Node is made.
-// 10. Reply{request} answers exactly one Client* input with that request id, some time later.
+// 10. UseDetours holds for links and connections opened from then on. A link on a path that changed is given
+// up
+//     when it was direct (it hangs), and renewed without loss when the direct path is back.
+// 11. Reply{request} answers exactly one Client* input with that request id, some time later.
 #pragma once
 
 #include <string>
@@ -157,6 +160,18 @@ struct SendLink {
 struct HoldLinks {
   std::vector<std::pair<NodeId, Endpoint>> peers;  // sorted by id; the whole set
 };
+// Peers that cannot be reached directly, and the relays that reach them: the whole set each time. Whatever
+// the caller opens to such a peer over TCP goes through these relays; datagrams are wrapped by the node
+// itself.
+struct Detour {
+  NodeId peer;
+  Endpoint address;
+  std::vector<std::pair<NodeId, Endpoint>> relays;  // one or two, nearest first
+  friend bool operator==(const Detour&, const Detour&) = default;
+};
+struct UseDetours {
+  std::vector<Detour> detours;  // sorted by peer
+};
 // Open a plain TCP connection and close it again.
 struct TryConnect {
   std::uint64_t attempt = 0;
@@ -223,7 +238,7 @@ struct Gone {
   std::string error;  // empty: it left as it was asked to; else why it cannot be here
 };
 
-using Output = std::variant<SendDatagram, SendLink, HoldLinks, TryConnect, Persist, StartReplica,
+using Output = std::variant<SendDatagram, SendLink, HoldLinks, UseDetours, TryConnect, Persist, StartReplica,
                             SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, DropBundle,
                             ApplyDoor, Reply, EmitEvent, TakeNewIdentity, Gone>;
 using Outputs = std::vector<Output>;

@@ -43,7 +43,8 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       membership_(tunables, {boot.node, boot.boot_id, boot.boot_counter, boot.meta}, prng_.Fork(), now.mono),
       intent_(tunables, boot.node, std::move(boot.documents), prng_.Fork(), now),
       board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
-      reachability_(boot.node),
+      routing_(tunables, boot.node, Prng(Mix64(boot.seed + 1))),
+      carrier_(boot.node),
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
       plan_book_(boot.node),
@@ -62,13 +63,18 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
   now_ = now;
   std::visit([this](const auto& value) { Apply(value); }, input);
   Settle();
+  if (routing_.AnyDetour()) {
+    for (Output& output : outputs_) {
+      if (auto* datagram = std::get_if<SendDatagram>(&output)) Wrap(*datagram);
+    }
+  }
   return std::exchange(outputs_, {});
 }
 
 Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
+                   routing_.NextDeadline(), Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
                    early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
                    parting_at_, rename_at_});
 }
@@ -82,27 +88,40 @@ void Node::Impl::Apply(const Tick&) {
   if (intent_.NextDeadline() <= now) Intend(Tick{});
   if (board_.NextDeadline() <= now) Observe(Tick{});
   if (supervisor_.NextDeadline() <= now) Supervise(Tick{});
+  if (routing_.NextDeadline() <= now) Reach(RoutingTick{});
   if (leadership_.NextDeadline() <= now) lead_at_ = now;
 }
 
 void Node::Impl::Apply(const DatagramReceived& input) {
   if (removed_.contains(input.from)) return;
-  if (const auto* ack = std::get_if<DocumentAck>(&input.message.body))
-    Intend(DocumentAcked{input.from, ack->stamp});
-  if (std::holds_alternative<Ack>(input.message.body)) Reach(Reached{input.from});
-  AsMember(input);
+  if (const auto* relayed = std::get_if<Relayed>(&input.message.body)) return OnRelayed(input, *relayed);
+  if (routing_.InTrouble(input.from)) Reach(HeardDirectly{input.from});
+  if (const auto* ping = std::get_if<PathPing>(&input.message.body)) {
+    return SendOver(input.from, {}, GossipMessage{.body = PathPong{ping->sequence}});
+  }
+  if (const auto* pong = std::get_if<PathPong>(&input.message.body)) {
+    return Reach(PathAnswered{input.from, pong->sequence});
+  }
+  Hear(input, true);
+}
+
+void Node::Impl::Hear(const DatagramReceived& datagram, bool straight) {
+  hears_straight_ = straight;
+  if (const auto* ack = std::get_if<DocumentAck>(&datagram.message.body))
+    Intend(DocumentAcked{datagram.from, ack->stamp});
+  AsMember(datagram);
 }
 
 void Node::Impl::Apply(const LinkUp& input) {
   if (removed_.contains(input.peer)) return;
-  Reach(Reached{input.peer});
   AsMember(input);
   Intend(input);
   Observe(input);
 }
 
 void Node::Impl::Apply(const LinkDown& input) {
-  if (input.end != LinkEnd::kClosed) Reach(NotReached{input.peer});
+  if (input.end == LinkEnd::kTimeout && routing_.ForLinks(input.peer).empty())
+    Reach(DirectSilence{input.peer});
   AsMember(input);
   Intend(input);
   Observe(input);

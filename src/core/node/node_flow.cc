@@ -57,8 +57,8 @@ void Node::Impl::Observe(const BoardInput& input) { Carry(board_.Step(now_.mono,
 void Node::Impl::Supervise(const SupervisorInput& input) { Carry(supervisor_.Step(now_, input)); }
 void Node::Impl::Weigh(const EvidenceInput& input) { Carry(evidence_.Step(now_.mono, input)); }
 
-void Node::Impl::Reach(const ReachabilityInput& input) {
-  for (const ReachabilityChanged& change : reachability_.Step(now_.mono, input)) On(change);
+void Node::Impl::Reach(const RoutingInput& input) {
+  Carry(routing_.Step(now_.mono, membership_.members(), input));
 }
 
 // ------------------------------------------------------------------------------------------------ membership
@@ -96,6 +96,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
     Observe(OwnerGone{after.id, after.incarnation.boot});
+    Reach(ReachSaid{after.id, nullptr});
   }
   if (!IsPresent(after.state)) {
     intent_digests_.erase(after.id);
@@ -120,6 +121,7 @@ void Node::Impl::TellPeer(const Membership::MemberChanged& change) {
   const Member& after = change.after;
   const bool was = change.before && IsPresent(change.before->state);
   const bool is = IsPresent(after.state);
+  if (was != is) Reach(RoutingMembersChanged{});
   if (was == is && (!is || change.before->meta.address == after.meta.address)) return;
   std::optional<Endpoint> address;
   if (is) address = after.meta.address;
@@ -232,6 +234,8 @@ void Node::Impl::On(const RecordChanged& change) {
       return;
     case RecordKind::kEvent:
       return;
+    case RecordKind::kReach:
+      return Reach(ReachSaid{change.record.key.owner, change.record.body});
   }
 }
 
@@ -254,13 +258,6 @@ void Node::Impl::On(const ReplicaChanged& change) {
 }
 
 void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead{proof.node, proof.cause}); }
-
-void Node::Impl::On(const ReachabilityChanged& change) {
-  // Of interest here alone, until detours are computed from it.
-  Note({now_.wall_ms, self_, change.reachable ? "route.direct" : "route.lost", NameOf(change.peer),
-        change.reachable ? meta_.name + " reaches it directly again"
-                         : meta_.name + " cannot reach it directly"});
-}
 
 // ------------------------------------------------------------------------------------------------ helpers
 

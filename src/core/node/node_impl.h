@@ -26,7 +26,8 @@
 #include "core/placement/health_watch.h"
 #include "core/placement/plan_book.h"
 #include "core/placement/reconcile.h"
-#include "core/routing/reachability.h"
+#include "core/routing/carry.h"
+#include "core/routing/routing.h"
 #include "core/supervision/supervisor.h"
 
 namespace hs {
@@ -67,6 +68,7 @@ class Node::Impl {
   // ---- inputs (node.cc)
   void Apply(const Tick&);
   void Apply(const DatagramReceived& input);
+  void Hear(const DatagramReceived& datagram, bool straight);
   void Apply(const LinkUp& input);
   void Apply(const LinkDown& input);
   void Apply(const LinkReceived& input);
@@ -98,7 +100,7 @@ class Node::Impl {
   void Observe(const BoardInput& input);
   void Supervise(const SupervisorInput& input);
   void Weigh(const EvidenceInput& input);
-  void Reach(const ReachabilityInput& input);
+  void Reach(const RoutingInput& input);
 
   void On(const Membership::MemberChanged& change);
   void On(const Membership::ClockSample& sample);
@@ -115,7 +117,11 @@ class Node::Impl {
   void On(const NeedBundle& need) { Fetch(need.digest); }
   void On(const NodeProvenDead& proof);
   void On(const VerdictChanged&);
-  void On(const ReachabilityChanged& change);
+  void On(const Membership::PingAnswered& answered);
+  void On(const Membership::PingMissed& missed);
+  void On(const SendPathPing& ping);
+  void On(const AnsweredByDetour& answered);
+  void On(const RouteChanged& change);
 
   // ---- derived state (node_settle.cc)
   void Settle();
@@ -159,6 +165,14 @@ class Node::Impl {
   void SettleBundles();
   std::set<Digest> BundlesNeeded() const;
 
+  // ---- routes (node_routes.cc)
+  void OnRelayed(const DatagramReceived& datagram, const Relayed& relayed);
+  void SendOver(NodeId to, const std::vector<NodeId>& relays, GossipMessage message);
+  void Wrap(SendDatagram& datagram);
+  void WatchDoorPaths();
+  void SettleRoutes();
+  std::vector<LinkView> Links() const;
+
   // ---- leaving, being removed, names (node_parting.cc)
   // kStopping and later: plans are followed no more.
   enum class Parting : std::uint8_t { kNone, kDraining, kStopping, kGone };
@@ -190,7 +204,8 @@ class Node::Impl {
   Membership membership_;
   IntentStore intent_;
   Board board_;
-  Reachability reachability_;
+  Routing routing_;
+  Carrier carrier_;
   Leadership leadership_;
   Supervisor supervisor_;
   WorkEvidence evidence_;
@@ -234,6 +249,10 @@ class Node::Impl {
   std::map<NodeId, std::uint64_t> intent_digests_;  // as present members last said
   std::map<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
   std::vector<Decision> decisions_;                 // of the last look at the region
+  bool hears_straight_ = true;        // the datagram at hand came from its sender without relays
+  std::uint64_t routes_version_ = 0;  // of what was told to others
+  std::vector<Detour> detours_;       // as the caller was told
+  std::set<NodeId> door_paths_;
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
 

@@ -61,6 +61,7 @@ void Node::Impl::Settle() {
   if (rename_at_ <= now_.mono) SettleName();
   if (Leads() && plan_at_ <= now_.mono) Plan();
   if (door_at_ <= now_.mono) SettleDoor();
+  SettleRoutes();
   SettleDigests();
   SettleSteady();
   SettleParting();
@@ -86,12 +87,6 @@ void Node::Impl::SettleServices() {
 }
 
 void Node::Impl::SettleMembers() {
-  const auto forgotten = [this](const auto& entry) { return !membership_.members().contains(entry.first); };
-  if (std::ranges::any_of(reachability_.unreachable(), forgotten)) {
-    ReachabilityMembers reachable;
-    for (const auto& [id, member] : membership_.members()) reachable.members.push_back(id);
-    Reach(reachable);
-  }
   if (membership_.PresentCount() == 1 && table_known_) intent_known_ = true;
   if (table_known_) TakeEarlyWrites();
 }
@@ -285,6 +280,7 @@ void Node::Impl::SettleDoor() {
   door_told_ = true;
   door_ = std::move(table);
   outputs_.emplace_back(ApplyDoor{door_});
+  WatchDoorPaths();
 }
 
 void Node::Impl::SettleDigests() {

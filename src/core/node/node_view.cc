@@ -29,6 +29,7 @@ NodeView Node::Impl::View(Now now) const {
   view.door = door_;
   view.steady = steady_dirty_ ? SteadyNow() : steady_;
   view.intent_digest = intent_.digest();
+  view.links = Links();
   LoadReport load = load_book_.Sum(now.mono);
   for (NodeLoad& node : load.nodes) view.loads.emplace(node.node, node);
   for (ServiceLoad& service : load.services) {

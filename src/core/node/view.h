@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,15 @@ struct SteadyState {
   std::vector<Shortage> shortages;
 };
 
+// How one node reaches another.
+struct LinkView {
+  NodeId from;
+  NodeId to;
+  std::vector<NodeId> relays;          // none: directly
+  bool one_way = false;                // what `to` sends arrives directly
+  std::optional<Duration> round_trip;  // as `from` measured it; it is known of this node's own and of detours
+};
+
 struct NodeView {
   Time now;
   ClusterId cluster;
@@ -39,6 +49,7 @@ struct NodeView {
   DoorTable door;
   SteadyState steady;
   std::uint64_t intent_digest = 0;
+  std::vector<LinkView> links;  // of this node to all present members, and of others what is not direct
   std::shared_ptr<const LocalLoad> local_load;  // of this node, by whoever runs it; null: not measured yet
   std::map<NodeId, NodeLoad> loads;             // the newest word of each node that was heard of late
   std::map<std::string, ServiceLoad> service_loads;  // added up over the nodes that were heard

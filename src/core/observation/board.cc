@@ -170,7 +170,8 @@ void Board::DropEarlierLives(const Record& record) {
 }
 
 void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
-  for (auto kind : {RecordKind::kNodeReport, RecordKind::kPlanSlice, RecordKind::kRegionReport}) {
+  for (auto kind :
+       {RecordKind::kNodeReport, RecordKind::kPlanSlice, RecordKind::kRegionReport, RecordKind::kReach}) {
     auto it = records_.lower_bound({kind, owner, 0});
     while (it != records_.end() && it->first.kind == kind && it->first.owner == owner) {
       const auto next = std::next(it);

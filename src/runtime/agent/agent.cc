@@ -39,6 +39,8 @@ Agent::~Agent() {
   // What calls back into us goes first.
   http_.reset();
   links_.reset();
+  relay_.reset();
+  tunnels_.reset();
   gossip_.reset();
   joins_.reset();
   door_.reset();
@@ -176,14 +178,13 @@ Result<void> Agent::StartTransport() {
     if (!message) return refuse(message.error());
     Feed(LinkReceived{from, std::move(*message)});
   };
-  // Revoked: its document is a tombstone, or names another key. Not known yet: the CA's signature is enough,
-  // since the document of a node just admitted may still be on its way.
-  handlers.allowed = [this](NodeId node, const Digest& key) {
-    const Document* document = node_->FindDocument(NodeKey(node));
-    if (document == nullptr) return true;
-    const auto* body = std::get_if<NodeDoc>(&document->body);
-    return body != nullptr && body->public_key == key;
+  handlers.allowed = [this](NodeId node, const Digest& key) { return IsTrusted(node, key); };
+  StartRoutes();
+  handlers.dial_at = [this](NodeId peer, const Endpoint& address) {
+    const Endpoint tunnel = tunnels_->For(peer, TunnelService::kAgent);
+    return tunnel ? tunnel : address;
   };
+  handlers.relay = [this](TlsStream&& stream, NodeId from) { relay_->Serve(std::move(stream), from); };
   handlers.http = [this](TlsStream&& stream, std::optional<NodeId> peer) {
     http_->ServeTls(std::move(stream), peer);
   };

@@ -124,7 +124,8 @@ void Agent::ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) {
 }
 
 void Agent::FetchFrom(NodeId node, std::string target, std::shared_ptr<ByteSink> sink) {
-  const Endpoint address = node_->AddressOf(node);
+  Endpoint address = tunnels_->For(node, TunnelService::kAgent);
+  if (!address) address = node_->AddressOf(node);
   if (!address) return sink->End();
   FetchFromNode(
       loop_.get_executor(), tls_,

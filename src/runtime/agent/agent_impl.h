@@ -24,8 +24,10 @@
 #include "runtime/net/gossip_socket.h"
 #include "runtime/net/join.h"
 #include "runtime/net/link_host.h"
+#include "runtime/net/relay_server.h"
 #include "runtime/net/sockets.h"
 #include "runtime/net/tls.h"
+#include "runtime/net/tunnels.h"
 #include "runtime/process/process_host.h"
 #include "runtime/sense/sense.h"
 #include "runtime/store/store.h"
@@ -79,6 +81,7 @@ class Agent : public ApiBackend {
   void Do(SendDatagram& output);
   void Do(SendLink& output);
   void Do(HoldLinks& output);
+  void Do(UseDetours& output);
   void Do(TryConnect& output);
   void Do(Persist& output);
   void Do(StartReplica& output) { processes_->Start(output); }
@@ -88,11 +91,17 @@ class Agent : public ApiBackend {
   void Do(ProbeReplica& output) { processes_->Probe(output); }
   void Do(FetchBundle& output);
   void Do(DropBundle& output);
-  void Do(ApplyDoor& output) { door_->Apply(std::move(output.table)); }
+  void Do(ApplyDoor& output);
   void Do(Reply& output);
   void Do(EmitEvent& output);
   void Do(TakeNewIdentity& output);
   void Do(Gone& output);
+  // ---- routes (agent_routes.cc)
+  void StartRoutes();
+  void ApplyDoorTable();
+  Endpoint PortOf(NodeId node, TunnelService service) const;
+  bool IsMember(TlsStream& stream, NodeId node) const;
+  bool IsTrusted(NodeId node, const Digest& key) const;
   void FetchNext(std::shared_ptr<FetchBundle> fetch, std::size_t next, std::string reason);
 
   AgentOptions options_;
@@ -110,6 +119,10 @@ class Agent : public ApiBackend {
   std::unique_ptr<GossipSocket> gossip_;
   std::unique_ptr<LinkHost> links_;
   std::unique_ptr<JoinServer> joins_;
+  std::unique_ptr<Tunnels> tunnels_;
+  std::unique_ptr<RelayServer> relay_;
+  std::vector<Detour> detours_;
+  DoorTable door_table_;  // as the node said; HAProxy gets tunnels in place of what is not reached directly
   std::unique_ptr<ProcessHost> processes_;
   std::unique_ptr<HaproxyDoor> door_;
   std::optional<BundleStore> bundles_;

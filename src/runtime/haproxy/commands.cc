@@ -47,6 +47,11 @@ void Adjust(std::vector<std::string>& out, const std::string& id, const ServerRu
     out.push_back(
         fmt::format("set server {} addr {} port {}", id, want.address.ip.ToString(), want.address.port));
   }
+  // Moved to a tunnel: the direct path is cut, and what was sent over it waits in vain.
+  const IpAddress here = IpAddress::V4(127, 0, 0, 1);
+  if (want.tls && want.address.ip == here && have.address.ip != here) {
+    out.push_back(fmt::format("shutdown sessions server {}", id));
+  }
   if (have.weight != want.weight) out.push_back(fmt::format("set server {} weight {}", id, want.weight));
   if (have.state == want.state) return;
   switch (want.state) {

@@ -75,16 +75,17 @@ void LinkConnection::Expect(NodeId expected, const Endpoint& address) {
   address_ = address;
 }
 
-void LinkConnection::Dial(const Endpoint& source) {
+void LinkConnection::Dial(const Endpoint& source, const Endpoint& at) {
   auto& socket = stream_.next_layer();
+  by_tunnel_ = at != address_;
   ErrorCode failure;
-  socket.open(address_.ip.IsV4() ? tcp::v4() : tcp::v6(), failure);
+  socket.open(at.ip.IsV4() ? tcp::v4() : tcp::v6(), failure);
   if (!failure) {
     TuneSocket(socket.native_handle());
-    BindSource(socket.native_handle(), source, address_);
+    BindSource(socket.native_handle(), source, at);
   }
   Arm(limits_.connect_timeout, LinkEnd::kTimeout);
-  socket.async_connect(ToAsio(address_), [self = shared_from_this()](ErrorCode connect_failure) {
+  socket.async_connect(ToAsio(at), [self = shared_from_this()](ErrorCode connect_failure) {
     if (self->ended_) return;
     if (connect_failure) return self->End(LinkEndOf(connect_failure, false));
     self->OnConnected();

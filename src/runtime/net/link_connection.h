@@ -51,7 +51,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
 
   // Names whom it is for before the dial starts. `expected`: zero takes whoever answers.
   void Expect(NodeId expected, const Endpoint& address);
-  void Dial(const Endpoint& source);
+  // `at`: where to connect; another address than expected leads there by a tunnel.
+  void Dial(const Endpoint& source, const Endpoint& at);
   void StartAccepted();
 
   // Queued until the connection is ready.
@@ -64,7 +65,8 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void End(LinkEnd end, bool silent = false);
 
   bool dialed() const { return dialed_; }
-  bool proven() const { return proven_; }  // we know who it is; it may not have said hello yet
+  bool by_tunnel() const { return by_tunnel_; }  // of ours
+  bool proven() const { return proven_; }        // we know who it is; it may not have said hello yet
   bool ready() const { return ready_; }
   bool usable() const { return ready_ && !denying_ && !bye_sent_ && !bye_received_ && !ended_; }
   bool ended() const { return ended_; }
@@ -102,6 +104,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   ClusterId cluster_;
   BootId boot_;
   bool dialed_ = false;
+  bool by_tunnel_ = false;
   bool proven_ = false;
   bool ready_ = false;
   bool ended_ = false;

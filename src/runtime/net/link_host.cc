@@ -80,7 +80,10 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       return kept->Send(message);
     }
     Peer& peer = peers_[to];
-    if (address) peer.address = address;
+    if (address) {
+      peer.address = address;
+      peer.home = address.ip;
+    }
     Connection connection = peer.Usable();
     if (!connection) connection = peer.Dialing();
     if (!connection) connection = peer.connections.emplace_back(Dial(to, peer.address));
@@ -100,7 +103,29 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       Peer& peer = peers_[id];
       if (address != peer.address) peer.failures = 0;  // it moved: worth trying at once
       peer.address = address;
+      peer.home = address.ip;
       if (!peer.held) SetHeld(id, peer, true);
+    }
+  }
+
+  void Reroute(NodeId id, bool by_tunnel) {
+    const auto found = peers_.find(id);
+    if (found == peers_.end() || leaving_ || closed_) return;
+    const std::vector<Connection> connections = found->second.connections;
+    const IpAddress home = found->second.home;
+    for (const Connection& connection : connections) {
+      if (connection->ended()) continue;
+      // What a relay brought comes from the relay's address.
+      const bool direct = connection->dialed() ? !connection->by_tunnel() : connection->address().ip == home;
+      if (by_tunnel && direct) connection->End(LinkEnd::kTimeout);
+    }
+    if (by_tunnel) return;
+    const auto still = peers_.find(id);
+    if (still == peers_.end()) return;
+    Peer& peer = still->second;
+    const Connection usable = peer.Usable();
+    if (usable && usable->dialed() && usable->by_tunnel() && !peer.Dialing()) {
+      peer.connections.push_back(Dial(id, peer.address));
     }
   }
 
@@ -199,6 +224,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   struct Peer {
     std::vector<Connection> connections;
     Endpoint address;
+    IpAddress home;     // as the caller said, where it did
     bool up = false;    // the core was told LinkUp
     bool held = false;  // by us
     int failures = 0;   // dials in a row
@@ -266,8 +292,11 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
         std::make_shared<LinkConnection>(*this, TlsStream(loop_, *tls_), limits_, cluster_, boot_);
     // From the loop, so that even a dial that fails at once fails after the caller knows of it.
     connection->Expect(expected, address);
-    boost::asio::post(loop_, [connection, source = config_.listen] {
-      if (!connection->ended()) connection->Dial(source);
+    boost::asio::post(loop_, [self = shared_from_this(), connection, expected, address] {
+      if (connection->ended() || self->closed_) return;
+      const Endpoint at =
+          expected && self->handlers_.dial_at ? self->handlers_.dial_at(expected, address) : address;
+      connection->Dial(self->config_.listen, at);
     });
     return connection;
   }
@@ -412,10 +441,15 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       connection->StartAccepted();
     } else if (protocol == kAlpnJoin) {
       if (handlers_.join && !leaving_) handlers_.join(std::move(stream));
-    } else if (handlers_.http && !leaving_) {
+    } else if (!leaving_) {
       const auto peer = PeerOf(stream, cluster_);
       const bool allowed = peer && (!handlers_.allowed || handlers_.allowed(peer->node, peer->public_key));
-      handlers_.http(std::move(stream), allowed ? std::optional(peer->node) : std::nullopt);
+      if (protocol == kAlpnRelay) {
+        if (!allowed) ++counts_.denied;
+        if (allowed && handlers_.relay) handlers_.relay(std::move(stream), peer->node);
+      } else if (handlers_.http) {
+        handlers_.http(std::move(stream), allowed ? std::optional(peer->node) : std::nullopt);
+      }
     }
   }
 
@@ -457,6 +491,7 @@ void LinkHost::Send(NodeId to, const Endpoint& address, std::string_view message
   impl_->Send(to, address, message);
 }
 void LinkHost::Hold(const std::vector<std::pair<NodeId, Endpoint>>& peers) { impl_->Hold(peers); }
+void LinkHost::Reroute(NodeId peer, bool by_tunnel) { impl_->Reroute(peer, by_tunnel); }
 void LinkHost::Recheck() { impl_->Recheck(); }
 void LinkHost::Leave(std::function<void()> done) { impl_->Leave(std::move(done)); }
 LinkCounts LinkHost::counts() const { return impl_->counts(); }

@@ -47,6 +47,10 @@ struct LinkHostHandlers {
   // Optional: is this node, with this key, still a member? Without it every certificate of the cluster is
   // good.
   std::function<bool(NodeId node, const Digest& public_key)> allowed;
+  // Optional: where to connect for a peer at an address; a tunnel's end where it is not reached directly.
+  std::function<Endpoint(NodeId peer, const Endpoint& address)> dial_at;
+  // Tunnels through this node; without it they are closed. `from` is proven and a member.
+  std::function<void(TlsStream&&, NodeId from)> relay;
   HttpHandler http;                       // without it, HTTP connections are closed
   std::function<void(TlsStream&&)> join;  // JoinServer::Serve; without it, joins are closed
 };
@@ -68,6 +72,9 @@ class LinkHost {
 
   void Send(NodeId to, const Endpoint& address, std::string_view message);
   void Hold(const std::vector<std::pair<NodeId, Endpoint>>& peers);
+  // The way to a peer changed. To a tunnel: what is direct hangs, and ends as kTimeout. Back to the direct
+  // path: a new connection takes the tunnel's place, without loss.
+  void Reroute(NodeId peer, bool by_tunnel);
   // Asks `allowed` about every link again, after a revocation.
   void Recheck();
   // Says bye on every link and takes no new ones; `done` when all are closed, or after 2 s.

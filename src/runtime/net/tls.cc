@@ -20,7 +20,9 @@ int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const u
                unsigned size, void*) {
   for (unsigned at = 0; at < size && at + offered[at] < size; at += 1u + offered[at]) {
     const std::string_view protocol(reinterpret_cast<const char*>(offered + at + 1), offered[at]);
-    if (protocol != kAlpnLink && protocol != kAlpnJoin && protocol != kAlpnHttp) continue;
+    if (protocol != kAlpnLink && protocol != kAlpnJoin && protocol != kAlpnHttp && protocol != kAlpnRelay) {
+      continue;
+    }
     *out = offered + at + 1;
     *out_size = offered[at];
     return SSL_TLSEXT_ERR_OK;

@@ -15,6 +15,7 @@ namespace hs {
 
 inline constexpr std::string_view kAlpnLink = "homeostat/1";
 inline constexpr std::string_view kAlpnJoin = "homeostat-join/1";
+inline constexpr std::string_view kAlpnRelay = "homeostat-relay/1";
 inline constexpr std::string_view kAlpnHttp = "http/1.1";
 
 using TlsContext = boost::asio::ssl::context;

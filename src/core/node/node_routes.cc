@@ -1,0 +1,159 @@
+// Ways round cuts: messages over relays, what is carried for others, and what the caller and the others are
+// told.
+#include <algorithm>
+#include <utility>
+
+#include "core/node/node_impl.h"
+
+namespace hs {
+namespace {
+
+// A cut between two boxes is news for everybody; one between many would be as many pieces of news.
+constexpr std::size_t kToldToAll = 4;
+
+}  // namespace
+
+void Node::Impl::On(const Membership::PingAnswered& answered) {
+  // Where the question went by a relay, the time is that of the relay.
+  if (hears_straight_ && routing_.ForDatagrams(answered.peer).empty()) {
+    Reach(AnsweredDirectly{answered.peer, answered.round_trip});
+  }
+}
+
+void Node::Impl::On(const Membership::PingMissed& missed) { Reach(DirectSilence{missed.peer}); }
+
+void Node::Impl::On(const AnsweredByDetour& answered) {
+  AsMember(Membership::AnsweredElsewhere{answered.peer});
+}
+
+void Node::Impl::On(const SendPathPing& ping) {
+  SendOver(ping.to, ping.relays, GossipMessage{.body = PathPing{ping.sequence}});
+}
+
+void Node::Impl::On(const RouteChanged& change) {
+  const bool back = change.after.empty() && !routing_.InTrouble(change.peer);
+  const std::string kind = back ? "route.direct" : change.after.empty() ? "route.lost" : "route.detour";
+  const std::string cause = "from " + meta_.name + ": " + change.cause;
+  if (routing_.Detours().size() <= kToldToAll) {
+    Emit(kind, NameOf(change.peer), cause);
+  } else {
+    Note({now_.wall_ms, self_, kind, NameOf(change.peer), cause});
+  }
+}
+
+// Whoever hands a message over is proven; that the source said it rests on the relay's word, as all news does
+// that members pass on (docs/decisions/relayed-hop-by-hop.md).
+void Node::Impl::OnRelayed(const DatagramReceived& datagram, const Relayed& relayed) {
+  if (removed_.contains(relayed.source)) return;
+  CarryDecision decision = carrier_.Step(now_.mono, membership_.members(), datagram.from, relayed);
+  if (auto* on = std::get_if<CarryOn>(&decision)) {
+    const Endpoint address = AddressOf(on->next);
+    if (!address) return;
+    outputs_.emplace_back(SendDatagram{on->next, address, GossipMessage{.body = std::move(on->message)}});
+    return;
+  }
+  const auto* here = std::get_if<DeliverHere>(&decision);
+  if (here == nullptr) return;
+  if (const auto* ping = std::get_if<PathPing>(&relayed.inner->body)) {
+    return SendOver(here->source, here->way_back, GossipMessage{.body = PathPong{ping->sequence}});
+  }
+  if (const auto* pong = std::get_if<PathPong>(&relayed.inner->body)) {
+    return Reach(PathAnswered{here->source, pong->sequence});
+  }
+  const Endpoint address = AddressOf(here->source);
+  if (!address) return;  // a stranger: it has to come in through the relay's own words first
+  Hear({here->source, address, *relayed.inner}, false);
+}
+
+void Node::Impl::SendOver(NodeId to, const std::vector<NodeId>& relays, GossipMessage message) {
+  const NodeId next = relays.empty() ? to : relays.front();
+  const Endpoint address = AddressOf(next);
+  if (!address) return;
+  message.wall_ms = now_.wall_ms;
+  if (!relays.empty()) {
+    Relayed relayed{.source = self_, .ahead = {relays.begin() + 1, relays.end()}};
+    relayed.ahead.push_back(to);
+    relayed.inner = std::make_shared<const GossipMessage>(std::move(message));
+    message = GossipMessage{.body = std::move(relayed)};
+  }
+  outputs_.emplace_back(SendDatagram{next, address, std::move(message)});
+}
+
+// The last thing that happens to a datagram: it goes round where it has to. Questions about a path and what
+// is carried for others know their way.
+void Node::Impl::Wrap(SendDatagram& datagram) {
+  const GossipBody& body = datagram.message.body;
+  if (std::holds_alternative<Relayed>(body) || std::holds_alternative<PathPing>(body) ||
+      std::holds_alternative<PathPong>(body)) {
+    return;
+  }
+  const Relays relays = routing_.ForDatagrams(datagram.to);
+  if (relays.empty()) return;
+  const Endpoint address = AddressOf(relays.front());
+  if (!address) return;
+  Relayed relayed{.source = self_, .ahead = {relays.begin() + 1, relays.end()}};
+  relayed.ahead.push_back(datagram.to);
+  relayed.inner = std::make_shared<const GossipMessage>(std::move(datagram.message));
+  datagram = {relays.front(), address, GossipMessage{.body = std::move(relayed)}};
+}
+
+// Where this box's door sends people's requests, a cut must be found before they hang on it.
+void Node::Impl::WatchDoorPaths() {
+  std::set<NodeId> paths;
+  for (const DoorService& service : door_.services) {
+    for (const DoorServer& server : service.servers) {
+      if (!server.tls) continue;
+      if (const auto id = NodeId::FromHex(server.name)) paths.insert(*id);
+    }
+  }
+  if (std::exchange(door_paths_, paths) == paths) return;
+  Reach(WatchPaths{{paths.begin(), paths.end()}});
+}
+
+std::vector<LinkView> Node::Impl::Links() const {
+  std::vector<LinkView> links;
+  for (const auto& [id, member] : membership_.members()) {
+    if (id == self_ || !IsPresent(member.state)) continue;
+    const PathView path = routing_.View(id);
+    links.push_back({self_, id, path.relays, path.heard, path.round_trip});
+  }
+  const auto& records = board_.records();
+  for (auto it = records.lower_bound({RecordKind::kReach, {}, 0}); it != records.end(); ++it) {
+    if (it->first.kind != RecordKind::kReach) break;
+    const NodeId teller = it->first.owner;
+    if (teller == self_) continue;
+    const auto* report = &std::get<ReachReport>(*it->second.body);
+    const bool by_name = static_cast<bool>(report->same_as);
+    if (by_name) {
+      const auto other = records.find({RecordKind::kReach, report->same_as, 0});
+      if (other == records.end()) continue;
+      const auto* named = &std::get<ReachReport>(*other->second.body);
+      if (HashOfPeers(named->exceptions) != report->peers_hash) continue;
+      report = named;
+    }
+    for (const ReachException& exception : report->exceptions) {
+      LinkView link{teller, exception.peer, exception.relays, exception.heard, {}};
+      if (!by_name) link.round_trip = exception.round_trip_us * Duration(1us);
+      links.push_back(std::move(link));
+    }
+  }
+  return links;
+}
+
+void Node::Impl::SettleRoutes() {
+  if (routes_version_ == routing_.version() && detours_.empty()) return;
+  std::vector<Detour> detours;
+  for (const auto& [peer, relays] : routing_.Detours()) {
+    Detour detour{peer, AddressOf(peer), {}};
+    for (const NodeId& relay : relays) detour.relays.emplace_back(relay, AddressOf(relay));
+    detours.push_back(std::move(detour));
+  }
+  if (detours != detours_) {
+    detours_ = detours;
+    outputs_.emplace_back(UseDetours{std::move(detours)});
+  }
+  if (std::exchange(routes_version_, routing_.version()) == routing_.version()) return;
+  Observe(Publish{RecordKind::kReach, 0, std::make_shared<const RecordBody>(routing_.Report())});
+}
+
+}  // namespace hs

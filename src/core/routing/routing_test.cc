@@ -1,0 +1,331 @@
+#include "core/routing/routing.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <queue>
+#include <set>
+
+namespace hs {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+NodeId Node(int n) {
+  NodeId id;
+  id.bytes[0] = static_cast<std::uint8_t>(n);
+  id.bytes[15] = 1;
+  return id;
+}
+
+// Some nodes' Routing over a table of cut directions; what one reports, the others hear at once.
+class RoutingTest : public ::testing::Test {
+ protected:
+  void Start(int nodes) {
+    for (int n = 1; n <= nodes; ++n) {
+      Member& member = members_[Node(n)];
+      member.id = Node(n);
+      member.meta.name = "n" + std::to_string(n);
+    }
+    for (int n = 1; n <= nodes; ++n) {
+      routings_.emplace(n, Routing(Tunables{}, Node(n), Prng(static_cast<std::uint64_t>(n))));
+    }
+  }
+  void Cut(int a, int b) {
+    cuts_.insert({a, b});
+    cuts_.insert({b, a});
+  }
+  void Mend(int a, int b) {
+    cuts_.erase({a, b});
+    cuts_.erase({b, a});
+  }
+  static int Number(NodeId id) { return id.bytes[0]; }
+
+  bool Open(const std::vector<int>& way) const {
+    for (std::size_t i = 1; i < way.size(); ++i) {
+      if (cuts_.contains({way[i - 1], way[i]}) || dead_.contains(way[i])) return false;
+    }
+    return true;
+  }
+  Duration Delay(int a, int b) const {
+    const auto slow = delays_.find({std::min(a, b), std::max(a, b)});
+    return slow == delays_.end() ? Duration(500us) : slow->second;
+  }
+
+  void Step(int n, const RoutingInput& input) {
+    const std::uint64_t version = routings_.at(n).version();
+    for (RoutingOutput& output : routings_.at(n).Step(now_, members_, input)) {
+      if (const auto* ping = std::get_if<SendPathPing>(&output)) OnPing(n, *ping);
+      if (const auto* change = std::get_if<RouteChanged>(&output)) changes_.push_back({n, *change});
+      if (const auto* answered = std::get_if<AnsweredByDetour>(&output))
+        alive_.insert({n, Number(answered->peer)});
+    }
+    if (routings_.at(n).version() == version) return;
+    const auto body = std::make_shared<const RecordBody>(routings_.at(n).Report());
+    for (auto& [other, routing] : routings_) {
+      if (other != n && !dead_.contains(other)) Later(2ms, other, ReachSaid{Node(n), body});
+    }
+  }
+
+  void OnPing(int n, const SendPathPing& ping) {
+    ++pings_;
+    std::vector<int> way{n};
+    for (const NodeId& relay : ping.relays) way.push_back(Number(relay));
+    way.push_back(Number(ping.to));
+    Duration there{};
+    for (std::size_t i = 1; i < way.size(); ++i) there += Delay(way[i - 1], way[i]);
+    if (!Open(way)) return;
+    if (ping.relays.empty()) Later(there, way.back(), HeardDirectly{Node(n)});
+    std::vector<int> back(way.rbegin(), way.rend());
+    if (Open(back)) Later(2 * there, n, PathAnswered{ping.to, ping.sequence});
+    if (Open(back) && ping.relays.empty()) Later(2 * there, n, HeardDirectly{ping.to});
+  }
+
+  void Later(Duration after, int n, RoutingInput input) {
+    queue_.emplace(now_ + after, std::pair{n, std::move(input)});
+  }
+
+  void Run(Duration span) {
+    const Time end = now_ + span;
+    while (true) {
+      Time next = queue_.empty() ? kNever : queue_.begin()->first;
+      int ticks = 0;
+      for (auto& [n, routing] : routings_) {
+        if (routing.NextDeadline() < next && !dead_.contains(n)) {
+          next = routing.NextDeadline();
+          ticks = n;
+        }
+      }
+      if (next > end) break;
+      now_ = std::max(now_, next);
+      if (ticks != 0) {
+        Step(ticks, RoutingTick{});
+        continue;
+      }
+      auto [n, input] = std::move(queue_.begin()->second);
+      queue_.erase(queue_.begin());
+      if (!dead_.contains(n)) Step(n, input);
+    }
+    now_ = end;
+  }
+
+  Relays Way(int from, int to) const { return routings_.at(from).ForLinks(Node(to)); }
+
+  Time now_ = Time{} + 1h;
+  std::map<NodeId, Member> members_;
+  std::map<int, Routing> routings_;
+  std::set<std::pair<int, int>> cuts_;
+  std::set<int> dead_;
+  std::map<std::pair<int, int>, Duration> delays_;
+  std::multimap<Time, std::pair<int, RoutingInput>> queue_;
+  std::vector<std::pair<int, RouteChanged>> changes_;
+  std::set<std::pair<int, int>> alive_;
+  int pings_ = 0;
+};
+
+TEST_F(RoutingTest, OneMissedAnswerIsNoCut) {
+  Start(3);
+  Step(1, DirectSilence{Node(2)});
+  Run(2s);
+  EXPECT_THAT(changes_, IsEmpty());
+  EXPECT_FALSE(routings_.at(1).InTrouble(Node(2)));
+}
+
+TEST_F(RoutingTest, ACutIsGoneRoundWithinHalfASecondOfTheFirstMissAndOnBothSides) {
+  Start(3);
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(500ms);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(3)));
+  EXPECT_THAT(Way(2, 1), ElementsAre(Node(3))) << "it was told, and looked for itself";
+  EXPECT_THAT(routings_.at(1).ForDatagrams(Node(2)), ElementsAre(Node(3)));
+  EXPECT_TRUE(alive_.contains({1, 2})) << "the relay's answer proves that it lives";
+  EXPECT_THAT(Way(1, 3), IsEmpty());
+  EXPECT_THAT(Way(3, 2), IsEmpty());
+}
+
+TEST_F(RoutingTest, APeerThatNobodyReachesIsNoMatterOfRoutes) {
+  Start(4);
+  dead_.insert(2);
+  Step(1, DirectSilence{Node(2)});
+  Run(5s);
+  EXPECT_THAT(changes_, IsEmpty());
+  EXPECT_THAT(routings_.at(1).Report().exceptions, IsEmpty()) << "only what a way round exists for is told";
+}
+
+TEST_F(RoutingTest, OfSeveralRelaysTheQuickestIsTakenAndKept) {
+  Start(5);
+  delays_[{1, 3}] = 4ms;
+  delays_[{1, 4}] = 1ms;
+  delays_[{4, 2}] = 1ms;
+  delays_[{1, 5}] = 2ms;
+  delays_[{3, 2}] = delays_[{2, 3}] = 4ms;
+  delays_[{2, 4}] = 1ms;
+  delays_[{2, 5}] = 9ms;
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(1s);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+  delays_[{1, 4}] = 1500us;
+  delays_[{2, 4}] = 3ms;
+  changes_.clear();
+  Run(60s);
+  EXPECT_THAT(changes_, IsEmpty()) << "a little slower is no reason to change";
+}
+
+TEST_F(RoutingTest, AClearlyQuickerRelayIsTakenAfterAWhile) {
+  Start(4);
+  delays_[{1, 3}] = 1ms;
+  delays_[{1, 4}] = 5ms;
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(1s);
+  ASSERT_THAT(Way(1, 2), ElementsAre(Node(3)));
+  delays_[{1, 3}] = 30ms;
+  Run(15s);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+}
+
+TEST_F(RoutingTest, ARelayThatDiesIsReplaced) {
+  Start(4);
+  delays_[{1, 4}] = 5ms;
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(1s);
+  ASSERT_THAT(Way(1, 2), ElementsAre(Node(3)));
+  dead_.insert(3);
+  Run(2s);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+}
+
+TEST_F(RoutingTest, ARelayThatIsNoMemberAnyMoreIsLeftAtOnce) {
+  Start(4);
+  delays_[{1, 4}] = 5ms;
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(1s);
+  ASSERT_THAT(Way(1, 2), ElementsAre(Node(3)));
+  dead_.insert(3);
+  members_.at(Node(3)).state = MemberState::kAgentDown;
+  Step(1, RoutingMembersChanged{});
+  EXPECT_THAT(Way(1, 2), IsEmpty());
+  Run(50ms);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+}
+
+TEST_F(RoutingTest, TwoRelaysWhereNoneReachesBoth) {
+  Start(4);  // a chain: 1 - 2 - 3 - 4
+  Cut(1, 3);
+  Cut(1, 4);
+  Cut(2, 4);
+  for (const int far : {3, 4}) Step(1, DirectSilence{Node(far)});
+  Run(2s);
+  EXPECT_THAT(Way(1, 3), ElementsAre(Node(2)));
+  EXPECT_THAT(Way(1, 4), ElementsAre(Node(2), Node(3)));
+  EXPECT_THAT(Way(4, 1), ElementsAre(Node(3), Node(2)));
+}
+
+TEST_F(RoutingTest, WhereOneDirectionIsCutDatagramsOfTheOtherGoDirectly) {
+  Start(3);
+  cuts_.insert({1, 2});
+  Step(1, DirectSilence{Node(2)});
+  Run(3s);
+  EXPECT_THAT(routings_.at(1).ForDatagrams(Node(2)), ElementsAre(Node(3)));
+  EXPECT_THAT(routings_.at(2).ForDatagrams(Node(1)), IsEmpty()) << "1 says that it hears 2";
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(3))) << "TCP needs both";
+  EXPECT_THAT(Way(2, 1), ElementsAre(Node(3)));
+  const auto report = routings_.at(1).Report();
+  ASSERT_EQ(report.exceptions.size(), 1u);
+  EXPECT_TRUE(report.exceptions[0].heard);
+  EXPECT_FALSE(routings_.at(2).Report().exceptions.at(0).heard);
+}
+
+TEST_F(RoutingTest, TheDirectPathIsTakenAgainWithinThreeSecondsOfHealing) {
+  Start(3);
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(10s);
+  ASSERT_THAT(Way(1, 2), ElementsAre(Node(3)));
+  Mend(1, 2);
+  Run(3s);
+  EXPECT_THAT(Way(1, 2), IsEmpty());
+  EXPECT_THAT(Way(2, 1), IsEmpty());
+  EXPECT_THAT(routings_.at(1).Report().exceptions, IsEmpty());
+}
+
+TEST_F(RoutingTest, ACableThatComesAndGoesDoesNotMakeRoutesFlap) {
+  Start(3);
+  Cut(1, 2);
+  Step(1, DirectSilence{Node(2)});
+  Run(2s);
+  for (int i = 0; i < 30; ++i) {  // two seconds on, two off
+    Mend(1, 2);
+    Run(2s);
+    Cut(1, 2);
+    Step(1, DirectSilence{Node(2)});
+    Run(2s);
+  }
+  EXPECT_LT(changes_.size(), 24u) << "in two minutes, of both sides";
+  Mend(1, 2);
+  Run(8s);
+  EXPECT_THAT(Way(1, 2), IsEmpty()) << "at last it is good";
+}
+
+TEST_F(RoutingTest, WhoSleptBlamesNobody) {
+  Start(3);
+  Step(1, DirectSilence{Node(2)});
+  queue_.clear();  // the answer lies in the socket
+  now_ += 5s;
+  Step(1, RoutingTick{});
+  EXPECT_TRUE(routings_.at(1).InTrouble(Node(2)));
+  EXPECT_THAT(changes_, IsEmpty());
+  Step(1, PathAnswered{Node(2), 1});
+  EXPECT_FALSE(routings_.at(1).InTrouble(Node(2)));
+}
+
+TEST_F(RoutingTest, AWatchedPathIsFoundCutWithinASecondWithoutAnyHint) {
+  Start(3);
+  Step(1, WatchPaths{{Node(2), Node(3)}});
+  Run(5s);
+  Cut(1, 2);
+  Run(800ms);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(3)));
+}
+
+TEST_F(RoutingTest, WatchingManyCostsNoMoreThanWatchingAFew) {
+  Start(60);
+  std::vector<NodeId> all;
+  for (int n = 2; n <= 60; ++n) all.push_back(Node(n));
+  Step(1, WatchPaths{all});
+  Run(10s);
+  pings_ = 0;
+  Run(10s);
+  EXPECT_LE(pings_, 90);
+}
+
+TEST_F(RoutingTest, ACutBetweenLargeGroupsIsToldAsGroups) {
+  Start(41);  // 1 to 20, 21 to 40, and 41 between them
+  for (int a = 1; a <= 20; ++a) {
+    for (int b = 21; b <= 40; ++b) Cut(a, b);
+  }
+  for (int a = 1; a <= 20; ++a) {
+    for (int b = 21; b <= 40; ++b) Step(a, DirectSilence{Node(b)});
+  }
+  Run(20s);
+  std::size_t listed = 0;
+  int named = 0;
+  for (int n = 1; n <= 40; ++n) {
+    EXPECT_EQ(routings_.at(n).Detours().size(), 20u) << n;
+    const ReachReport report = routings_.at(n).Report();
+    listed += report.exceptions.size();
+    named += report.same_as ? 1 : 0;
+  }
+  EXPECT_EQ(listed, 40u) << "one list for each side, not 800 pairs";
+  EXPECT_EQ(named, 38);
+  EXPECT_TRUE(routings_.at(41).SaidCut(Node(7), Node(33))) << "read through the name";
+  EXPECT_FALSE(routings_.at(41).SaidCut(Node(7), Node(8)));
+}
+
+}  // namespace
+}  // namespace hs
