@@ -276,6 +276,14 @@ TEST(Api, AScaleBecomesOneDocument) {
   EXPECT_EQ(std::get<ScaleOverride>(write.documents[0].second), (ScaleOverride{"web", 5}));
 }
 
+TEST(Api, ASingletonIsScaledToOneOrNoneOnly) {
+  NodeView view = TestView();
+  for (DesiredService& service : view.services) service.spec.singleton = Singleton::kPause;
+  const auto put = [&](const char* body) { return Ask(view, "PUT", "/v1/services/web/scale", body); };
+  EXPECT_FALSE(std::holds_alternative<WriteCommand>(put("{\"replicas\":2}")));
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(put("{\"replicas\":0}")));
+}
+
 TEST(Api, ADrainMeansTheNodeByNameIdOrPrefixAndCanBeUndone) {
   auto view = TestView();
   for (const auto* word : {"n2", "02020202020202020202020202020202", "0202", "127.0.0.12:7700"}) {

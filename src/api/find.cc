@@ -147,6 +147,21 @@ std::vector<NodesSaying> DoorTroubles(const NodeView& view) {
   return troubles;
 }
 
+std::vector<NodesSaying> AllTroubles(const NodeView& view) {
+  auto troubles = DoorTroubles(view);
+  std::map<std::string, std::vector<std::string>> by_words;
+  for (const Member& member : view.members) {
+    const NodeReport* report = ReportOf(view, member.id);
+    if (report == nullptr || !IsPresent(member.state)) continue;
+    for (const std::string& words : report->troubles) by_words[words].push_back(member.meta.name);
+  }
+  for (auto& [what, nodes] : by_words) {
+    std::ranges::sort(nodes);
+    troubles.push_back({what, std::move(nodes)});
+  }
+  return troubles;
+}
+
 std::vector<NodesSaying> ContainmentNotes(const NodeView& view) {
   return Together(view, &NodeReport::containment);
 }

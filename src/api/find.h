@@ -45,6 +45,8 @@ struct NodesSaying {
 };
 // Doors of present nodes that do not work as they should.
 std::vector<NodesSaying> DoorTroubles(const NodeView& view);
+// The same, and what present nodes were told and cannot understand or do.
+std::vector<NodesSaying> AllTroubles(const NodeView& view);
 // What is less sure on present nodes than it could be.
 std::vector<NodesSaying> ContainmentNotes(const NodeView& view);
 std::string ToText(const NodesSaying& saying);  // "n1, n2: what"

@@ -163,7 +163,7 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
                    {"pending", std::move(pending)},
                    {"short", ShortJson(view)},
-                   {"trouble", SayingsJson(DoorTroubles(view))},
+                   {"trouble", SayingsJson(AllTroubles(view))},
                    {"notes", SayingsJson(ContainmentNotes(view))},
                    {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
                                                   : json::value(nullptr)},

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 
@@ -37,6 +38,7 @@ json::object HealthToJson(const HealthCheck& health) {
           {"retries", health.retries}};
 }
 
+constexpr Singleton kSingletons[] = {Singleton::kNone, Singleton::kRunBoth, Singleton::kPause};
 constexpr ScaleTarget kTargets[] = {ScaleTarget::kAutomatic, ScaleTarget::kInFlight, ScaleTarget::kCpu,
                                     ScaleTarget::kMetric};
 
@@ -46,7 +48,8 @@ json::object ScaleToJson(const ScaleSpec& scale) {
           {"target", ToString(scale.target)},
           {"value", scale.value},
           {"metric", JsonText(scale.metric)},
-          {"metric_path", JsonText(scale.metric_path)}};
+          {"metric_path", JsonText(scale.metric_path)},
+          {"strict", scale.strict}};
 }
 
 json::object ServiceObject(const ServiceSpec& spec) {
@@ -78,6 +81,7 @@ json::object ServiceObject(const ServiceSpec& spec) {
   if (spec.scale) out["scale"] = ScaleToJson(*spec.scale);
   out["priority"] = spec.priority;
   out["movable"] = spec.movable;
+  out["singleton"] = ToString(spec.singleton);
   if (spec.http) {
     out["http"] = json::object{{"host", JsonText(spec.http->host)}, {"path", JsonText(spec.http->path)}};
   }
@@ -224,6 +228,7 @@ void ReadScale(const json::value& value, std::string path, std::string& error, S
   if (out.target == ScaleTarget::kMetric && out.metric.empty()) reader.Wrong("metric", "must not be empty");
   reader.Read("metric_path", out.metric_path);
   if (!out.metric_path.starts_with('/')) reader.Wrong("metric_path", "must start with /");
+  reader.Read("strict", out.strict);
 }
 
 void ReadEnvironment(Reader& reader, ServiceSpec& spec) {
@@ -264,6 +269,17 @@ void ReadPlaces(Reader& reader, const std::string& path, ServiceSpec& spec) {
   }
 }
 
+void ReadSingleton(Reader& reader, ServiceSpec& spec) {
+  std::string word = ToString(Singleton::kNone);
+  reader.Read("singleton", word);
+  const auto* const known = std::ranges::find(
+      kSingletons, word, [](Singleton singleton) { return std::string(ToString(singleton)); });
+  if (known == std::end(kSingletons)) return reader.Wrong("singleton", "must be none, run-both or pause");
+  spec.singleton = *known;
+  if (spec.singleton != Singleton::kNone && (spec.replicas != 1 || spec.scale))
+    reader.Wrong("singleton", "needs exactly one replica and no scale");
+}
+
 void ReadService(const json::value& value, const std::string& path, std::string& error, ServiceSpec& spec) {
   Reader reader(value, path, error);
   reader.Read("name", spec.name);
@@ -297,6 +313,7 @@ void ReadService(const json::value& value, const std::string& path, std::string&
     ReadScale(*scale, path + ".scale", error, spec.scale.emplace());
   reader.ReadNumber("priority", spec.priority, 0, kPriorityMax);
   reader.Read("movable", spec.movable);
+  ReadSingleton(reader, spec);
   if (const auto* reserve = reader.Get("reserve")) {
     Reader item(*reserve, path + ".reserve", error);
     item.ReadNumber("cpu_millicores", spec.reserve.cpu_millicores, 0,

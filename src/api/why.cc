@@ -66,6 +66,7 @@ std::string AliveCause(const NodeView& view, const Member& member) {
   const auto* report = it == view.reports.end() ? nullptr : std::get_if<NodeReport>(it->second.get());
   if (report != nullptr && !report->door_error.empty())
     cause += "; its door does not work: " + report->door_error;
+  if (report != nullptr && !report->troubles.empty()) cause += "; " + report->troubles.front();
   if (member.id == view.controller) {
     cause += Because(Newest(view, NamesOf(member), "role."));
   }

@@ -131,12 +131,15 @@ ApiResult DeleteStack(const RouteCall& call) {
 
 ApiResult PutScale(const RouteCall& call) {
   const auto& name = call.path.at("service");
-  if (FindService(call.view, name) == nullptr) return NoService(call.view, name);
+  const auto* service = FindService(call.view, name);
+  if (service == nullptr) return NoService(call.view, name);
   const auto body = BodyObject(call, {"replicas"});
   if (!body) return ErrorResponse(body.error());
   const auto replicas = WholeNumber(*body, "replicas", -1, 100000);
   if (!replicas) return ErrorResponse(replicas.error());
   if (*replicas < 0) return ErrorResponse(400, "the body must be {\"replicas\": N}");
+  if (service->spec.singleton != Singleton::kNone && *replicas > 1)
+    return ErrorResponse(400, fmt::format("{} has x-singleton: it is one replica, or none", name));
   WriteCommand command;
   command.documents.emplace_back(ScaleKey(name), ScaleOverride{name, static_cast<std::uint32_t>(*replicas)});
   if (const auto fits = CheckQuotasAfter(DocumentMap(call.view), command.documents); !fits)

@@ -75,6 +75,13 @@ constexpr TunableRow kTable[] = {
        "how long work that still answers is left alone after its node's agent went down"),
     Ms("rollout_deadline", kCluster, 1'000, kHourMs, &Tunables::rollout_deadline,
        "time a new version's replica has to get healthy before its rollout stops"),
+    Ms("move_pause", kCluster, 0, kHourMs, &Tunables::move_pause,
+       "shortest time between two moves of one service for balance; larger: a new box is used later, "
+       "gentler"),
+    Ms("move_settle", kCluster, 0, kHourMs, &Tunables::move_settle,
+       "time a box must have been here without a break before work is moved to it for balance"),
+    Count("moves_at_once", kCluster, 0, 1000, &Tunables::moves_at_once,
+          "moves for balance under way in a region, of all services together; 0: nothing is moved"),
     Ms("starting_probe_interval", kNode, 10, 10'000, &Tunables::starting_probe_interval,
        "time between health probes of a replica that has not been healthy yet"),
     Ms("backoff_first", kNode, 10, 60'000, &Tunables::backoff_first,

@@ -47,6 +47,9 @@ struct Tunables {
   Duration plan_interval = 1s;
   Duration agent_patience = 10s;
   Duration rollout_deadline = 60s;
+  Duration move_pause = 500ms;
+  Duration move_settle = 2s;
+  std::int64_t moves_at_once = 4;
   // supervision
   Duration starting_probe_interval = 100ms;
   Duration backoff_first = 200ms;

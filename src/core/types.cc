@@ -72,6 +72,18 @@ const char* ToString(MemberState state) {
   return "?";
 }
 
+const char* ToString(Singleton singleton) {
+  switch (singleton) {
+    case Singleton::kNone:
+      return "none";
+    case Singleton::kRunBoth:
+      return "run-both";
+    case Singleton::kPause:
+      return "pause";
+  }
+  return "?";
+}
+
 const char* ToString(ScaleTarget target) {
   switch (target) {
     case ScaleTarget::kAutomatic:

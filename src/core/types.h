@@ -146,11 +146,20 @@ enum class ScaleTarget : std::uint8_t {
 struct ScaleSpec {
   std::uint32_t min = 1;  // at least 1
   std::uint32_t max = 1;  // hard: never above, at least min
+  bool strict =
+      false;  // in a part of a cut cluster: never above what its boxes are allotted, not even for min
   ScaleTarget target = ScaleTarget::kAutomatic;
   double value = 0;                      // above 0 unless automatic
   std::string metric;                    // kMetric: its name in Prometheus' text format
   std::string metric_path = "/metrics";  // kMetric: where the app shows it
   friend bool operator==(const ScaleSpec&, const ScaleSpec&) = default;
+};
+
+// x-singleton: what a service of one replica does when the cluster is cut.
+enum class Singleton : std::uint8_t {
+  kNone = 0,     // nothing was said: the same as kRunBoth
+  kRunBoth = 1,  // each part runs one; one of them goes on when the cut has healed
+  kPause = 2,    // only a part with more than half of the boxes runs it
 };
 
 inline constexpr std::uint32_t kPriorityMax = 1000;
@@ -174,11 +183,12 @@ struct ServiceSpec {
   std::optional<ScaleSpec> scale;             // none: `replicas` of them
   std::uint32_t priority = kPriorityDefault;  // 0 to kPriorityMax; in a shortage the greater one stays
   bool movable = true;                        // false: a healthy replica is never moved for balance
+  Singleton singleton = Singleton::kNone;     // else `replicas` is 1 and there is no `scale`
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };
 
-// What a replica runs: the spec without the number of replicas, its scaling and priority, and without routes,
-// which change no process.
+// What a replica runs: the spec without the number of replicas, its scaling, priority and place in a cut, and
+// without routes, which change no process.
 SpecHash HashOf(const ServiceSpec& spec);
 
 struct StackSpec {
@@ -314,7 +324,16 @@ struct Assignment {
   // replica itself.
   ReplicaId stop_keeper;
   std::string cause;  // why this node, or why it stops
+  // A move: the replica that stops once this one is healthy. Zero: it takes nobody's place.
+  ReplicaId replaces{};
   friend bool operator==(const Assignment&, const Assignment&) = default;
+};
+
+// A node's part of a hard maximum; the parts of all nodes add up to it (control/allotments.h).
+struct Allotment {
+  std::string subject;
+  std::uint64_t amount = 0;  // in the subject's unit: replicas, millicores, MiB
+  friend bool operator==(const Allotment&, const Allotment&) = default;
 };
 
 // What one node should run, by the controller of its region. Absence of a replica never stops it.
@@ -324,6 +343,7 @@ struct PlanSlice {
   std::uint64_t members_digest = 0;
   NodeId node;
   std::vector<Assignment> assignments;  // sorted by replica
+  std::vector<Allotment> allotments;    // what the node holds from now on; sorted by subject
   friend bool operator==(const PlanSlice&, const PlanSlice&) = default;
 };
 
@@ -362,6 +382,8 @@ struct NodeReport {
   std::vector<Digest> bundles;          // held complete; sorted
   std::string door_error;               // empty: the door is as it should be
   std::string containment;              // empty: cgroups hold whole process trees; else what does instead
+  std::vector<Allotment> allotments;    // held now; sorted by subject
+  std::vector<std::string> troubles;    // what it was told and cannot do, in words; sorted
   friend bool operator==(const NodeReport&, const NodeReport&) = default;
 };
 
@@ -429,7 +451,8 @@ struct DoorTable {
 // ---------------------------------------------------------------------------------------------------- words
 
 const char* ToString(MemberState state);
-const char* ToString(ScaleTarget target);  // automatic, in-flight, cpu, metric
+const char* ToString(ScaleTarget target);   // automatic, in-flight, cpu, metric
+const char* ToString(Singleton singleton);  // none, run-both, pause
 const char* ToString(ReplicaState state);
 const char* ToString(Health health);
 const char* ToString(ServerState state);

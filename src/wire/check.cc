@@ -63,6 +63,11 @@ bool Check::TakeServiceName(const std::string& text, std::string& out, std::stri
   return true;
 }
 
+void Check::LeaveOut(std::string words) {
+  constexpr std::size_t kNamed = 8;  // of what may be a whole list of them
+  if (left_out_.size() < kNamed) left_out_.push_back(std::move(words));
+}
+
 bool Check::TakeCount(int count, std::size_t max, std::string_view field) {
   return Need(static_cast<std::size_t>(count) <= max, field,
               std::to_string(count) + " entries, at most " + std::to_string(max));

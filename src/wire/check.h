@@ -67,6 +67,10 @@ class Check {
   bool TakeServiceName(const std::string& text, std::string& out, std::string_view field);
   bool TakeCount(int count, std::size_t max, std::string_view field);
 
+  // An entry of a list that is wrong by itself and is left out, so that it does not take the others with it.
+  void LeaveOut(std::string words);
+  const std::vector<std::string>& left_out() const { return left_out_; }
+
  private:
   struct Step {
     std::string_view name;
@@ -77,6 +81,7 @@ class Check {
 
   std::vector<Step> path_;
   std::string error_;
+  std::vector<std::string> left_out_;
 };
 
 }  // namespace hs::wire

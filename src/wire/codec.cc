@@ -13,7 +13,8 @@ std::string Encode(const T& value) {
 }
 
 template <typename Pb, typename T>
-Result<T> Decode(std::string_view bytes, std::size_t size_max, std::string_view name) {
+Result<T> Decode(std::string_view bytes, std::size_t size_max, std::string_view name,
+                 std::vector<std::string>* left_out = nullptr) {
   if (bytes.size() > size_max) {
     return BadInput(std::string(name) + ": " + std::to_string(bytes.size()) + " bytes, at most " +
                     std::to_string(size_max));
@@ -27,6 +28,7 @@ Result<T> Decode(std::string_view bytes, std::size_t size_max, std::string_view 
   T value;
   wire::Unpack(message, value, check);
   if (!check.ok()) return std::unexpected(check.error());
+  if (left_out != nullptr) *left_out = check.left_out();
   return value;
 }
 
@@ -38,6 +40,9 @@ Result<GossipMessage> DecodeGossip(std::string_view bytes) {
 }
 
 std::string EncodeLinkMessage(const LinkMessage& message) { return Encode<wire::pb::Link>(message); }
+Result<LinkMessage> DecodeLinkMessage(std::string_view bytes, std::vector<std::string>& left_out) {
+  return Decode<wire::pb::Link, LinkMessage>(bytes, kLinkBytesMax, "link", &left_out);
+}
 Result<LinkMessage> DecodeLinkMessage(std::string_view bytes) {
   return Decode<wire::pb::Link, LinkMessage>(bytes, kLinkBytesMax, "link");
 }

@@ -40,6 +40,9 @@ std::string EncodeGossip(const GossipMessage& message);
 Result<GossipMessage> DecodeGossip(std::string_view bytes);
 
 std::string EncodeLinkMessage(const LinkMessage& message);
+// A document or record of a push that is wrong is left out, so that it does not keep the others away;
+// `left_out` then says what was wrong, in words.
+Result<LinkMessage> DecodeLinkMessage(std::string_view bytes, std::vector<std::string>& left_out);
 Result<LinkMessage> DecodeLinkMessage(std::string_view bytes);
 
 std::string EncodeDocument(const Document& document);

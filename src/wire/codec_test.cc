@@ -13,6 +13,7 @@
 namespace hs {
 namespace {
 
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 constexpr std::uint64_t kSeeds = 400;
@@ -71,10 +72,12 @@ Kind KindOf(std::string name, std::function<T(RandomMessages&)> random, std::str
               }};
 }
 
+Result<LinkMessage> DecodeLink(std::string_view bytes) { return DecodeLinkMessage(bytes); }
+
 const std::vector<Kind>& Kinds() {
   static const std::vector<Kind> kinds = {
       KindOf<GossipMessage>("gossip", &RandomMessages::Gossip, EncodeGossip, DecodeGossip),
-      KindOf<LinkMessage>("link", &RandomMessages::Link, EncodeLinkMessage, DecodeLinkMessage, SameLink),
+      KindOf<LinkMessage>("link", &RandomMessages::Link, EncodeLinkMessage, DecodeLink, SameLink),
       KindOf<Document>("document", &RandomMessages::RandomDocument, EncodeDocument, DecodeDocument),
       KindOf<DocumentBody>(
           "body", [](RandomMessages& random) { return random.RandomDocument().body; }, EncodeDocumentBody,
@@ -93,7 +96,7 @@ const std::vector<Kind>& Kinds() {
           EncodePeers, DecodePeers),
       KindOf<ServiceSpec>("scaled", &RandomMessages::ScaledSpec, EncodeServiceSpec, DecodeServiceSpec),
       KindOf<Document>("quota", &RandomMessages::Quota, EncodeDocument, DecodeDocument),
-      KindOf<LinkMessage>("load", &RandomMessages::Load, EncodeLinkMessage, DecodeLinkMessage, SameLink),
+      KindOf<LinkMessage>("load", &RandomMessages::Load, EncodeLinkMessage, DecodeLink, SameLink),
       KindOf<LinkMessage>(
           "levels",
           [](RandomMessages& random) -> LinkMessage {
@@ -101,7 +104,7 @@ const std::vector<Kind>& Kinds() {
             record.body = std::make_shared<const RecordBody>(random.Levels());
             return RecordPush{{record}, true};
           },
-          EncodeLinkMessage, DecodeLinkMessage, SameLink),
+          EncodeLinkMessage, DecodeLink, SameLink),
       KindOf<GossipMessage>("path", &RandomMessages::OnAPath, EncodeGossip, DecodeGossip),
       KindOf<LinkMessage>(
           "reach",
@@ -110,7 +113,7 @@ const std::vector<Kind>& Kinds() {
             record.body = std::make_shared<const RecordBody>(random.Reach());
             return RecordPush{{record}, true};
           },
-          EncodeLinkMessage, DecodeLinkMessage, SameLink),
+          EncodeLinkMessage, DecodeLink, SameLink),
   };
   return kinds;
 }
@@ -290,12 +293,31 @@ TEST(Codec, RefusesADocumentUnderAKeyThatIsNotItsOwn) {
   EXPECT_THAT(why({.key = "scale/a b", .body = std::monostate{}}), HasSubstr("document.key: not letters"));
 }
 
-TEST(Codec, RefusesARecordWhoseBodyIsNotOfItsKind) {
+TEST(Codec, LeavesOutARecordWhoseBodyIsNotOfItsKindAndTakesTheOthers) {
   RandomMessages random(5);
-  Record record{.key = {RecordKind::kPlanSlice, random.Bytes<NodeId>(), 1},
-                .body = std::make_shared<const RecordBody>(NodeReport{})};
-  EXPECT_THAT(Why(DecodeLinkMessage(EncodeLinkMessage(RecordPush{{record}, false}))),
-              HasSubstr("link.record_push.records[0].key.kind: does not fit the body"));
+  const Record wrong{.key = {RecordKind::kPlanSlice, random.Bytes<NodeId>(), 1},
+                     .body = std::make_shared<const RecordBody>(NodeReport{})};
+  const Record right{.key = {RecordKind::kNodeReport, random.Bytes<NodeId>(), 0},
+                     .body = std::make_shared<const RecordBody>(NodeReport{})};
+  std::vector<std::string> left_out;
+  const auto back = DecodeLinkMessage(EncodeLinkMessage(RecordPush{{wrong, right}, false}), left_out);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(std::get<RecordPush>(*back).records.size(), 1u);
+  EXPECT_THAT(left_out, ElementsAre(HasSubstr("records[0].key.kind: does not fit the body")));
+}
+
+TEST(Codec, LeavesOutAPoisonedDocumentAndTakesTheOthers) {
+  std::vector<Document> documents;
+  for (const char* name : {"a", "Not A Name", "c"})
+    documents.push_back({.key = std::string("scale/") + name, .body = ScaleOverride{name, 3}});
+  std::vector<std::string> left_out;
+  const auto back = DecodeLinkMessage(EncodeLinkMessage(DocumentPush{documents, true, {}}), left_out);
+  ASSERT_TRUE(back) << back.error().message;
+  const auto& push = std::get<DocumentPush>(*back);
+  ASSERT_EQ(push.documents.size(), 2u);
+  EXPECT_EQ(push.documents[1].key, "scale/c");
+  EXPECT_TRUE(push.flood);
+  EXPECT_THAT(left_out, ElementsAre(HasSubstr("documents[1].key")));
 }
 
 TEST(Codec, RefusesAWayThatIsTooLongOrLeadsInACircle) {

@@ -88,6 +88,25 @@ void UnpackList(const PbList& in, std::vector<T>& out, std::size_t max, std::str
   }
 }
 
+// The same where one entry has nothing to do with the others: a wrong one is left out.
+template <typename PbList, typename T>
+void UnpackEach(const PbList& in, std::vector<T>& out, std::size_t max, std::string_view field,
+                Check& check) {
+  if (!check.TakeCount(in.size(), max, field)) return;
+  out.reserve(static_cast<std::size_t>(in.size()));
+  for (int i = 0; i < in.size(); ++i) {
+    const std::string place = std::string(field) + "[" + std::to_string(i) + "]";
+    Check one(place);
+    T entry;
+    Unpack(in.Get(i), entry, one);
+    if (one.ok()) {
+      out.push_back(std::move(entry));
+    } else {
+      check.LeaveOut(one.error().message);
+    }
+  }
+}
+
 // Strictly ascending by `key`: sorted and unique.
 template <typename T, typename KeyOf>
 void NeedAscending(const std::vector<T>& list, std::string_view field, Check& check, KeyOf key) {

@@ -75,6 +75,7 @@ void Pack(const ScaleSpec& in, pb::ScaleSpec& out) {
   out.set_value(in.value);
   out.set_metric(in.metric);
   out.set_metric_path(in.metric_path);
+  out.set_strict(in.strict);
 }
 
 void Unpack(const pb::ScaleSpec& in, ScaleSpec& out, Check& check) {
@@ -91,6 +92,7 @@ void Unpack(const pb::ScaleSpec& in, ScaleSpec& out, Check& check) {
                  in.metric_path().find(' ') == std::string::npos,
              "metric_path", "not a path that begins with /");
   out.metric_path = in.metric_path();
+  out.strict = in.strict();
 }
 
 void UnpackConstraints(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
@@ -198,6 +200,7 @@ void Pack(const ServiceSpec& in, pb::ServiceSpec& out) {
   if (in.scale) Pack(*in.scale, *out.mutable_scale());
   if (in.priority != kPriorityDefault) out.set_priority(in.priority);
   out.set_not_movable(!in.movable);
+  out.set_singleton(static_cast<std::uint32_t>(in.singleton));
 }
 
 void Unpack(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
@@ -229,6 +232,9 @@ void Unpack(const pb::ServiceSpec& in, ServiceSpec& out, Check& check) {
   }
   if (in.has_priority()) check.TakeNumber(in.priority(), kPriorityMax, out.priority, "priority");
   out.movable = !in.not_movable();
+  check.TakeNumber(in.singleton(), static_cast<std::uint64_t>(Singleton::kPause), out.singleton, "singleton");
+  check.Need(out.singleton == Singleton::kNone || (out.replicas == 1 && !out.scale), "singleton",
+             "of a service that does not have exactly one replica");
 }
 
 void Pack(const DocumentBody& in, pb::DocumentBody& out) {

@@ -22,7 +22,7 @@ void Pack(const DocumentPush& in, pb::DocumentPush& out) {
 }
 
 void Unpack(const pb::DocumentPush& in, DocumentPush& out, Check& check) {
-  UnpackList(in.documents(), out.documents, kDocumentsMax, "documents", check);
+  UnpackEach(in.documents(), out.documents, kDocumentsMax, "documents", check);
   out.flood = in.flood();
   check.TakeId(in.ack_to(), out.ack_to, "ack_to", Check::Zero::kAllowed);
 }
@@ -76,7 +76,7 @@ void Pack(const RecordPush& in, pb::RecordPush& out) {
 }
 
 void Unpack(const pb::RecordPush& in, RecordPush& out, Check& check) {
-  UnpackList(in.records(), out.records, kRecordsMax, "records", check);
+  UnpackEach(in.records(), out.records, kRecordsMax, "records", check);
   out.flood = in.flood();
   out.known = in.known();
 }

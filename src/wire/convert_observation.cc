@@ -54,12 +54,24 @@ static void Unpack(const pb::ReplicaStatus& in, ReplicaStatus& out, Check& check
   check.TakeText(in.last_error(), kWordsMax, out.last_error, "last_error");
 }
 
+static void Pack(const Allotment& in, pb::Allotment& out) {
+  out.set_subject(in.subject);
+  out.set_amount(in.amount);
+}
+
+static void Unpack(const pb::Allotment& in, Allotment& out, Check& check) {
+  check.Need(IsWord(in.subject(), ".-", 128), "subject", "not letters, digits, . and -");
+  out.subject = in.subject();
+  out.amount = in.amount();
+}
+
 static void Pack(const Assignment& in, pb::Assignment& out) {
   out.set_replica(in.replica.value);
   out.set_service(in.service);
   out.set_spec(in.spec.value);
   out.set_stop_keeper(in.stop_keeper.value);
   out.set_cause(CleanText(in.cause, kWordsMax));
+  out.set_replaces(in.replaces.value);
 }
 
 static void Unpack(const pb::Assignment& in, Assignment& out, Check& check) {
@@ -69,6 +81,15 @@ static void Unpack(const pb::Assignment& in, Assignment& out, Check& check) {
   out.spec = SpecHash{in.spec()};
   out.stop_keeper = ReplicaId{in.stop_keeper()};
   check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
+  out.replaces = ReplicaId{in.replaces()};
+}
+
+// Of a slice or a report.
+template <typename From, typename To>
+static void UnpackAllotments(const From& in, To& out, Check& check) {
+  UnpackList(in.allotments(), out.allotments, kReplicasMax, "allotments", check);
+  NeedAscending(out.allotments, "allotments", check,
+                [](const Allotment& entry) { return std::string_view(entry.subject); });
 }
 
 static void Pack(const PlanSlice& in, pb::PlanSlice& out) {
@@ -77,6 +98,7 @@ static void Pack(const PlanSlice& in, pb::PlanSlice& out) {
   out.set_members_digest(in.members_digest);
   out.set_node(BytesOf(in.node));
   for (const Assignment& assignment : in.assignments) Pack(assignment, *out.add_assignments());
+  for (const Allotment& allotment : in.allotments) Pack(allotment, *out.add_allotments());
 }
 
 static void Unpack(const pb::PlanSlice& in, PlanSlice& out, Check& check) {
@@ -86,6 +108,7 @@ static void Unpack(const pb::PlanSlice& in, PlanSlice& out, Check& check) {
   check.TakeId(in.node(), out.node, "node");
   UnpackList(in.assignments(), out.assignments, kReplicasMax, "assignments", check);
   NeedAscending(out.assignments, "assignments", check, [](const Assignment& entry) { return entry.replica; });
+  UnpackAllotments(in, out, check);
 }
 
 static void Pack(const ServiceLevel& in, pb::ServiceLevel& out) {
@@ -187,6 +210,8 @@ void Pack(const NodeReport& in, pb::NodeReport& out) {
   for (const Digest& bundle : in.bundles) out.add_bundles(BytesOf(bundle));
   out.set_door_error(CleanText(in.door_error, kWordsMax));
   out.set_containment(CleanText(in.containment, kWordsMax));
+  for (const Allotment& allotment : in.allotments) Pack(allotment, *out.add_allotments());
+  for (const std::string& trouble : in.troubles) out.add_troubles(CleanText(trouble, kWordsMax));
 }
 
 void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
@@ -198,6 +223,10 @@ void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
   NeedAscending(out.bundles, "bundles", check, [](const Digest& digest) { return digest; });
   check.TakeText(in.door_error(), kWordsMax, out.door_error, "door_error");
   check.TakeText(in.containment(), kWordsMax, out.containment, "containment");
+  UnpackAllotments(in, out, check);
+  if (!check.TakeCount(in.troubles_size(), kReplicasMax, "troubles")) return;
+  for (const auto& words : in.troubles())
+    check.TakeText(words, kWordsMax, out.troubles.emplace_back(), "troubles");
 }
 
 void Pack(const RecordKey& in, pb::RecordKey& out) {

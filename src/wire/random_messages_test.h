@@ -179,6 +179,12 @@ class RandomMessages {
     if (Coin()) spec.scale = scale;
     spec.priority = static_cast<std::uint32_t>(prng_.Below(kPriorityMax + 1));
     spec.movable = Coin();
+    if (spec.scale) {
+      spec.scale->strict = Coin();
+    } else if (Coin()) {
+      spec.replicas = 1;
+      spec.singleton = static_cast<Singleton>(prng_.Below(3));
+    }
     return spec;
   }
 
@@ -316,7 +322,17 @@ class RandomMessages {
               [](const auto& a, const auto& b) { return a.id < b.id; });
     report.bundles = List<Digest>(4, [this] { return Bytes<Digest>(); });
     std::sort(report.bundles.begin(), report.bundles.end());
+    report.allotments = Allotments();
+    report.troubles = List<std::string>(3, [this] { return Words(); });
     return report;
+  }
+
+  std::vector<Allotment> Allotments() {
+    std::map<std::string, std::uint64_t> amounts;
+    for (std::size_t i = Count(4); i > 0; --i) amounts["service." + Name()] = Number<std::uint64_t>();
+    std::vector<Allotment> allotments;
+    for (const auto& [subject, amount] : amounts) allotments.push_back({subject, amount});
+    return allotments;
   }
 
   PlanSlice Slice() {
@@ -325,9 +341,14 @@ class RandomMessages {
                     .members_digest = prng_.Next(),
                     .node = Bytes<NodeId>()};
     slice.assignments = List<Assignment>(5, [this] {
-      return Assignment{ReplicaId{prng_.Next() | 1}, Name(), SpecHash{prng_.Next()},
-                        Coin() ? ReplicaId{} : ReplicaId{prng_.Next()}, Words()};
+      return Assignment{ReplicaId{prng_.Next() | 1},
+                        Name(),
+                        SpecHash{prng_.Next()},
+                        Coin() ? ReplicaId{} : ReplicaId{prng_.Next()},
+                        Words(),
+                        Coin() ? ReplicaId{} : ReplicaId{prng_.Next()}};
     });
+    slice.allotments = Allotments();
     std::sort(slice.assignments.begin(), slice.assignments.end(),
               [](const auto& a, const auto& b) { return a.replica < b.replica; });
     return slice;

@@ -330,6 +330,10 @@ static void ChildFail(struct Launch* launch, const char* at) {
 // parent reads it after.
 static void Become(struct Launch* launch) {
   if (setpgid(0, 0) != 0) ChildFail(launch, "setpgid");
+  // When the box runs out of memory, a replica goes and not the agent or the door. A box that does not let us
+  // say so is no reason not to start. As the agent's user: another one could not.
+  const int oom = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (oom >= 0 && write(oom, "500", 3) != 3) close(oom);
   if (launch->cgroup_fd >= 0 && write(launch->cgroup_fd, "0", 1) != 1)
     ChildFail(launch, "joining its cgroup");
   const int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

@@ -129,6 +129,13 @@ struct DoorStatus {
   std::string error;
 };
 
+// A member said something that this release does not understand, or that is wrong; it was left out. Of what
+// was on this box's own disk: `from` is the node itself.
+struct Unreadable {
+  NodeId from;
+  std::string words;
+};
+
 // The node should go for good: give its work away, say goodbye, then output Gone. Work that nobody else can
 // take keeps it here, unless it is to go `at_once`: then it stops what it runs itself.
 struct LeaveRequested {
@@ -140,9 +147,10 @@ struct LoadMeasured {
   LoadReport report;
 };
 
-using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
-                           PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
-                           ProbeResult, BundleReady, BundleFailed, DoorStatus, LoadMeasured, LeaveRequested>;
+using Input =
+    std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
+                 PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
+                 BundleReady, BundleFailed, DoorStatus, LoadMeasured, LeaveRequested, Unreadable>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs

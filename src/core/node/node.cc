@@ -8,6 +8,11 @@
 namespace hs {
 namespace {
 
+// What could not be understood is told this long after it was last met. Anti-entropy meets it again and
+// again.
+constexpr Duration kTroubleTold = 10min;
+constexpr std::size_t kTroublesMax = 8;
+
 std::vector<Digest> Sorted(std::vector<Digest> digests) {
   std::sort(digests.begin(), digests.end());
   return digests;
@@ -25,6 +30,7 @@ const std::map<NodeId, Member>& Node::Members() const { return impl_->Members();
 const std::vector<DesiredService>& Node::Services() const { return impl_->Services(); }
 const SteadyState& Node::Steady() const { return impl_->Steady(); }
 std::uint64_t Node::IntentDigest() const { return impl_->IntentDigest(); }
+const std::vector<Allotment>& Node::Held() const { return impl_->Held(); }
 Following Node::following() const { return impl_->following(); }
 LoadReport Node::Loads(Now now) const { return impl_->Loads(now); }
 
@@ -48,6 +54,8 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
       plan_book_(boot.node),
+      move_book_(tunables_),
+      steady_view_(boot.node, boot.peers),
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
@@ -76,7 +84,7 @@ Time Node::Impl::NextDeadline() const {
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
                    routing_.NextDeadline(), Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
                    early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
-                   parting_at_, rename_at_});
+                   parting_at_, rename_at_, troubles_at_});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs
@@ -191,6 +199,27 @@ void Node::Impl::Apply(const DoorStatus& input) {
   dirty_.statuses = true;
   Emit(door_error_.empty() ? "door.ok" : "door.failed", meta_.name,
        door_error_.empty() ? "the door serves its table" : door_error_);
+}
+
+// One poisoned word must not keep others away, so it was left out where it came in; people should know of it.
+void Node::Impl::Apply(const Unreadable& input) {
+  const std::string words = (input.from == self_ ? "its own disk" : NameOf(input.from)) +
+                            " holds what it cannot read: " + input.words;
+  const bool known = troubles_.contains(words);
+  if (!known && troubles_.size() >= kTroublesMax) return;
+  troubles_[words] = now_.mono + kTroubleTold;
+  troubles_at_ = std::min(troubles_at_, now_.mono + kTroubleTold);
+  if (known) return;
+  dirty_.statuses = true;
+  Emit("node.trouble", meta_.name, words);
+}
+
+void Node::Impl::SettleTroubles() {
+  troubles_at_ = kNever;
+  const auto ended =
+      std::erase_if(troubles_, [this](const auto& entry) { return entry.second <= now_.mono; });
+  for (const auto& [words, until] : troubles_) troubles_at_ = std::min(troubles_at_, until);
+  if (ended > 0) dirty_.statuses = true;
 }
 
 void Node::Impl::Apply(const LoadMeasured& input) { Gather(self_, input.report); }

@@ -36,6 +36,8 @@ class Node {
   const std::vector<DesiredService>& Services() const;
   const SteadyState& Steady() const;  // as last judged: a moment old during a burst of news
   std::uint64_t IntentDigest() const;
+  // Its parts of hard maximums.
+  const std::vector<Allotment>& Held() const;
   Following following() const;
   // What is known of all loads: everything on the controller, a part on monitors, little elsewhere.
   LoadReport Loads(Now now) const;

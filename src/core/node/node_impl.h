@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "core/control/allotments.h"
 #include "core/control/asking.h"
 #include "core/control/levels.h"
 #include "core/control/start_times.h"
@@ -46,6 +47,7 @@ class Node::Impl {
   const std::vector<DesiredService>& Services() const { return services_; }
   const SteadyState& Steady() const { return steady_; }
   std::uint64_t IntentDigest() const { return intent_.digest(); }
+  const std::vector<Allotment>& Held() const { return allotments_; }
   Following following() const { return {region_.controller, slice_stamp_}; }
 
  private:
@@ -85,6 +87,7 @@ class Node::Impl {
   void Apply(const DoorStatus& input);
   void Apply(const LoadMeasured& input);
   void Apply(const LeaveRequested& input);
+  void Apply(const Unreadable& input);
 
   void TakeEarlyWrites();
 
@@ -129,6 +132,7 @@ class Node::Impl {
   void SettleLeadership();
   void SettleServices();
   void SettleReport();
+  void SettleTroubles();
   void SettleSlice(bool specs);
   void SettleKeepers();
   bool KnowsWhatServes() const;
@@ -158,6 +162,11 @@ class Node::Impl {
   std::map<std::string, ServiceLevel> PresentLevels() const;
   void MoveLevels();
   void Grant(std::vector<ServiceLevel>& levels);
+  bool Complete() const;
+  SteadyView::Standing Standing();
+  std::set<std::string> StrictServices() const;
+  std::vector<std::vector<Allotment>> HeldHere() const;
+  void Deal(PlanDraft& draft);
   bool ApplyLevels();
 
   // ---- bundles (node_bundles.cc)
@@ -210,6 +219,9 @@ class Node::Impl {
   Supervisor supervisor_;
   WorkEvidence evidence_;
   PlanBook plan_book_;
+  MoveBook move_book_;
+  SteadyView steady_view_;
+  Time minority_seen_at_{};  // last, while this node controlled
   HealthWatch health_watch_;
   LoadBook load_book_;
   Levels levels_;
@@ -231,7 +243,9 @@ class Node::Impl {
   std::vector<Shortage> withheld_;        // of them, what there is not enough for
   std::map<SpecHash, ServiceSpec> specs_;
   std::set<NodeId> drained_;
-  PlanStamp slice_stamp_;  // in force
+  PlanStamp slice_stamp_;              // in force
+  std::vector<Allotment> allotments_;  // held by this node
+  Allotments dealer_;                  // of this node while it controls
   std::shared_ptr<const RecordBody> slice_;
   std::set<Digest> bundles_;
   std::map<Digest, Time> fetching_;    // asked for, and when to ask again
@@ -243,6 +257,8 @@ class Node::Impl {
   bool drain_seen_ = false;    // of kDraining
   bool name_checked_ = false;  // against the names of those who were here before
   std::string door_error_;
+  std::map<std::string, Time> troubles_;  // what could not be understood, and until when it is told
+  Time troubles_at_ = kNever;             // the first of them ends
   DoorTable door_;
   bool door_told_ = false;
   SteadyState steady_;

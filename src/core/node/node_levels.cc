@@ -88,8 +88,16 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
   for (const ServiceLevel& level : levels) wanted.emplace(level.service, level.wanted);
   for (const ServiceLevel& level : own_levels_) before.emplace(level.service, level.granted);
   const auto quotas = Quotas(intent_.documents());
-  const auto grants = ShareOut(RequestsOf(asked_, wanted, quotas), ClassQuotasOf(quotas),
-                               RoomsOf(BoxesOf(now_.mono, membership_.members(), drained_)));
+  auto requests = RequestsOf(asked_, wanted, quotas);
+  auto class_quotas = ClassQuotasOf(quotas);
+  const bool complete = Complete();
+  if (!complete) ApplyAllotments(complete, HeldHere(), StrictServices(), requests, class_quotas);
+  auto grants = ShareOut(std::move(requests), class_quotas,
+                         RoomsOf(BoxesOf(now_.mono, membership_.members(), drained_)));
+  for (ShareGrant& grant : grants) {
+    if (!complete && grant.short_by > 0 && grant.limit != ShareGrant::Limit::kBoxes)
+      grant.reason += "; boxes are silent, and this is what those that are here may use of the maximum";
+  }
   withheld_.clear();
   for (const ShareGrant& grant : grants) {
     const auto granted = static_cast<std::uint32_t>(grant.level);
@@ -108,6 +116,57 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
     }
     level->granted = granted;
   }
+}
+
+// Nobody is out of sight who may be alive and at work in another part of a cut cluster.
+bool Node::Impl::Complete() const {
+  return steady_view_.Complete(membership_.members(), now_.mono - started_ > tunables_.dead_after);
+}
+
+std::set<std::string> Node::Impl::StrictServices() const {
+  std::set<std::string> strict;
+  for (const DesiredService& service : asked_) {
+    if (!service.fixed && service.spec.scale->strict) strict.insert(service.spec.name);
+  }
+  return strict;
+}
+
+// What the nodes of this part hold. Whose agent is down is still in sight.
+std::vector<std::vector<Allotment>> Node::Impl::HeldHere() const {
+  std::vector<std::vector<Allotment>> held;
+  for (const auto& [node, observed] : ObservedReports()) {
+    const auto member = membership_.members().find(node);
+    if (member == membership_.members().end()) continue;
+    if (IsPresent(member->second.state) || member->second.state == MemberState::kAgentDown)
+      held.push_back(observed.report->allotments);
+  }
+  return held;
+}
+
+// Hard maximums are dealt to the nodes while nobody is silent, so that they hold in every part when it is
+// cut.
+void Node::Impl::Deal(PlanDraft& draft) {
+  const auto quotas = Quotas(intent_.documents());
+  const AllotmentTotals totals =
+      TotalsOf(RequestsOf(asked_, {}, quotas), StrictServices(), ClassQuotasOf(quotas));
+  const auto reports = ObservedReports();
+  std::vector<Allotments::Carrier> carriers;
+  for (const auto& [id, member] : membership_.members()) {
+    if (!IsPresent(member.state)) continue;
+    Allotments::Carrier carrier{id, {}, false};
+    const auto seen = reports.find(id);
+    const auto slice = plan_book_.slices().find(id);
+    if (seen != reports.end() && seen->second.boot >= member.incarnation.boot) {
+      carrier.held = seen->second.report->allotments;
+      carrier.acked = slice != plan_book_.slices().end() && slice->second.stamp.term == region_.term &&
+                      seen->second.report->plan == slice->second.stamp;
+    }
+    carriers.push_back(std::move(carrier));
+  }
+  Allotments::Deal deal =
+      dealer_.Step({.totals = totals, .carriers = carriers, .complete = intent_known_ && Complete()});
+  draft.allotments = std::move(deal.told);
+  if (!deal.settled) draft.pending.emplace_back("parts of hard maximums are being dealt to the boxes");
 }
 
 // The services as they are to be now; whether that is news.

@@ -37,6 +37,7 @@ bool IsServing(const ReplicaStatus& status) {
 void Node::Impl::Settle() {
   // Each round can only dirty what comes later, save for leadership (our own metadata) and our own report.
   if (lead_at_ <= now_.mono) dirty_.members = true;
+  if (troubles_at_ <= now_.mono) SettleTroubles();
   for (int round = 0; dirty_.Any(); ++round) {
     HS_CHECK(round < 10);
     const Dirty dirty = std::exchange(dirty_, kClean);
@@ -103,6 +104,7 @@ void Node::Impl::SettleLeadership() {
     levels_.Close();
     own_levels_.clear();
     withheld_.clear();
+    dealer_.Close();
   }
   if (!led && Leads()) {
     plan_at_ = now_.mono;
@@ -141,6 +143,7 @@ void Node::Impl::SettleSlice(bool specs) {
   const bool same_reign =
       slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
   if (same_reign && slice.stamp.sequence < slice_stamp_.sequence) return;
+  if (slice.stamp != slice_stamp_) allotments_ = TakeAllotments(allotments_, slice.allotments, same_reign);
   slice_ = found;
   slice_stamp_ = slice.stamp;
   SliceReceived order{slice, {}};
@@ -181,6 +184,8 @@ void Node::Impl::SettleReport() {
   report.bundles.assign(bundles_.begin(), bundles_.end());
   report.door_error = door_error_;
   report.containment = containment_;
+  report.allotments = allotments_;
+  for (const auto& [words, until] : troubles_) report.troubles.push_back(words);
   if (published_ == report) return;
   published_ = report;
   Observe(Publish{RecordKind::kNodeReport, 0, std::make_shared<const RecordBody>(std::move(report))});
@@ -206,6 +211,15 @@ KnownSlices Node::Impl::ObservedSlices() const {
   return slices;
 }
 
+// Whether this part of the cluster is the greater one, and since when this node, as its controller, has seen
+// so.
+SteadyView::Standing Node::Impl::Standing() {
+  SteadyView::Standing standing = steady_view_.StandingOf(membership_.members());
+  if (!standing.Majority()) minority_seen_at_ = now_.mono;
+  standing.since = minority_seen_at_;
+  return standing;
+}
+
 void Node::Impl::Plan() {
   planned_at_ = now_.mono;
   plan_at_ = now_.mono + tunables_.plan_interval;
@@ -224,10 +238,15 @@ void Node::Impl::Plan() {
                                .previous = previous,
                                .evidence = evidence_.verdicts(),
                                .unhealthy_since = health_watch_.since(),
+                               .moves = move_book_,
+                               .standing = Standing(),
                                .intent_known = intent_known_},
                               prng_);
+  plan_at_ = std::min(plan_at_, draft.look_again_at);
+  move_book_.Note(now_.mono, draft.moves_begun, draft.moves_failed);
   draft.shortages.insert(draft.shortages.end(), withheld_.begin(), withheld_.end());
   std::ranges::stable_sort(draft.shortages, {}, &Shortage::service);
+  Deal(draft);
   PlanUpdate update = plan_book_.Apply(region_.term, draft, own_levels_, membership_.members(), reports);
   for (const Decision& decision : update.decisions) {
     // A loss that the plans on the board still show is decided upon again in each look; it is told once.
@@ -342,6 +361,7 @@ void Node::Impl::SettleSteady() {
   steady_at_ = kNever;
   steady_judged_at_ = now_.mono;
   steady_ = SteadyNow();
+  steady_view_.Observe(membership_.members(), removed_, steady_.steady);
 }
 
 }  // namespace hs

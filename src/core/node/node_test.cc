@@ -310,5 +310,33 @@ TEST_F(NodeTest, ABundleThatIsWantedAgainIsFetchedAgain) {
   EXPECT_EQ(RunningOn(1), 1U);
 }
 
+// ------------------------------------------------------------------------------------------------ poison
+
+TEST_F(NodeTest, WhatCannotBeUnderstoodIsToldForAWhileAndStopsNothing) {
+  ASSERT_NO_FATAL_FAILURE(GrowTo(2));
+  const auto troubles = [&] {
+    const auto body = ViewOf(1).reports.at(IdOf(0));
+    return std::get<NodeReport>(*body).troubles;
+  };
+  Hand(0, Unreadable{IdOf(1), "documents[0].body: of a kind this release does not know"});
+  Run(1s);
+  EXPECT_THAT(troubles(), ElementsAre(HasSubstr("n1 holds what it cannot read: documents[0].body")));
+  EXPECT_TRUE(AllSteady());
+  // Met again by anti-entropy: told longer, and once.
+  Run(5min);
+  Hand(0, Unreadable{IdOf(1), "documents[0].body: of a kind this release does not know"});
+  Run(8min);
+  EXPECT_THAT(troubles(), SizeIs(1));
+  Run(3min);
+  EXPECT_THAT(troubles(), IsEmpty());
+}
+
+TEST_F(NodeTest, ADelugeOfPoisonIsNamedUpToABound) {
+  Start(0);
+  for (int i = 0; i < 1000; ++i) Hand(0, Unreadable{IdOf(1), std::to_string(i)});
+  Run(1s);
+  EXPECT_THAT(std::get<NodeReport>(*ViewOf(0).reports.at(IdOf(0))).troubles, SizeIs(8));
+}
+
 }  // namespace
 }  // namespace hs

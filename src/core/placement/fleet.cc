@@ -9,6 +9,8 @@ namespace hs {
 namespace {
 
 constexpr std::array<const char*, 3> kDomainLabels{"zone", "rack", "host"};
+// Moves that only even out how full boxes are must make this much of a difference.
+constexpr std::uint64_t kLoadGainPermille = 50;
 constexpr const char* kLabelPrefix = "node.labels.";
 
 std::string LabelOf(const Member& member, const std::string& key) {
@@ -34,12 +36,14 @@ std::string Mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 
 }  // namespace
 
-std::uint64_t Fleet::Box::LoadPermille() const {
+std::uint64_t Fleet::Box::LoadPermille(const Resources& more) const {
   const Capacity& capacity = member->meta.capacity;
+  const std::uint64_t cpu = cpu_reserved - cpu_going + more.cpu_millicores;
+  const std::uint64_t memory = memory_reserved - memory_going + more.memory_bytes;
   std::uint64_t load = 0;
-  if (capacity.cpu_millicores > 0) load = cpu_reserved * 1000 / capacity.cpu_millicores;
+  if (capacity.cpu_millicores > 0) load = cpu * 1000 / capacity.cpu_millicores;
   if (capacity.memory_bytes > 0)
-    load = std::max(load, (memory_reserved >> 10) * 1000 / ((capacity.memory_bytes >> 10) + 1));
+    load = std::max(load, (memory >> 10) * 1000 / ((capacity.memory_bytes >> 10) + 1));
   return load;
 }
 
@@ -110,7 +114,7 @@ std::array<std::uint64_t, 6> Fleet::Crowding(const Spread& spread, BoxIndex box)
           spread.domains[2][b.domain[2]],
           spread.boxes[box],
           b.LoadPermille(),
-          b.replicas};
+          b.replicas - b.replicas_going};
 }
 
 void Fleet::Reserve(BoxIndex box, const Resources& resources) {
@@ -119,11 +123,11 @@ void Fleet::Reserve(BoxIndex box, const Resources& resources) {
   ++boxes_[box].replicas;
 }
 
-void Fleet::Release(BoxIndex box, const Resources& resources) {
-  HS_CHECK(boxes_[box].replicas > 0);
-  boxes_[box].cpu_reserved -= resources.cpu_millicores;
-  boxes_[box].memory_reserved -= resources.memory_bytes;
-  --boxes_[box].replicas;
+void Fleet::MarkGoing(BoxIndex box, const Resources& resources) {
+  HS_CHECK(boxes_[box].replicas_going < boxes_[box].replicas);
+  boxes_[box].cpu_going += resources.cpu_millicores;
+  boxes_[box].memory_going += resources.memory_bytes;
+  ++boxes_[box].replicas_going;
 }
 
 bool Fleet::Matches(const Member& member, const ServiceSpec& spec) {
@@ -151,6 +155,103 @@ BoxIndex Fleet::Place(const ServiceSpec& spec, const Spread& spread) const {
     best_crowding = crowding;
   }
   return best;
+}
+
+Fleet::Counts Fleet::CountsOf(const Spread& spread, BoxIndex box) const {
+  const Box& b = boxes_[box];
+  return {spread.domains[0][b.domain[0]], spread.domains[1][b.domain[1]], spread.domains[2][b.domain[2]],
+          spread.boxes[box]};
+}
+
+bool Fleet::Fuller(const Spread& spread, BoxIndex a, BoxIndex b) const {
+  const Counts of_a = CountsOf(spread, a);
+  const Counts of_b = CountsOf(spread, b);
+  for (std::size_t level = 0; level < of_a.size(); ++level) {
+    if (level < 3 && boxes_[a].domain[level] == boxes_[b].domain[level]) continue;
+    if (of_a[level] != of_b[level]) return of_a[level] > of_b[level];
+  }
+  return false;
+}
+
+std::optional<Fleet::Move> Fleet::FindMove(const ServiceSpec& spec, const Spread& spread,
+                                           Time settled) const {
+  const auto better = [&](BoxIndex a, BoxIndex b) {
+    return b == kNoBox || Crowding(spread, a) < Crowding(spread, b);
+  };
+  // The best place of all, and of each domain: where the replica leaves, its own domains get emptier.
+  BoxIndex best = kNoBox;
+  std::array<std::map<std::uint32_t, BoxIndex>, 3> best_in;
+  for (BoxIndex i = 0; i < boxes_.size(); ++i) {
+    const Box& box = boxes_[i];
+    if (!box.open || box.member->alive_since > settled || !box.Fits(spec.reserve)) continue;
+    if (!Matches(*box.member, spec)) continue;
+    if (better(i, best)) best = i;
+    for (std::size_t level = 0; level < best_in.size(); ++level) {
+      BoxIndex& in = best_in[level].try_emplace(box.domain[level], kNoBox).first->second;
+      if (better(i, in)) in = i;
+    }
+  }
+  const bool reserves = spec.reserve.cpu_millicores > 0 || spec.reserve.memory_bytes > 0;
+  // What a move gains: at which level, and how uneven that is.
+  using Gain = std::pair<std::size_t, std::uint64_t>;
+  const auto gain_of = [&](BoxIndex from, BoxIndex to) -> std::optional<Gain> {
+    const Counts has = CountsOf(spread, from);
+    const Counts had = CountsOf(spread, to);
+    for (std::size_t level = 0; level < has.size(); ++level) {
+      const bool same = level < 3 && boxes_[from].domain[level] == boxes_[to].domain[level];
+      if (same) continue;
+      if (has[level] > had[level] + 1) return Gain{level, has[level] - had[level]};
+      if (has[level] < had[level] + 1) return std::nullopt;
+    }
+    if (reserves) {
+      const std::uint64_t load = boxes_[from].LoadPermille();
+      const std::uint64_t after = boxes_[to].LoadPermille(spec.reserve);
+      return load > after + kLoadGainPermille ? std::optional(Gain{4, load - after}) : std::nullopt;
+    }
+    const std::uint64_t here = boxes_[from].replicas - boxes_[from].replicas_going;
+    const std::uint64_t there = boxes_[to].replicas - boxes_[to].replicas_going;
+    return here > there + 1 ? std::optional(Gain{5, here - there}) : std::nullopt;
+  };
+  std::optional<Move> found;
+  Gain best_gain;
+  const auto consider = [&](BoxIndex from, BoxIndex to) {
+    if (to == kNoBox || to == from) return;
+    const auto gain = gain_of(from, to);
+    if (!gain) return;
+    // The widest domain first, there the most uneven.
+    if (found && std::pair(best_gain.first, ~best_gain.second) <= std::pair(gain->first, ~gain->second))
+      return;
+    best_gain = *gain;
+    found = Move{from, to, {}};
+  };
+  for (BoxIndex from = 0; from < boxes_.size(); ++from) {
+    if (!boxes_[from].open || spread.boxes[from] == 0) continue;
+    consider(from, best);
+    for (std::size_t level = 0; level < best_in.size(); ++level) {
+      const auto in = best_in[level].find(boxes_[from].domain[level]);
+      if (in != best_in[level].end()) consider(from, in->second);
+    }
+  }
+  if (found) found->why = Uneven(spec, spread, found->from, found->to);
+  return found;
+}
+
+std::string Fleet::Uneven(const ServiceSpec& spec, const Spread& spread, BoxIndex from, BoxIndex to) const {
+  static constexpr std::array<const char*, 4> kWhere{"zone", "rack", "host", "box"};
+  const Counts has = CountsOf(spread, from);
+  const Counts had = CountsOf(spread, to);
+  const auto name = [this](BoxIndex box) { return boxes_[box].member->meta.name; };
+  for (std::size_t level = 0; level < has.size(); ++level) {
+    if (level < 3 && boxes_[from].domain[level] == boxes_[to].domain[level]) continue;
+    if (has[level] <= had[level] + 1) continue;
+    return std::to_string(has[level]) + " of " + spec.name + " on the " + kWhere[level] + " of " +
+           name(from) + ", " + std::to_string(had[level]) + " on that of " + name(to);
+  }
+  const auto full = [this](const Box& box) {
+    return std::to_string(box.replicas - box.replicas_going) + " replicas and " +
+           std::to_string(box.LoadPermille() / 10) + " % of it reserved";
+  };
+  return name(from) + " has " + full(boxes_[from]) + ", " + name(to) + " " + full(boxes_[to]);
 }
 
 std::string Fleet::WhyNot(const ServiceSpec& spec) const {

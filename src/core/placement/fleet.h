@@ -7,6 +7,7 @@
 
 #include <array>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ class Fleet {
   BoxIndex Find(NodeId id) const;  // kNoBox when there is none
   const Member& MemberOf(BoxIndex box) const { return *boxes_[box].member; }
   bool Drained(BoxIndex box) const { return boxes_[box].drained; }
+  bool Open(BoxIndex box) const { return boxes_[box].open; }  // may take work
 
   Spread NewSpread() const;
   void Add(Spread& spread, BoxIndex box) const;
@@ -40,10 +42,24 @@ class Fleet {
   std::array<std::uint64_t, 6> Crowding(const Spread& spread, BoxIndex box) const;
 
   void Reserve(BoxIndex box, const Resources& resources);
-  void Release(BoxIndex box, const Resources& resources);
+  // What a reserved replica holds will be free: it still takes room, but no longer makes the box look full.
+  void MarkGoing(BoxIndex box, const Resources& resources);
 
   // The best box for one more replica, or kNoBox.
   BoxIndex Place(const ServiceSpec& spec, const Spread& spread) const;
+  // Whether `a` holds more than `b` in the widest domain in which they differ, or by itself.
+  bool Fuller(const Spread& spread, BoxIndex a, BoxIndex b) const;
+
+  // The move of one replica from a box to another that makes the spread more even, or nothing. More even: of
+  // the zones, racks, hosts and boxes, the first that differ hold two replicas more where it comes from than
+  // where it goes to; where they are alike, the boxes' loads or replicas in all do so. Each move lowers the
+  // sum of the squares, so moves come to an end. Boxes that came after `settled` get none.
+  struct Move {
+    BoxIndex from = kNoBox;
+    BoxIndex to = kNoBox;
+    std::string why;
+  };
+  std::optional<Move> FindMove(const ServiceSpec& spec, const Spread& spread, Time settled) const;
   // Why Place found none, with the numbers.
   std::string WhyNot(const ServiceSpec& spec) const;
 
@@ -57,9 +73,17 @@ class Fleet {
     std::uint64_t cpu_reserved = 0;
     std::uint64_t memory_reserved = 0;
     std::uint32_t replicas = 0;
-    std::uint64_t LoadPermille() const;
+    // Of these, what will be free.
+    std::uint64_t cpu_going = 0;
+    std::uint64_t memory_going = 0;
+    std::uint32_t replicas_going = 0;
+    // Of the box's CPU or memory, whichever is scarcer; with `more` beside what is there.
+    std::uint64_t LoadPermille(const Resources& more = {}) const;
     bool Fits(const Resources& resources) const;
   };
+  using Counts = std::array<std::uint32_t, 4>;  // of one service: zone, rack, host, box
+  Counts CountsOf(const Spread& spread, BoxIndex box) const;
+  std::string Uneven(const ServiceSpec& spec, const Spread& spread, BoxIndex from, BoxIndex to) const;
   static bool Matches(const Member& member, const ServiceSpec& spec);
 
   std::vector<Box> boxes_;  // in order of id

@@ -24,6 +24,11 @@ bool Refused(const ReconcileInput& input, ReplicaId id) {
   return it != input.evidence.end() && it->second == WorkVerdict::kRefused;
 }
 
+bool Answers(const ReconcileInput& input, ReplicaId id) {
+  const auto it = input.evidence.find(id);
+  return it != input.evidence.end() && it->second == WorkVerdict::kAnswering;
+}
+
 // One box's report and earlier slice, joined by replica. Neither has to be sorted: they come from others.
 struct Entry {
   ReplicaId id;
@@ -69,6 +74,10 @@ std::string BoxName(const Member& member) {
 Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
   Inventory inventory;
   inventory.box_lost.resize(fleet.size());
+  std::set<std::string_view> paused;
+  for (const DesiredService& service : input.services) {
+    if (service.spec.singleton == Singleton::kPause) paused.insert(service.spec.name);
+  }
   for (BoxIndex box = 0; box < fleet.size(); ++box) {
     const Member& member = fleet.MemberOf(box);
     const Belief belief = BeliefOf(input, member);
@@ -89,8 +98,13 @@ Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
       ServicePieces& service = inventory.services[ServiceOf(entry)];
       const bool stop = entry.prior != nullptr && entry.prior->stop_keeper;
       const bool refused = belief == Belief::kByEvidence && Refused(input, entry.id);
-      if (belief == Belief::kLost || refused) {
+      // Two of these would be worse than one that nobody looks after.
+      const bool left_alone = member.state == MemberState::kAgentDown && paused.contains(ServiceOf(entry)) &&
+                              Answers(input, entry.id);
+      if ((belief == Belief::kLost && !left_alone) || refused) {
         ++service.lost[SpecOf(entry)];
+        if (!refused && member.state == MemberState::kUnreachable)
+          service.silent_since = std::max(service.silent_since, member.state_since);
         if (entry.prior == nullptr || stop) continue;
         inventory.decisions.push_back({"plan.lost", ReplicaName(ServiceOf(entry), entry.id),
                                        BoxName(member) + " is " + ToString(member.state) +

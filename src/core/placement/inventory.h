@@ -44,6 +44,7 @@ struct Piece {
 struct ServicePieces {
   std::vector<Piece> pieces;               // in order of box, then id
   std::map<SpecHash, std::uint32_t> lost;  // replicas on boxes that are lost
+  Time silent_since{};                     // when the last box with one of these fell silent
 };
 
 struct Inventory {

@@ -58,9 +58,13 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<
   }
   const std::uint64_t digest = MembersDigest(members);
   const std::uint64_t sequence = sequence_ + 1;
+  const auto allotted = [&](NodeId node) {
+    const auto parts = draft.allotments.find(node);
+    return parts == draft.allotments.end() ? std::vector<Allotment>{} : parts->second;
+  };
   const auto publish = [&](NodeId node, const std::vector<Assignment>& assignments) {
     PlanSlice& slice = slices_[node];
-    slice = {0, {term, self_, sequence}, digest, node, assignments};
+    slice = {0, {term, self_, sequence}, digest, node, assignments, allotted(node)};
     update.changed.push_back(slice);
     sequence_ = sequence;
   };
@@ -70,7 +74,8 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<
   }
   for (const auto& [node, assignments] : draft.nodes) {
     const auto held = slices_.find(node);
-    if (new_term || held == slices_.end() || held->second.assignments != assignments)
+    if (new_term || held == slices_.end() || held->second.assignments != assignments ||
+        held->second.allotments != allotted(node))
       publish(node, assignments);
   }
   for (const NodeId node : gone) {

@@ -14,6 +14,16 @@ Resources ReserveOf(const ReconcileInput& input, const DesiredService* wanted, S
   return spec == input.specs.end() ? Resources{} : spec->second.reserve;
 }
 
+// Those whose successors have been told to start.
+std::set<ReplicaId> Replaced(const std::vector<Piece>& pieces) {
+  std::set<ReplicaId> replaced;
+  for (const Piece& piece : pieces) {
+    if (!piece.leaving && piece.prior != nullptr && piece.prior->replaces)
+      replaced.insert(piece.prior->replaces);
+  }
+  return replaced;
+}
+
 // Just after our own start the reports may not have come yet: starting then would double what runs.
 std::string WhyHoldStarts(const ReconcileInput& input, const Inventory& inventory) {
   if (inventory.unreported.empty() || input.now >= input.started_at + input.tunables.start_patience)
@@ -36,17 +46,25 @@ PlanDraft Reconcile(const ReconcileInput& input, Prng& prng) {
 
   std::map<std::string_view, const DesiredService*> wanted;
   for (const DesiredService& service : input.services) wanted.emplace(service.spec.name, &service);
+  std::int64_t moves_under_way = 0;
   for (const auto& [name, found] : inventory.services) {
     const auto it = wanted.find(name);
     const DesiredService* service = it == wanted.end() ? nullptr : it->second;
-    for (const Piece& piece : found.pieces) fleet.Reserve(piece.box, ReserveOf(input, service, piece.spec));
+    const std::set<ReplicaId> replaced = Replaced(found.pieces);
+    for (const Piece& piece : found.pieces) {
+      const Resources reserve = ReserveOf(input, service, piece.spec);
+      fleet.Reserve(piece.box, reserve);
+      const bool moves = !piece.leaving && replaced.contains(piece.id);
+      if (piece.leaving || moves) fleet.MarkGoing(piece.box, reserve);
+      moves_under_way += moves ? 1 : 0;
+    }
   }
   for (BoxIndex box = 0; box < fleet.size(); ++box) {
     if (!inventory.box_lost[box]) draft.nodes[fleet.MemberOf(box).id];
   }
 
   const std::string hold = WhyHoldStarts(input, inventory);
-  ServicePlan plan(input, fleet, prng, hold, draft);
+  ServicePlan plan(input, fleet, prng, hold, moves_under_way, draft);
   for (auto& [name, found] : inventory.services) {
     if (!wanted.contains(name)) plan.Remove(name, found.pieces);
   }

@@ -16,8 +16,13 @@
 //  4. A redeploy starts at most one replica of the new version at a time, and no more once one has failed.
 //  5. The same input gives the same output, and an output carried out gives itself: a steady cluster is left
 //  alone.
-//
-// It does not rebalance: a new box gets new replicas only.
+//  6. A service with `x-singleton: pause` runs only with more than half of the boxes that count. Where a box
+//  fell
+//     silent with it, its successor waits until that box must have noticed and stopped it.
+//  7. A move for balance starts before it stops: the newcomer's assignment names whom it replaces, and that
+//  one
+//     stops once the newcomer is healthy. It begins only where all of the service is well, makes the spread
+//     strictly more even (fleet.h, FindMove), and is not begun again soon when it failed (move_book.h).
 #pragma once
 
 #include <map>
@@ -28,6 +33,8 @@
 
 #include "base/prng.h"
 #include "base/tunables.h"
+#include "core/placement/move_book.h"
+#include "core/placement/steady_view.h"
 #include "core/types.h"
 
 namespace hs {
@@ -56,6 +63,9 @@ struct ReconcileInput {
   const std::map<NodeId, const PlanSlice*>& previous;
   const std::map<ReplicaId, WorkVerdict>& evidence;  // of replicas on agent-down boxes
   const UnhealthySince& unhealthy_since;
+  const MoveBook& moves;
+  // Whether this part of the cluster is the greater one: for services with `x-singleton: pause`.
+  SteadyView::Standing standing{1, 1};
   // This node's documents have been compared with the others'. Until then nothing is stopped or redeployed,
   // since what looks removed may only not have arrived.
   bool intent_known = true;
@@ -78,11 +88,14 @@ struct Decision {
 };
 
 struct PlanDraft {
-  std::map<NodeId, std::vector<Assignment>> nodes;  // every box that is not lost; sorted by replica
-  std::vector<Shortage> shortages;                  // sorted by service
-  std::vector<std::string> pending;                 // what is on its way to the steady state
+  std::map<NodeId, std::vector<Assignment>> nodes;      // every box that is not lost; sorted by replica
+  std::vector<Shortage> shortages;                      // sorted by service
+  std::map<NodeId, std::vector<Allotment>> allotments;  // filled in by whoever deals them
+  std::vector<std::string> pending;                     // what is on its way to the steady state
   std::vector<StoppedRollout> stopped_rollouts;
   std::vector<Decision> decisions;  // what differs from `previous`
+  std::vector<SpecHash> moves_begun, moves_failed;
+  Time look_again_at = kNever;  // something waits for this moment
 };
 
 // `prng` draws the ids of new replicas; nothing is drawn when nothing starts.

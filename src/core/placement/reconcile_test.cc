@@ -25,16 +25,6 @@ TEST(Reconcile, StartsWhatIsWantedSpreadOverTheBoxesAndThenDoesNothing) {
   EXPECT_TRUE(w.update.decisions.empty());
 }
 
-TEST(Reconcile, AddingABoxMovesNothing) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 6);
-  w.Settle();
-  const auto before = w.Where();
-  w.AddBox(4);
-  w.Settle();
-  EXPECT_EQ(w.Where(), before);
-}
-
 TEST(Reconcile, SpreadsOverZonesBeforeBoxes) {
   World w(3);
   for (int n : {1, 2}) w.members[Box(n)].meta.labels["zone"] = "a";
@@ -379,9 +369,10 @@ TEST(Reconcile, AReportOfAnEarlierLifeDoesNotCount) {
   for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
   w.members[Box(2)].incarnation.boot = 9;
   const KnownSlices known = w.book.Known({});
-  const PlanDraft draft = Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services,
-                                     w.specs, seen, known, w.evidence, w.watch.since(), true},
-                                    w.prng);
+  const PlanDraft draft =
+      Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
+                 w.evidence, w.watch.since(), w.moves, w.standing, true},
+                w.prng);
   for (const auto& [node, assignments] : draft.nodes) {
     for (const auto& a : assignments) EXPECT_FALSE(a.stop_keeper) << a.cause;
   }

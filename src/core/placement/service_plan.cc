@@ -11,6 +11,9 @@ namespace {
 // So often restarted without being healthy, a new version has failed.
 constexpr std::uint32_t kRestartsFailed = 3;
 
+// A box that is cut off sees the others as unreachable after this long at the latest.
+constexpr Duration kNoticeTime = 10s;
+
 std::string Plural(std::uint32_t count, const char* noun) {
   return std::to_string(count) + " " + noun + (count == 1 ? "" : "s");
 }
@@ -161,28 +164,32 @@ void ServicePlan::Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t co
       draft_.shortages.push_back({spec.name, count, fleet_.WhyNot(spec)});
       return;
     }
-    Assignment assignment;
-    while (!assignment.replica) assignment.replica = ReplicaId{prng_.Next()};
-    assignment.service = spec.name;
-    assignment.spec = hash;
+    Assignment assignment{.replica = {}, .service = spec.name, .spec = hash, .stop_keeper = {}, .cause = {}};
     const auto crowding = fleet_.Crowding(spread_, box);
     assignment.cause = std::string(what) + ": least of " + spec.name + " in this zone (" +
                        std::to_string(crowding[0]) + "), on this box (" + std::to_string(crowding[3]) +
                        "), " + Plural(crowding[5], "replica") + " here in all";
-    fleet_.Add(spread_, box);
-    fleet_.Reserve(box, spec.reserve);
-    draft_.decisions.push_back({"plan.start", ReplicaName(spec.name, assignment.replica),
-                                "on " + BoxName(fleet_.MemberOf(box)) + ": " + assignment.cause});
-    draft_.nodes[fleet_.MemberOf(box).id].push_back(std::move(assignment));
-    ++started_;
+    Put(box, spec, std::move(assignment));
   }
+}
+
+// A new replica with an id of its own on the box.
+void ServicePlan::Put(BoxIndex box, const ServiceSpec& spec, Assignment assignment) {
+  while (!assignment.replica) assignment.replica = ReplicaId{prng_.Next()};
+  fleet_.Add(spread_, box);
+  fleet_.Reserve(box, spec.reserve);
+  draft_.decisions.push_back({assignment.replaces ? "plan.move" : "plan.start",
+                              ReplicaName(spec.name, assignment.replica),
+                              "on " + BoxName(fleet_.MemberOf(box)) + ": " + assignment.cause});
+  draft_.nodes[fleet_.MemberOf(box).id].push_back(std::move(assignment));
+  ++started_;
 }
 
 // The next replica that can be spared, or null. In this order: not good before good, ailing before healthy,
 // the most crowded domain and box, the newest, and the lesser draw.
 Piece* ServicePlan::NextVictim(const Counts& counts) {
   const std::uint32_t target = service_->replicas;
-  if (counts.stay + started_ <= target) return nullptr;
+  if (counts.stay + started_ <= target + (MoveUnderWay() ? 1 : 0)) return nullptr;
   // When good replicas have failed for long, a drained box does not wait for them. A redeploy does: it has
   // stopped.
   const std::uint32_t stuck = failed_ != nullptr && counts.old > 0 ? 0 : std::min(target, counts.good_stuck);
@@ -196,6 +203,7 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
   for (Piece& piece : found_->pieces) {
     if (piece.leaving) continue;
     const bool good = Good(piece);
+    if (counts.old == 0 && WorthWaitingFor(piece)) continue;
     if (good ? counts.good <= target : covered < healthy_floor + 1) continue;
     if (piece.Healthy() && (counts.healthy < healthy_floor + 1 || (target > 0 && counts.healthy < 2)))
       continue;
@@ -235,6 +243,11 @@ void ServicePlan::ChooseStops() {
 ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
   if (service_->replicas == 0) return victim.id;
   const ReplicaId before = victim.prior == nullptr ? ReplicaId{} : victim.prior->stop_keeper;
+  // Of a move: the one that took its place.
+  for (const Piece& piece : found_->pieces) {
+    const bool successor = piece.prior != nullptr && piece.prior->replaces == victim.id;
+    if (successor && !piece.leaving && piece.Healthy()) return piece.id;
+  }
   using Key = std::tuple<bool, bool, bool, std::uint64_t>;
   ReplicaId keeper;
   Key best{};
@@ -250,7 +263,8 @@ ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
 void ServicePlan::Emit(const std::string& name, std::vector<Piece>& pieces) {
   for (Piece& piece : pieces) {
     draft_.nodes[fleet_.MemberOf(piece.box).id].push_back(
-        {piece.id, name, piece.spec, piece.keeper, std::move(piece.cause)});
+        {piece.id, name, piece.spec, piece.keeper, std::move(piece.cause),
+         piece.prior == nullptr ? ReplicaId{} : piece.prior->replaces});
   }
 }
 
@@ -304,6 +318,50 @@ void ServicePlan::Remove(std::string_view name, std::vector<Piece>& pieces) {
   Emit(service, pieces);
 }
 
+// In the smaller part of a cut cluster a service that may not run twice stops and does not start.
+bool ServicePlan::Paused() {
+  if (service_->spec.singleton != Singleton::kPause || input_.standing.Majority() || service_->replicas == 0)
+    return false;
+  const std::string cause = "x-singleton: pause, and " + input_.standing.Words() + ", not more than half";
+  for (Piece& piece : found_->pieces) {
+    const bool told = piece.prior != nullptr && piece.prior->stop_keeper == piece.id;
+    if (!input_.intent_known && !told) continue;
+    piece.leaving = true;
+    piece.keeper = piece.id;
+    if (!told) {
+      piece.cause = cause;
+      draft_.decisions.push_back({"plan.pause", ReplicaName(service_->spec.name, piece.id), cause});
+    } else {
+      piece.cause = piece.prior->cause;
+    }
+  }
+  if (!found_->pieces.empty()) draft_.pending.push_back(Of(service_->spec.name, "stopping: " + cause));
+  draft_.shortages.push_back({service_->spec.name, service_->replicas,
+                              cause + "; it starts again when they meet, or when those that will not come "
+                                      "back are removed: homeostat nodes rm"});
+  return true;
+}
+
+// The box that fell silent with it may be alive in the smaller part, which needs its time to notice and to
+// stop.
+bool ServicePlan::AwaitsTheOtherPart() {
+  if (service_->spec.singleton != Singleton::kPause) return false;
+  // Who has just come back may run it and not have said so yet.
+  if (input_.now < input_.standing.since + input_.tunables.start_patience) {
+    draft_.pending.push_back(
+        Of(service_->spec.name, "x-singleton: pause waits to hear what those run that have just come"));
+    return true;
+  }
+  if (found_->silent_since == Time{}) return false;
+  const Duration wait = kNoticeTime + input_.tunables.drain_wait + service_->spec.stop_grace;
+  if (input_.now >= found_->silent_since + wait) return false;
+  draft_.pending.push_back(
+      Of(service_->spec.name,
+         "x-singleton: pause waits " + std::to_string(ToMs(wait) / 1000) +
+             " s for the silent box that ran it, which may be cut off and have to stop it"));
+  return true;
+}
+
 // Stops look at everything that stays.
 void ServicePlan::SpreadAll() {
   spread_ = fleet_.NewSpread();
@@ -325,10 +383,12 @@ void ServicePlan::Decide(const DesiredService& service, ServicePieces& found) {
       Stay(piece, was_run ? piece.prior->cause : "found running here");
     }
   }
+  if (Paused()) return Emit(service.spec.name, found.pieces);
   TakeBackStops();
   failed_ = nullptr;
   if (Count().old > 0) FindFailedRollout();
-  const Wanted wanted = HowManyToStart();
+  Wanted wanted = HowManyToStart();
+  if (wanted.of_new + wanted.of_old > 0 && AwaitsTheOtherPart()) wanted = {};
   const ServiceSpec* old_spec = wanted.of_old > 0 ? ProvenOldSpec() : nullptr;
   if (old_spec != nullptr)
     Start(*old_spec, HashOf(*old_spec), wanted.of_old, "a lost replica of the running version");
@@ -341,7 +401,9 @@ void ServicePlan::Decide(const DesiredService& service, ServicePieces& found) {
   }
   Start(service.spec, service.hash, wanted.of_new, "wanted and not there");
   SpreadAll();
+  FinishMoves();
   ChooseStops();
+  BeginMove();
   for (Piece& piece : found.pieces) {
     if (piece.leaving) piece.keeper = KeeperFor(piece);
   }

@@ -12,9 +12,15 @@ namespace hs {
 class ServicePlan {
  public:
   // `hold_starts`: why nothing may start yet; empty when it may.
+  // `moves_under_way`: in the whole region.
   ServicePlan(const ReconcileInput& input, Fleet& fleet, Prng& prng, const std::string& hold_starts,
-              PlanDraft& draft)
-      : input_(input), fleet_(fleet), prng_(prng), hold_starts_(hold_starts), draft_(draft) {}
+              std::int64_t moves_under_way, PlanDraft& draft)
+      : input_(input),
+        fleet_(fleet),
+        prng_(prng),
+        hold_starts_(hold_starts),
+        moves_under_way_(moves_under_way),
+        draft_(draft) {}
 
   // No longer asked for: everything stops, nothing has to take over.
   void Remove(std::string_view name, std::vector<Piece>& pieces);
@@ -39,13 +45,21 @@ class ServicePlan {
   void Stay(Piece& piece, std::string cause);
   void Leave(Piece& piece, std::string cause);
 
+  bool Paused();
+  bool AwaitsTheOtherPart();
   void TakeBackStops();
   void FindFailedRollout();
   Wanted HowManyToStart() const;
   const ServiceSpec* ProvenOldSpec() const;
   void Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t count, const char* what);
+  void Put(BoxIndex box, const ServiceSpec& spec, Assignment assignment);
   void SpreadAll();
   void ChooseStops();
+  Piece* Successor(const Piece& piece);
+  bool MoveUnderWay();
+  bool WorthWaitingFor(const Piece& piece) const;
+  void FinishMoves();
+  void BeginMove();
   Piece* NextVictim(const Counts& counts);
   ReplicaId KeeperFor(const Piece& victim) const;
   void Emit(const std::string& name, std::vector<Piece>& pieces);  // takes the causes along
@@ -55,6 +69,7 @@ class ServicePlan {
   Fleet& fleet_;
   Prng& prng_;
   const std::string& hold_starts_;
+  std::int64_t moves_under_way_;
   PlanDraft& draft_;
 
   // Of the service in hand:

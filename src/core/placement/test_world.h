@@ -38,9 +38,12 @@ class World {
   std::map<ReplicaId, WorkVerdict> evidence;
   std::set<SpecHash> broken;        // versions that never get healthy
   std::set<ReplicaId> broken_ones;  // replicas that never do
+  std::set<NodeId> broken_boxes;    // where none ever does
   bool intent_known = true;
+  SteadyView::Standing standing{1, 1};
   bool boxes_act = true;
   HealthWatch watch;
+  MoveBook moves{tunables};
   PlanBook book{Box(1)};
   Prng prng{7};
   PlanDraft draft;
@@ -83,9 +86,10 @@ class World {
     for (const auto& [node, report] : reports) seen[node] = {&report, members[node].incarnation.boot};
     watch.Observe(now, seen);
     const KnownSlices known = book.Known({});
-    const ReconcileInput input{now,   started_at, tunables, members,  drained,       services,
-                               specs, seen,       known,    evidence, watch.since(), intent_known};
+    const ReconcileInput input{now,  started_at, tunables, members,       drained, services, specs,
+                               seen, known,      evidence, watch.since(), moves,   standing, intent_known};
     draft = Reconcile(input, prng);
+    moves.Note(now, draft.moves_begun, draft.moves_failed);
     update = book.Apply(1, draft, {}, members, seen);
   }
   void Act() {
@@ -113,7 +117,7 @@ class World {
           status.state = ReplicaState::kStarting;
           own[a.replica] = status;
         } else if (!broken.contains(a.spec) && !broken_ones.contains(a.replica) &&
-                   it->second.state != ReplicaState::kStopping) {
+                   !broken_boxes.contains(node) && it->second.state != ReplicaState::kStopping) {
           it->second.state = ReplicaState::kRunning;
           it->second.health = Health::kHealthy;
         }

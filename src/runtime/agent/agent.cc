@@ -76,6 +76,7 @@ Result<void> Agent::Start() {
   if (!store) return std::unexpected(store.error());
   store_ = std::move(*store);
   for (const std::string& warning : content.warnings) Log("documents: {}", warning);
+  unreadable_ = content.warnings;
   if (auto started = StartNode(std::move(*entry), std::move(content)); !started) return started;
   return StartTransport();
 }
@@ -174,8 +175,13 @@ Result<void> Agent::StartTransport() {
   handlers.up = [this](NodeId peer) { Feed(LinkUp{peer}); };
   handlers.down = [this](NodeId peer, LinkEnd end) { Feed(LinkDown{peer, end}); };
   handlers.received = [this, refuse](NodeId from, std::string_view bytes) {
-    auto message = DecodeLinkMessage(bytes);
-    if (!message) return refuse(message.error());
+    std::vector<std::string> left_out;
+    auto message = DecodeLinkMessage(bytes, left_out);
+    if (!message) {
+      refuse(message.error());
+      return Feed(Unreadable{from, message.error().message});
+    }
+    for (std::string& words : left_out) Feed(Unreadable{from, std::move(words)});
     Feed(LinkReceived{from, std::move(*message)});
   };
   handlers.allowed = [this](NodeId node, const Digest& key) { return IsTrusted(node, key); };
@@ -276,6 +282,8 @@ Result<void> Agent::Run() {
   OnSignal();
   boost::asio::post(loop_, [this] {
     Feed(Tick{});
+    for (std::string& words : std::exchange(unreadable_, {}))
+      Feed(Unreadable{identity_.node, std::move(words)});
     WriteFirstDocuments();
     ArmSense();
   });

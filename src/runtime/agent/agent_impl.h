@@ -144,7 +144,8 @@ class Agent : public ApiBackend {
   boost::asio::signal_set signals_{loop_};
   std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;
   std::uint64_t next_request_ = 0;
-  std::uint64_t refused_messages_ = 0;  // authentic, but not decodable: another release, or a defect
+  std::vector<std::string> unreadable_;  // of this box's own disk, to be told once the node runs
+  std::uint64_t refused_messages_ = 0;   // authentic, but not decodable: another release, or a defect
   Result<void> outcome_{};
   bool formed_ = false;
 };

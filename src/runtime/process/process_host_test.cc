@@ -161,6 +161,12 @@ TEST_F(ProcessHostTest, KeepsOutputAndExitCode) {
   EXPECT_THAT(Log(), HasSubstr("o tail\n"));
 }
 
+TEST_F(ProcessHostTest, WhenMemoryRunsOutAReplicaIsToGoBeforeTheAgent) {
+  Start({"sh", "-c", "cat /proc/self/oom_score_adj"});
+  ASSERT_TRUE(Next<ReplicaExited>());
+  EXPECT_THAT(Log(), HasSubstr("o 500\n"));
+}
+
 TEST_F(ProcessHostTest, GivesACleanEnvironmentAndSubstitutes) {
   setenv("LEAKED", "secret", 1);
   Start({"sh", "-c", "env; echo word=${PORT} shell=${UNSET:-kept}; ls /proc/self/fd; pwd"});

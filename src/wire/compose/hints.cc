@@ -47,7 +47,6 @@ constexpr Hint kHints[] = {
     {"max_replicas_per_node", "replicas are spread over boxes anyway"},
     {"mode", "only replicated services for now"},
     {"start_interval", "starting replicas are probed every 100 ms"},
-    {"x-singleton", "needs a later release"},
     {"x-job", "needs a later release"},
     {"x-cron", "needs a later release"},
     {"x-survive", "needs a later release"},

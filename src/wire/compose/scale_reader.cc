@@ -27,6 +27,10 @@ class ScaleReader {
            max = Whole(at);
          }},
         {"target", [&](const Spot& at) { Target(at); }},
+        {"strict",
+         [&](const Spot& at) {
+           if (const auto strict = reader_.Bool(at)) scale_.strict = *strict;
+         }},
     };
     reader_.Keys(spot, handlers);
     if (spot.node->kind != YamlNode::Kind::kMap) return std::nullopt;
@@ -131,6 +135,30 @@ class ScaleReader {
 
 std::optional<ScaleSpec> ReadScale(Reader& reader, const Spot& spot) {
   return ScaleReader(reader).Read(spot);
+}
+
+Singleton ReadSingleton(Reader& reader, const Spot& spot) {
+  const auto text = reader.NonEmpty(spot);
+  if (!text) return Singleton::kNone;
+  if (*text == "run-both") return Singleton::kRunBoth;
+  if (*text == "pause") return Singleton::kPause;
+  if (*text == "fence") {
+    reader.Problem(
+        spot,
+        "fence is not supported yet: at most one across a cut needs agreement, which comes with etcd "
+        "in a later release; pause stops it in the smaller part, but the two may overlap while the cut "
+        "is being noticed");
+  } else {
+    reader.Problem(spot, fmt::format("\"{}\" is not run-both or pause", *text));
+  }
+  return Singleton::kNone;
+}
+
+void CheckSingleton(Reader& reader, const Spot& spot, const ServiceSpec& spec, bool replicas_given) {
+  if (spec.singleton == Singleton::kNone) return;
+  if (spec.scale) return reader.Problem(spot, "does not go with x-scale: a singleton is one replica");
+  if (replicas_given && spec.replicas != 1)
+    reader.Problem(spot, fmt::format("is one replica, but deploy.replicas is {}", spec.replicas));
 }
 
 }  // namespace hs::compose

@@ -12,4 +12,10 @@ namespace hs::compose {
 // { metric: NAME, value: N, path: /metrics }. Nothing when there was a problem, which is noted.
 std::optional<ScaleSpec> ReadScale(Reader& reader, const Spot& spot);
 
+// run-both or pause; kNone when that is not what it says, which has been told then.
+Singleton ReadSingleton(Reader& reader, const Spot& spot);
+
+// Notes what does not go with it.
+void CheckSingleton(Reader& reader, const Spot& spot, const ServiceSpec& spec, bool replicas_given);
+
 }  // namespace hs::compose

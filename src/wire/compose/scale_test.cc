@@ -56,6 +56,14 @@ TEST(ComposeScale, StartsFromTheMinimumOrFromDeployReplicas) {
   EXPECT_EQ(Parse("x-scale: {min: 3, max: 9}\ndeploy: {replicas: 4}")->stack.services.at(0).replicas, 4u);
 }
 
+TEST(ComposeScale, ReadsWhatAPartOfACutClusterMayDo) {
+  EXPECT_TRUE(Parse("x-scale: {max: 5, strict: true}")->stack.services.at(0).scale->strict);
+  EXPECT_EQ(Parse("x-singleton: pause")->stack.services.at(0).singleton, Singleton::kPause);
+  EXPECT_EQ(Parse("x-singleton: run-both\ndeploy: {replicas: 1}")->stack.services.at(0).singleton,
+            Singleton::kRunBoth);
+  EXPECT_EQ(Parse("x-move: never")->stack.services.at(0).singleton, Singleton::kNone);
+}
+
 TEST(ComposeScale, SaysWhereAndWhatIsWrong) {
   const struct {
     const char* lines;
@@ -82,6 +90,11 @@ TEST(ComposeScale, SaysWhereAndWhatIsWrong) {
       {"x-priority: 1001", "services.a.x-priority"},
       {"x-priority: high", "services.a.x-priority"},
       {"x-move: sometimes", "must be never, or left out"},
+      {"x-scale: {max: 2, strict: perhaps}", "services.a.x-scale.strict"},
+      {"x-singleton: fence", "comes with etcd in a later release"},
+      {"x-singleton: both", "is not run-both or pause"},
+      {"x-singleton: pause\ndeploy: {replicas: 2}", "is one replica, but deploy.replicas is 2"},
+      {"x-singleton: pause\nx-scale: {max: 2}", "does not go with x-scale"},
   };
   for (const auto& row : rows) {
     const auto file = Parse(row.lines);

@@ -40,6 +40,11 @@ class ServiceReader {
            spec().scale = ReadScale(reader_, at);
          }},
         {"x-move", [this](const Spot& at) { Move(at); }},
+        {"x-singleton",
+         [this](const Spot& at) {
+           singleton_ = at;
+           spec().singleton = ReadSingleton(reader_, at);
+         }},
         {"x-priority",
          [this](const Spot& at) { Set(reader_.Integer(at, 0, kPriorityMax), spec().priority); }},
     };
@@ -48,6 +53,7 @@ class ServiceReader {
       reader_.Problem(spot, "has no command; give x-process.command or command");
     }
     CheckScale();
+    if (singleton_) CheckSingleton(reader_, *singleton_, spec(), replicas_given_);
     return std::move(result_);
   }
 
@@ -478,6 +484,7 @@ class ServiceReader {
   std::optional<Spot> command_;
   std::optional<Spot> health_;
   std::optional<Spot> scale_;
+  std::optional<Spot> singleton_;
   bool replicas_given_ = false;
 };
 
