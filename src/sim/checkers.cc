@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <variant>
 
+#include "sim/spread_checker.h"
+
 namespace hs::sim {
 namespace {
 
@@ -99,6 +101,8 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
     return s.spec.name == process->second.spec.name;
   });
   if (service == view.services.end()) return;  // removed
+  if (service->spec.singleton == Singleton::kPause)
+    return;  // may stop with no other: SingletonChecker judges it
   const std::uint32_t asked = std::min(service->replicas, LeastWished(now, service->spec.name));
   std::size_t others = 0;
   for (const auto& [other, sighting] : sightings_) {
@@ -277,6 +281,7 @@ std::vector<std::string> Reasons(const World& world, bool full, bool all) {
       intent = digest;
       first = host.node->View({world.now(), 0});
       CompareServices(world, first, wrong);
+      if (wrong.empty()) wrong = Uneven(world, first);
     }
     if (digest != intent) {
       wrong.push_back(host.meta.name + " holds different documents: " +

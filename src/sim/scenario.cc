@@ -12,6 +12,10 @@
 
 #include "core/intent/desired.h"
 #include "sim/checkers.h"
+#include "sim/fragment_checkers.h"
+#include "sim/garbage.h"
+#include "sim/scenario_words.h"
+#include "sim/traffic.h"
 #include "sim/world.h"
 
 namespace hs::sim {
@@ -24,15 +28,6 @@ Words Split(std::string_view line) {
   std::istringstream stream{std::string(line.substr(0, line.find('#')))};
   for (std::string word; stream >> word;) words.push_back(word);
   return words;
-}
-
-Result<std::uint64_t> ParseNumber(std::string_view text) {
-  std::uint64_t number = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (failure != std::errc() || end != text.data() + text.size()) {
-    return BadInput("'" + std::string(text) + "' is not a whole number");
-  }
-  return number;
 }
 
 std::string Seconds(Time time) {
@@ -109,6 +104,9 @@ class Runner {
   WorldOptions options_;
   std::unique_ptr<World> world_;
   std::unique_ptr<SafetyChecker> safety_;
+  std::unique_ptr<AllotmentChecker> allotments_;
+  std::unique_ptr<SingletonChecker> singletons_;
+  std::vector<std::unique_ptr<Traffic>> traffic_;
   Chronicle chronicle_;
   std::map<std::string, Command> commands_;
   std::string transcript_;
@@ -118,7 +116,7 @@ class Runner {
 
 Runner::Runner() {
   options_.seed = 1;
-  for (const char* name : {"boxes", "seed", "latency"}) {
+  for (const char* name : {"boxes", "seed", "latency", "set"}) {
     commands_[name] = [this](const Words& words) { return Setup(words); };
   }
   commands_["run"] = [this](const Words& words) -> Result<void> {
@@ -147,6 +145,16 @@ void Runner::AddLife() {
   each("resume", &World::ResumeAgent);
   each("wipe", &World::WipeDisk);
   each("start", &World::StartAgent);
+  commands_["garbage"] = [this](const Words&) -> Result<void> {
+    Prng prng(options_.seed);
+    ScatterGarbage(*world_, prng);
+    return {};
+  };
+  commands_["stale-plans"] = [this](const Words&) -> Result<void> {
+    Prng prng(options_.seed);
+    TellStalePlans(*world_, prng);
+    return {};
+  };
   commands_["power-on"] = [this](const Words& words) {
     return ForBoxes(words, [&](HostIndex index) {
       world_->PowerOn(index);
@@ -174,6 +182,18 @@ void Runner::AddPeople() {
     if (!count) return std::unexpected(count.error());
     const std::string service = words[1].substr(0, equals);
     return Write({{ScaleKey(service), ScaleOverride{service, static_cast<std::uint32_t>(*count)}}});
+  };
+  // Requests to one service from now on, of which a replica answers 100 a second.
+  commands_["load"] = [this](const Words& words) -> Result<void> {
+    const std::size_t equals = words.size() == 2 ? words[1].find('=') : std::string::npos;
+    if (equals == std::string::npos) return BadInput("write: load SERVICE=REQUESTS_PER_SECOND");
+    const auto rate = ParseNumber(words[1].substr(equals + 1));
+    if (!rate) return std::unexpected(rate.error());
+    TrafficOptions of{.service = words[1].substr(0, equals), .rate = {}};
+    of.rate.assign(7200, static_cast<double>(*rate));
+    traffic_.push_back(std::make_unique<Traffic>(*world_, Prng(options_.seed), std::move(of)));
+    traffic_.back()->Start();
+    return {};
   };
   commands_["remove"] = [this](const Words& words) -> Result<void> {
     const auto host = AnyRunning();
@@ -240,6 +260,7 @@ Result<void> Runner::Setup(const Words& words) {
     options_.network.latency_max = Duration(*high);
     return {};
   }
+  if (words[0] == "set") return SetTunable(options_.tunables, words[1], words.size() > 2 ? words[2] : "");
   const auto number = ParseNumber(words[1]);
   if (!number) return std::unexpected(number.error());
   if (words[0] == "seed") {
@@ -256,6 +277,10 @@ void Runner::MakeWorld() {
   world_ = std::make_unique<World>(options_);
   safety_ = std::make_unique<SafetyChecker>(*world_);
   world_->Watch(safety_.get());
+  allotments_ = std::make_unique<AllotmentChecker>(*world_);
+  world_->Watch(allotments_.get());
+  singletons_ = std::make_unique<SingletonChecker>(*world_);
+  world_->Watch(singletons_.get());
   world_->Watch(&chronicle_);
 }
 
@@ -294,19 +319,10 @@ Result<void> Runner::Deploy(const Words& words) {
   StackSpec stack{words[1], {}};
   ++version_;
   for (std::size_t i = 2; i < words.size(); ++i) {
-    std::string word = words[i];
-    const bool broken = word.ends_with('!');
-    if (broken) word.pop_back();
-    const std::size_t equals = word.find('=');
-    const auto count = ParseNumber(equals == std::string::npos ? "" : word.substr(equals + 1));
-    if (!count) return BadInput("'" + words[i] + "' is not SERVICE=N");
-    ServiceSpec service;
-    service.name = word.substr(0, equals);
-    service.command = {"serve"};
-    service.environment = {{"VERSION", std::to_string(version_)}};
-    if (broken) service.environment.insert(service.environment.begin(), {"SIM_BROKEN", "1"});
-    service.replicas = static_cast<std::uint32_t>(*count);
-    stack.services.push_back(std::move(service));
+    auto service = ParseService(words[i]);
+    if (!service) return std::unexpected(service.error());
+    service->environment.emplace_back("VERSION", std::to_string(version_));
+    stack.services.push_back(std::move(*service));
   }
   const auto host = AnyRunning();
   if (!host) return std::unexpected(host.error());
@@ -368,7 +384,7 @@ Result<void> Runner::Converge(const Words& words) {
 
 Result<void> Runner::Show(const Words& words) {
   const auto host = words.size() > 2 ? Box(words[2]) : AnyRunning();
-  if (!host || words.size() < 2) return BadInput("write: show members|replicas|links|status [nI]");
+  if (!host || words.size() < 2) return BadInput("write: show members|replicas|links|parts|status [nI]");
   if (!world_->host(*host).Running()) return BadInput(words[2] + " has no agent");
   const NodeView view = ViewOf(*host);
   if (words[1] == "members") {
@@ -389,6 +405,13 @@ Result<void> Runner::Show(const Words& words) {
     }
   } else if (words[1] == "links") {
     ShowLinks(view);
+  } else if (words[1] == "parts") {
+    for (HostIndex i = 0; i < world_->size(); ++i) {
+      const Host& box = world_->host(i);
+      for (const Allotment& part : box.Running() ? box.node->Held() : std::vector<Allotment>{})
+        transcript_ +=
+            "  " + box.meta.name + " holds " + std::to_string(part.amount) + " of " + part.subject + "\n";
+    }
   } else {
     transcript_ += std::string("  ") + (view.steady.steady ? "steady" : "not steady") + "\n";
     for (const std::string& reason : view.steady.pending) transcript_ += "  pending: " + reason + "\n";
@@ -425,7 +448,8 @@ Result<ScenarioResult> Runner::Run(std::string_view text) {
     if (command == commands_.end()) {
       return BadInput("line " + std::to_string(number) + ": there is no command '" + words[0] + "'");
     }
-    const bool setup = words[0] == "boxes" || words[0] == "seed" || words[0] == "latency";
+    const bool setup =
+        words[0] == "boxes" || words[0] == "seed" || words[0] == "latency" || words[0] == "set";
     if (!setup && !world_) MakeWorld();
     transcript_ += line + "\n";
     if (auto done = command->second(words); !done) {
@@ -434,9 +458,12 @@ Result<ScenarioResult> Runner::Run(std::string_view text) {
     if (world_) transcript_ += chronicle_.Take();
   }
   if (safety_) {
-    for (const std::string& violation : safety_->violations()) {
-      passed_ = false;
-      transcript_ += "VIOLATION " + violation + "\n";
+    for (const auto* violations :
+         {&safety_->violations(), &allotments_->violations(), &singletons_->violations()}) {
+      for (const std::string& violation : *violations) {
+        passed_ = false;
+        transcript_ += "VIOLATION " + violation + "\n";
+      }
     }
   }
   return ScenarioResult{transcript_, passed_};

@@ -1,9 +1,13 @@
 #include "sim/swarm.h"
 
 #include <algorithm>
+#include <memory>
 
 #include "sim/checkers.h"
 #include "sim/faults.h"
+#include "sim/fragment_checkers.h"
+#include "sim/garbage.h"
+#include "sim/traffic.h"
 #include "sim/world.h"
 
 namespace hs::sim {
@@ -44,6 +48,26 @@ void Boot(World& world, Prng& prng) {
   world.RunUntilTrue(60s, [&] { return Converged(world, false); });
 }
 
+// People who use the services that scale, in half of the seeds: steps and lulls, then a steady load for the
+// end.
+std::vector<std::unique_ptr<Traffic>> DrawTraffic(World& world, Prng& prng, const SwarmOptions& options) {
+  std::vector<std::unique_ptr<Traffic>> all;
+  if (!prng.Chance(0.5)) return all;
+  const auto changing = static_cast<std::size_t>(ToMs(options.faults_for) / 1000);
+  const auto steady = static_cast<std::size_t>(ToMs(options.converge_within) / 1000) + 60;
+  for (const char* service : {"shop1", "blog1"}) {
+    TrafficOptions of{.service = service};
+    double rate = 0;
+    for (std::size_t second = 0; second < changing + steady; ++second) {
+      if (second % 10 == 0 && second < changing) rate = prng.Chance(0.3) ? 0 : prng.Unit() * 700;
+      of.rate.push_back(rate);
+    }
+    all.push_back(std::make_unique<Traffic>(world, prng.Fork(), std::move(of)));
+    all.back()->Start();
+  }
+  return all;
+}
+
 }  // namespace
 
 SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
@@ -51,6 +75,10 @@ SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
   World world(DrawWorld(seed, options, prng));
   SafetyChecker safety(world);
   world.Watch(&safety);
+  AllotmentChecker allotments(world);
+  world.Watch(&allotments);
+  SingletonChecker singletons(world);
+  world.Watch(&singletons);
   Ledger ledger(world);
 
   SwarmResult result;
@@ -58,7 +86,15 @@ SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
   if (options.keep_events) world.Watch(&keeper);
   result.seed = seed;
   result.hosts = world.size();
+  // Of every fourth seed nobody knows where its boxes have been.
+  const bool garbage = options.garbage > 0 && prng.Chance(options.garbage);
+  if (garbage) {
+    ScatterGarbage(world, prng);
+    result.faults.emplace_back("0 s boxes full of garbage");
+  }
   Boot(world, prng);
+  if (garbage) TellStalePlans(world, prng);
+  std::vector<std::unique_ptr<Traffic>> traffic = DrawTraffic(world, prng, options);
 
   FaultInjector faults(world, FaultInjector::RandomSubset(prng), options.fault_gap, prng.Fork());
   Workload people(world, ledger, prng.Fork());
@@ -77,12 +113,14 @@ SwarmResult RunSeed(std::uint64_t seed, const SwarmOptions& options) {
   result.not_converged = NotConverged(world);
 
   result.violations = safety.violations();
+  for (const auto* more : {&allotments.violations(), &singletons.violations()})
+    result.violations.insert(result.violations.end(), more->begin(), more->end());
   for (HostIndex i = 0; i < world.size(); ++i) {
     for (const std::string& loss : ledger.Missing(i))
       result.violations.push_back(world.host(i).meta.name + " " + loss);
   }
   result.acknowledged = ledger.acknowledged();
-  result.faults = faults.log();
+  result.faults.insert(result.faults.end(), faults.log().begin(), faults.log().end());
   result.steps = world.steps();
   // The last draw differs when any earlier one was made or left out.
   result.digest = world.digest() ^ prng.Next();

@@ -18,6 +18,7 @@ struct SwarmOptions {
   Duration write_gap = 4s;  // mean time between people's writes
   Duration converge_within = 180s;
   bool random_tunables = true;
+  double garbage = 0.25;     // share of the seeds that start from random garbage
   bool keep_events = false;  // every event of every node, in SwarmResult::events
 };
 

@@ -1,0 +1,18 @@
+// The words of a scenario that take some reading.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "core/types.h"
+
+namespace hs::sim {
+
+Result<std::uint64_t> ParseNumber(std::string_view text);
+
+// web=3, web=3!, web=2..6, each with ~pause, ~run-both, ~stay or ~strict behind it.
+Result<ServiceSpec> ParseService(const std::string& text);
+
+}  // namespace hs::sim
