@@ -27,6 +27,7 @@ struct SimWords {
   bool once = false;
   bool verbose = false;
   bool events = false;
+  std::vector<std::size_t> scale;
 };
 
 int RunText(const std::string& path) {
@@ -101,6 +102,10 @@ void AddSimVerb(CLI::App& app, int& exit_code) {
   sim->add_flag("--once", words->once, "do not run each seed a second time to compare digests");
   sim->add_flag("-v,--verbose", words->verbose, "print the faults of seeds that passed, too");
   sim->add_flag("--events", words->events, "print every event of every node");
+  sim->add_option("--scale", words->scale,
+                  "membership alone with so many nodes (10,100,1000): joins, losses, cuts; prints a table")
+      ->delimiter(',')
+      ->check(CLI::Range(2, 1 << 24));
   auto rehearse = std::make_shared<RehearseWords>();
   sim->add_option("--compose", rehearse->compose, "rehearse this compose file against --trace");
   sim->add_option("--trace", rehearse->trace, "CSV of second,requests_per_second");
@@ -123,6 +128,10 @@ void AddSimVerb(CLI::App& app, int& exit_code) {
       rehearse->nodes = words->nodes_min;
       rehearse->seed = words->seed;
       exit_code = Rehearse(*rehearse);
+      return;
+    }
+    if (!words->scale.empty()) {
+      exit_code = RunScaleTable(words->scale, words->seed, words->verbose);
       return;
     }
     exit_code = words->scenario.empty() ? RunSeeds(*words) : RunText(words->scenario);

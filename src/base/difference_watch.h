@@ -11,11 +11,11 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "base/flat_map.h"
 #include "base/ids.h"
 #include "base/prng.h"
 #include "base/time.h"
@@ -50,7 +50,7 @@ class DifferenceWatch {
   Duration patience_;
   Duration pause_max_;
   Prng prng_;
-  std::map<NodeId, Peer> peers_;            // those that differ
+  FlatMap<NodeId, Peer> peers_;             // those that differ
   std::set<std::pair<Time, NodeId>> asks_;  // the same, of those with an ask_at: looked at after every step
   Time changed_at_{};
   Time next_ask_{};

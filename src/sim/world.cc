@@ -16,7 +16,19 @@ NodeId DrawNodeId(Prng& prng) {
   return id;
 }
 
+// Where a box lives says which one it is.
+IpAddress IpOf(HostIndex i) {
+  return IpAddress::V4(10, static_cast<std::uint8_t>(i >> 16), static_cast<std::uint8_t>(i >> 8),
+                       static_cast<std::uint8_t>(i));
+}
+
 }  // namespace
+
+std::optional<HostIndex> World::IndexAt(const IpAddress& ip) const {
+  const HostIndex index = HostIndex{ip.bytes[13]} << 16 | HostIndex{ip.bytes[14]} << 8 | ip.bytes[15];
+  if (index >= hosts_.size() || hosts_[index]->address.ip != ip) return std::nullopt;
+  return index;
+}
 
 World::World(const WorldOptions& options)
     : options_(options), prng_(options.seed), network_(options.network, options.hosts, prng_.Fork()) {
@@ -27,9 +39,7 @@ World::World(const WorldOptions& options)
   for (HostIndex i = 0; i < options.hosts; ++i) {
     auto host = std::make_unique<Host>();
     host->index = i;
-    host->address = {IpAddress::V4(10, static_cast<std::uint8_t>(i >> 16), static_cast<std::uint8_t>(i >> 8),
-                                   static_cast<std::uint8_t>(i)),
-                     7700};
+    host->address = {IpOf(i), 7700};
     host->disk.node = DrawNodeId(prng_);
     host->meta.name = "n" + std::to_string(i);
     host->meta.address = host->address;
@@ -39,7 +49,6 @@ World::World(const WorldOptions& options)
     host->meta.capacity = {4000, 8ull << 30};
     host->meta.version = "sim";
     if (!options.zones.empty()) host->meta.labels["zone"] = options.zones[i % options.zones.size()];
-    by_ip_[host->address.ip] = i;
     by_id_[host->disk.node] = i;
     hosts_.push_back(std::move(host));
   }

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <vector>
@@ -47,6 +48,8 @@ class World {
   Network& network() { return network_; }
   const Tunables& tunables() const { return options_.tunables; }
   HostIndex IndexOf(NodeId id) const;
+  // The box with this address; none: nobody lives there.
+  std::optional<HostIndex> IndexAt(const IpAddress& ip) const;
   std::uint64_t digest() const { return digest_; }
   std::uint64_t steps() const { return steps_; }
   void Watch(Watcher* watcher) { watchers_.push_back(watcher); }
@@ -144,7 +147,6 @@ class World {
   Prng prng_;
   Network network_;
   std::vector<std::unique_ptr<Host>> hosts_;
-  std::map<IpAddress, HostIndex> by_ip_;
   std::map<NodeId, HostIndex> by_id_;
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<std::map<HostIndex, Link*>> links_of_;  // by host and peer: each link twice

@@ -31,9 +31,8 @@ void World::CarryOut(Host& host, Output& output) {
                    host.held.clear();
                    for (const auto& [peer, address] : hold.peers) {
                      host.held[peer] = address;
-                     const auto found = by_ip_.find(address.ip);
-                     if (found != by_ip_.end() && hosts_[found->second]->disk.node == peer)
-                       Dial(host, found->second);
+                     const auto found = IndexAt(address.ip);
+                     if (found && hosts_[*found]->disk.node == peer) Dial(host, *found);
                    }
                  },
                  [&](UseDetours& use) { FollowDetours(host, use); },
@@ -118,9 +117,9 @@ void World::FetchOnto(Host& host, const FetchBundle& fetch) {
   At(now_ + 50ms, [this, index = host.index, life = host.life, fetch] {
     Host& target = *hosts_[index];
     for (const auto& [holder, address] : fetch.holders) {
-      const auto found = by_ip_.find(address.ip);
-      if (found == by_ip_.end()) continue;
-      const Host& source = *hosts_[found->second];
+      const auto found = IndexAt(address.ip);
+      if (!found) continue;
+      const Host& source = *hosts_[*found];
       if (!source.Thinking() || !source.disk.bundles.contains(fetch.digest)) continue;
       if (!WayOpen(index, source.index, WayTo(target, source.index))) continue;
       target.disk.bundles.insert(fetch.digest);

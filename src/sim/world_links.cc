@@ -36,9 +36,9 @@ void World::CloseIdleLinks() {
 }
 
 void World::SendDatagramFrom(Host& host, SendDatagram& send) {
-  const auto found = by_ip_.find(send.address.ip);
-  if (found == by_ip_.end() || send.address.port != host.address.port) return;
-  const HostIndex to = found->second;
+  const auto found = IndexAt(send.address.ip);
+  if (!found || send.address.port != host.address.port) return;
+  const HostIndex to = *found;
   if (to == host.index) return;
   const auto message = std::make_shared<GossipMessage>(std::move(send.message));
   for (const Time at : network_.Deliveries(now_, host.index, to)) {
@@ -54,9 +54,9 @@ void World::SendDatagramFrom(Host& host, SendDatagram& send) {
 }
 
 void World::SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessage message) {
-  const auto found = by_ip_.find(address.ip);
-  if (found == by_ip_.end() || found->second == host.index) return;
-  const HostIndex peer = found->second;
+  const auto found = IndexAt(address.ip);
+  if (!found || *found == host.index) return;
+  const HostIndex peer = *found;
   if (hosts_[peer]->disk.node != to) {  // another box lives there now
     Deliver(host.index, host.life, LinkDown{to, LinkEnd::kDenied});
     return;
@@ -199,16 +199,16 @@ void World::Redial(Host& host, NodeId peer) {
     if (dialer.life != life) return;
     const auto held = dialer.held.find(peer);
     if (held == dialer.held.end()) return;
-    const auto found = by_ip_.find(held->second.ip);
-    if (found == by_ip_.end() || hosts_[found->second]->disk.node != peer) return;
-    Dial(dialer, found->second);
+    const auto found = IndexAt(held->second.ip);
+    if (!found || hosts_[*found]->disk.node != peer) return;
+    Dial(dialer, *found);
   });
 }
 
 ConnectResult World::Knock(HostIndex from, const Endpoint& address) const {
-  const auto found = by_ip_.find(address.ip);
-  if (found == by_ip_.end()) return ConnectResult::kTimeout;
-  const Host& target = *hosts_[found->second];
+  const auto found = IndexAt(address.ip);
+  if (!found) return ConnectResult::kTimeout;
+  const Host& target = *hosts_[*found];
   if (!target.powered || !network_.OpenBothWays(from, target.index)) return ConnectResult::kTimeout;
   // A stopped process still has its connections accepted by the kernel.
   if (address.port == target.address.port)
@@ -224,9 +224,8 @@ ConnectResult World::Knock(HostIndex from, const Endpoint& address) const {
 }
 
 void World::ConnectFrom(Host& host, const TryConnect& attempt) {
-  const auto found = by_ip_.find(attempt.address.ip);
-  const Time arrives =
-      found == by_ip_.end() ? now_ : network_.LinkDelivery(now_, host.index, found->second) + 100us;
+  const auto found = IndexAt(attempt.address.ip);
+  const Time arrives = !found ? now_ : network_.LinkDelivery(now_, host.index, *found) + 100us;
   At(arrives, [this, index = host.index, life = host.life, attempt] {
     const ConnectResult result = Knock(index, attempt.address);
     if (result != ConnectResult::kTimeout) {

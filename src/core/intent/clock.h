@@ -13,9 +13,9 @@
 #pragma once
 
 #include <array>
-#include <map>
 #include <optional>
 
+#include "base/flat_map.h"
 #include "base/time.h"
 #include "core/types.h"
 
@@ -56,9 +56,9 @@ class HybridClock {
 
   NodeId self_;
   std::int64_t hold_back_ms_;
-  std::map<NodeId, std::int64_t> offsets_;  // plus moved_ms_ as it was
-  std::int64_t moved_ms_ = 0;               // how far this box's calendar was set, all in all
-  std::int64_t wall_minus_mono_ms_ = 0;     // as last read
+  FlatMap<NodeId, std::int64_t> offsets_;  // plus moved_ms_ as it was
+  std::int64_t moved_ms_ = 0;              // how far this box's calendar was set, all in all
+  std::int64_t wall_minus_mono_ms_ = 0;    // as last read
   bool advanced_ = false;
   // Of the offsets as they are, the earlier and the later middle one: asked for with every document.
   mutable std::array<std::optional<std::int64_t>, 2> middle_;

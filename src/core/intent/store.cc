@@ -24,12 +24,6 @@ constexpr std::size_t kPassOnMax = 32;
 // sent.
 constexpr char kFloorKey[] = "token/.floor";
 
-std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp) {
-  std::uint64_t hash = CombineHash(Hash64(key), static_cast<std::uint64_t>(stamp.wall_ms));
-  hash = CombineHash(hash, stamp.logical);
-  return CombineHash(hash, Hash64(stamp.node.Hex()));
-}
-
 // What its writer knew under the key. Of one that takes a stamp back that is not said: nothing is taken for
 // known, so that nothing is lost unread.
 Stamp KnownToWriter(const Document& document) {
@@ -37,6 +31,12 @@ Stamp KnownToWriter(const Document& document) {
 }
 
 }  // namespace
+
+std::uint64_t IntentStore::HashOfVersion(const std::string& key, const Stamp& stamp) {
+  std::uint64_t hash = CombineHash(Hash64(key), static_cast<std::uint64_t>(stamp.wall_ms));
+  hash = CombineHash(hash, stamp.logical);
+  return CombineHash(hash, Hash64(stamp.node.Hex()));
+}
 
 IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng,
                          Now now)

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "base/difference_watch.h"
+#include "base/flat_map.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/intent/clock.h"
@@ -177,6 +178,7 @@ class IntentStore {
   void On(Now now, const ClockSample& sample);
 
   // store.cc: documents
+  static std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp);
   Verdict Judge(Now now, NodeId from, const Document& document);
   void Save(Job job);
   void Apply(Now now, const Document& document);
@@ -237,7 +239,7 @@ class IntentStore {
   std::map<std::string, std::pair<Stamp, PersistId>> persisting_;  // greatest on its way, per key
   std::map<RequestId, Write> writes_;
   std::deque<std::pair<Time, ClientWrite>> waiting_;  // for the others' clocks; until when
-  std::map<NodeId, Peer> peers_;
+  FlatMap<NodeId, Peer> peers_;
   std::set<NodeId> links_;
   std::deque<std::pair<NodeId, Stamp>> acknowledged_;  // the last ones, and to whom
   Time sweep_at_{};

@@ -1,6 +1,7 @@
 // Between nodes: floods, acknowledgements, and comparing notes.
 #include <algorithm>
 
+#include "base/hash.h"
 #include "core/intent/store.h"
 
 namespace hs {
@@ -10,6 +11,9 @@ namespace {
 constexpr std::size_t kPushMax = 128;
 // The moment of being in step is compared with floors that are weeks old, and costs a look at all clocks.
 constexpr Duration kInStepPause = 1s;
+// By so many of its links a node floods: in a burst of joins or losses it has many more, and each would bring
+// everybody what he knows. Comparing notes finds whoever was left out by all others.
+constexpr std::size_t kFloodLinks = 8;
 // Longer than what is flooding at one time.
 constexpr std::size_t kAcknowledgedKept = 64;
 
@@ -31,8 +35,17 @@ void IntentStore::SendDocuments(NodeId to, const std::vector<Document>& document
 }
 
 void IntentStore::Flood(const std::vector<Document>& documents, NodeId except, NodeId ack_to) {
-  for (const NodeId& peer : links_) {
-    if (peer != except && peer != ack_to) SendDocuments(peer, documents, true, ack_to);
+  if (links_.empty() || documents.empty()) return;
+  // Other links for another document and at another node, so that nobody is left out by all or always.
+  const std::uint64_t draw = HashOfVersion(documents.front().key, documents.front().stamp) ^ self_.Prefix64();
+  auto it = links_.begin();
+  if (links_.size() > kFloodLinks) std::advance(it, static_cast<std::ptrdiff_t>(Mix64(draw) % links_.size()));
+  std::size_t told = 0;
+  for (std::size_t i = 0; i < links_.size() && told < kFloodLinks; ++i, ++it) {
+    if (it == links_.end()) it = links_.begin();
+    if (*it == except || *it == ack_to) continue;
+    SendDocuments(*it, documents, true, ack_to);
+    ++told;
   }
 }
 

@@ -8,6 +8,9 @@
 namespace hs {
 namespace {
 
+// Of what a table told, this much is passed on in any case.
+constexpr std::size_t kPassOnMax = 32;
+
 // Among equal incarnations the greater rank wins. Agent-down is exact where unreachable is a guess.
 int Rank(MemberState state) {
   switch (state) {
@@ -254,7 +257,10 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
       ends[update.id] = &update;
     }
   }
+  const std::size_t known = members_.size();
+  std::vector<NodeId> fresh;
   for (const MemberUpdate& update : table.members) {
+    if (!Find(update.id)) fresh.push_back(update.id);
     const auto end = ends.find(update.id);
     if (end != ends.end() && update.id != self_ && update.id) {
       if (update.meta && !Find(update.id) && !removed_.contains(update.id)) {
@@ -264,6 +270,14 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
       continue;
     }
     Apply(update, from, Source::kExchange);
+  }
+  // To a newcomer everybody is new, which is no news to them.
+  if (fresh.size() > std::max(kPassOnMax, known)) {
+    for (const NodeId& id : fresh) {
+      if (id == from) continue;
+      queue_.Erase(id);
+      urgent_.erase(id);
+    }
   }
   joined_ = joined_ || !table.reply_wanted;
   const Member* sender = Find(from);

@@ -12,7 +12,7 @@ void ProbeOrder::SwapPlaces(std::size_t a, std::size_t b) {
 }
 
 void ProbeOrder::Insert(NodeId id) {
-  if (!place_.emplace(id, order_.size()).second) return;
+  if (!place_.try_emplace(id, order_.size()).second) return;
   order_.push_back(id);
   const std::size_t remaining = order_.size() - cursor_;
   SwapPlaces(order_.size() - 1, cursor_ + prng_.Below(remaining));

@@ -7,10 +7,10 @@
 #pragma once
 
 #include <cstddef>
-#include <map>
 #include <optional>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "base/ids.h"
 #include "base/prng.h"
 
@@ -37,7 +37,7 @@ class ProbeOrder {
 
   Prng prng_;
   std::vector<NodeId> order_;  // before cursor_: done in this round
-  std::map<NodeId, std::size_t> place_;
+  FlatMap<NodeId, std::size_t> place_;
   std::size_t cursor_ = 0;
 };
 

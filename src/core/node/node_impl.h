@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "core/control/allotments.h"
 #include "core/control/asking.h"
 #include "core/control/levels.h"
@@ -262,12 +263,12 @@ class Node::Impl {
   DoorTable door_;
   bool door_told_ = false;
   SteadyState steady_;
-  std::map<NodeId, std::uint64_t> intent_digests_;  // as present members last said
-  std::map<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
-  std::vector<Decision> decisions_;                 // of the last look at the region
-  bool hears_straight_ = true;        // the datagram at hand came from its sender without relays
-  std::uint64_t routes_version_ = 0;  // of what was told to others
-  std::vector<Detour> detours_;       // as the caller was told
+  FlatMap<NodeId, std::uint64_t> intent_digests_;  // as present members last said
+  FlatMap<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
+  std::vector<Decision> decisions_;                // of the last look at the region
+  bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
+  std::uint64_t routes_version_ = 0;               // of what was told to others
+  std::vector<Detour> detours_;                    // as the caller was told
   std::set<NodeId> door_paths_;
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them

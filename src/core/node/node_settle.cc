@@ -15,6 +15,8 @@ constexpr Duration kPlanPausePerMember = 1ms;
 constexpr Duration kPlanPauseMax = 250ms;
 constexpr Duration kDoorPause = 5ms;
 constexpr Duration kSteadyPause = 50ms;
+constexpr Duration kSteadyPausePerMember = 5ms;
+constexpr Duration kSteadyPauseMax = 500ms;
 // Of many members that the steady state waits for, so many are named.
 constexpr std::size_t kPendingNamed = 10;
 // A node that never found its documents equal to anybody's acts on what it has after this long.
@@ -355,7 +357,9 @@ SteadyState Node::Impl::SteadyNow() const {
 // Every member's every word may change the answer: in a burst of news it is looked at with pauses.
 void Node::Impl::SettleSteady() {
   if (!steady_dirty_) return;
-  steady_at_ = std::min(steady_at_, std::max(now_.mono, steady_judged_at_ + kSteadyPause));
+  const Duration pause = kSteadyPausePerMember * static_cast<std::int64_t>(membership_.PresentCount());
+  steady_at_ = std::min(
+      steady_at_, std::max(now_.mono, steady_judged_at_ + std::clamp(pause, kSteadyPause, kSteadyPauseMax)));
   if (now_.mono < steady_at_) return;
   steady_dirty_ = false;
   steady_at_ = kNever;

@@ -11,12 +11,20 @@ namespace {
 // A digest of nothing must not be 0, which means "not said".
 constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 constexpr Duration kPatience = 1s;
-// Each event alone would cost every board a message on every link.
+// Each event alone would cost every board a message on every link. Where there are many peers, bursts are
+// longer, and so are the pauses.
 constexpr Duration kEventPause = 50ms;
+constexpr Duration kEventPausePerPeer = 2ms;
+constexpr Duration kEventPauseMax = 500ms;
 // Between two floods: in a burst each carries what came meanwhile.
 constexpr Duration kFloodPause = 5ms;
+constexpr Duration kFloodPausePerPeer = 200us;
+constexpr Duration kFloodPauseMax = 50ms;
 // Ways by which news comes in, and goes out.
 constexpr std::size_t kEagerMin = 3;
+// Where there are so many, a new link is to be left out from the start: in a burst of joins or losses a node
+// has dozens of links, and each would bring everybody what he knows.
+constexpr std::size_t kEagerMax = 6;
 constexpr Duration kAskWait = 1s;
 constexpr Duration kAskAgain = 30s;
 // Records per message, so that one message stays well below a megabyte.
@@ -290,13 +298,24 @@ void Board::On(const RecordOfferReceived& received) {
 }
 
 void Board::On(const LinkUp& link) {
-  if (link.peer != self_ && links_.insert(link.peer).second) eager_links_.reset();
+  if (link.peer == self_) return;
+  const bool enough = EagerLinks() >= kEagerMax;
+  if (!links_.insert(link.peer).second) return;
+  eager_links_.reset();
+  if (!enough || !peers_.contains(link.peer)) return;
+  asked_[link.peer] = now_;
+  out_.push_back(SendLink{link.peer, AddressOf(link.peer), RecordPush{{}, false, true}});
 }
 void Board::On(const LinkDown& link) {
   if (links_.erase(link.peer) == 0) return;
   eager_links_.reset();
   asked_.erase(link.peer);
-  if (lazy_.erase(link.peer) == 0) lazy_.clear();
+  if (lazy_.erase(link.peer) == 0) BringBack();
+}
+
+// A way is lost: others take its place.
+void Board::BringBack() {
+  while (!lazy_.empty() && EagerLinks() < kEagerMax) SetLazy(*lazy_.begin(), false);
 }
 
 void Board::On(const BoardPeers& peers) {
@@ -319,7 +338,7 @@ void Board::On(const BoardPeer& peer) {
   }
   if (peers_.erase(peer.id) == 0) return;
   differences_.Forget(peer.id);
-  if (links_.contains(peer.id) && !lazy_.contains(peer.id)) lazy_.clear();
+  if (links_.contains(peer.id) && !lazy_.contains(peer.id)) BringBack();
 }
 
 void Board::On(const BoardDigestHeard& heard) {
@@ -362,12 +381,14 @@ void Board::Flush() {
     flush_at_ = kNever;
     return;
   }
-  const Time due = std::max(flush_next_, urgent_ ? now_ : now_ + kEventPause);
+  const auto peers = static_cast<std::int64_t>(peers_.size());
+  const Duration wait = std::clamp<Duration>(kEventPausePerPeer * peers, kEventPause, kEventPauseMax);
+  const Time due = std::max(flush_next_, urgent_ ? now_ : now_ + wait);
   flush_at_ = std::min(flush_at_, due);
   if (now_ < flush_at_) return;
   urgent_ = false;
   flush_at_ = kNever;
-  flush_next_ = now_ + kFloodPause;
+  flush_next_ = now_ + std::clamp<Duration>(kFloodPausePerPeer * peers, kFloodPause, kFloodPauseMax);
   std::vector<Change> changed;
   changed.reserve(changed_.size());
   for (auto& [key, change] : std::exchange(changed_, {})) changed.push_back(std::move(change));

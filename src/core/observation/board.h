@@ -15,7 +15,7 @@
 //  4. Bodies are shared, never copied or changed.
 //  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
 //     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
-//     one silent box holds up nothing). A lost link brings all back.
+//     one silent box holds up nothing). A lost link brings others back.
 // What changed goes out in one message per link, at once after a quiet time and in a burst at a pace; events,
 // which nobody waits for, wait a moment for others to go with. Nothing here is durable: it is rebuilt from
 // the living.
@@ -32,6 +32,7 @@
 #include <vector>
 
 #include "base/difference_watch.h"
+#include "base/flat_map.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/messages.h"
@@ -151,6 +152,7 @@ class Board {
   void OnKnown(NodeId from);
   std::size_t EagerLinks() const;
   void SetLazy(NodeId peer, bool lazy);
+  void BringBack();
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
@@ -175,7 +177,7 @@ class Board {
   std::uint64_t sequence_ = 0;
   std::uint64_t event_number_ = 0;
   std::uint64_t refused_ = 0;
-  std::map<NodeId, Endpoint> peers_;  // present members
+  FlatMap<NodeId, Endpoint> peers_;  // present members
   std::set<NodeId> links_;
   std::set<NodeId> lazy_;                           // of these, those left out
   mutable std::optional<std::size_t> eager_links_;  // as counted, until one of the three sets changes
