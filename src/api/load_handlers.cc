@@ -57,8 +57,11 @@ json::object NodeTop(const Member& member, const std::map<NodeId, NodeLoad>& loa
 json::object ServiceTop(const NodeView& view, const DesiredService& service,
                         const std::map<std::string, ServiceLoad>& loads) {
   const auto count = CountService(view, service);
+  const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
+  const std::uint32_t missing = shortage == view.steady.shortages.end() ? 0 : shortage->missing;
   json::object out{{"service", SafeText(service.spec.name)},
                    {"desired", count.desired},
+                   {"granted", count.desired - std::min(count.desired, missing)},
                    {"running", count.running},
                    {"healthy", count.healthy}};
   if (service.spec.scale) {
@@ -79,6 +82,10 @@ json::object ServiceTop(const NodeView& view, const DesiredService& service,
   out["p99_ms"] = OrNull(LatencyQuantileMs(load.latency, 0.99));
   out["cpu"] = Rounded(load.cpu);
   out["memory_bytes"] = load.memory_bytes;
+  if (load.metric_replicas > 0) {
+    out["metric"] = Rounded(load.metric);
+    out["metric_replicas"] = load.metric_replicas;
+  }
   return out;
 }
 

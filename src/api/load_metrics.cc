@@ -125,11 +125,20 @@ void ServiceMetrics(const NodeView& view, Exposition& out) {
         &ServiceLoad::refused_s);
   gauge("homeostat_service_errors_per_second", "Server errors and broken connections.",
         &ServiceLoad::errors_s);
-  gauge("homeostat_service_in_flight_requests", "Requests inside replicas.", &ServiceLoad::in_flight);
+  gauge("homeostat_service_in_flight_requests", "Requests not answered yet, waiting ones included.",
+        &ServiceLoad::in_flight);
   gauge("homeostat_service_queued_requests", "Requests that wait.", &ServiceLoad::queued);
   gauge("homeostat_service_cpu_used_cores", "Cores used by the service's replicas.", &ServiceLoad::cpu);
   out.Gauge("homeostat_service_memory_bytes", "Memory of the service's replicas.");
   each([](const ServiceLoad& load) -> Value { return static_cast<double>(load.memory_bytes); });
+  out.Gauge("homeostat_service_scale_metric", "The app's own number that the level follows, all replicas.");
+  each([](const ServiceLoad& load) -> Value {
+    return load.metric_replicas > 0 ? Value(load.metric) : std::nullopt;
+  });
+  out.Gauge("homeostat_service_scale_metric_replicas", "Replicas that gave that number.");
+  each([](const ServiceLoad& load) -> Value {
+    return load.metric_replicas > 0 ? Value(load.metric_replicas) : std::nullopt;
+  });
   out.Gauge("homeostat_service_response_seconds", "Response time in the last second, by quantile.");
   for (const auto& [name, load] : view.service_loads) {
     for (const auto& [label, quantile] : {std::pair{"0.5", 0.5}, std::pair{"0.99", 0.99}}) {

@@ -64,6 +64,8 @@ NodeView LoadedView() {
   web.cpu = 0.75;
   web.memory_bytes = 9000;
   web.replicas = 2;
+  web.metric = 40;
+  web.metric_replicas = 2;
   web.latency = {{80, 50}, {100, 50}};
   view.service_loads["web"] = web;
   view.services[1].spec.scale = ScaleSpec{.min = 2, .max = 9};
@@ -99,10 +101,20 @@ TEST(Top, AServiceShowsItsLevelAndItsTraffic) {
   const auto& web = services.at(1);
   EXPECT_EQ(web.at("desired").to_number<int>(), 2);
   EXPECT_EQ(web.at("max").to_number<int>(), 9);
+  EXPECT_EQ(web.at("granted").to_number<int>(), 2);
+  EXPECT_EQ(web.at("metric").to_number<int>(), 40);
   EXPECT_FALSE(services.at(0).as_object().contains("max")) << "api does not scale";
   EXPECT_EQ(web.at("arrivals_s").to_number<double>(), 120);
   EXPECT_NEAR(web.at("p50_ms").to_number<double>(), 2.05, 0.15);
   EXPECT_NEAR(web.at("p99_ms").to_number<double>(), 13.8, 0.7);
+}
+
+TEST(Top, WhatIsGrantedIsBelowWhatIsWantedInAShortage) {
+  auto view = LoadedView();
+  view.steady.shortages = {{"web", 1, "the quota of 1 replicas for services has no room for one more"}};
+  const auto web = Body(std::get<ApiResponse>(Get(view, "/v1/top"))).at("services").at(1);
+  EXPECT_EQ(web.at("desired").to_number<int>(), 2);
+  EXPECT_EQ(web.at("granted").to_number<int>(), 1);
 }
 
 TEST(Top, WithoutServiceLoadsOwnReplicasAreShown) {

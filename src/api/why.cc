@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "api/find.h"
+#include "core/intent/quota.h"
 
 namespace hs {
 namespace {
@@ -261,6 +262,50 @@ std::string LevelWords(const NodeView& view, const DesiredService& service) {
   return event == nullptr ? bounds : bounds + "; last: " + event->cause;
 }
 
+// The number of the app's own that its level should follow does not come; empty when it does.
+std::string MetricWords(const NodeView& view, const DesiredService& service) {
+  const ScaleSpec& scale = *service.spec.scale;
+  if (scale.target != ScaleTarget::kMetric) return "";
+  const std::string head = fmt::format("the level holds, since {} is not told", scale.metric);
+  const auto* event = Newest(view, {service.spec.name}, "metric.");
+  if (event != nullptr && event->kind == "metric.missing") return head + ": " + event->cause;
+  // Where loads are added up it is known even when the event is forgotten.
+  const auto load = view.service_loads.find(service.spec.name);
+  const auto healthy = CountService(view, service).healthy;
+  if (load == view.service_loads.end() || load->second.metric_replicas >= healthy) return "";
+  return head + fmt::format(" by {} of {} replicas", healthy - load->second.metric_replicas, healthy);
+}
+
+// What a person can do about a shortage. Its reason names the limit: a quota (of all services or of this one)
+// is raised by a person, boxes are added.
+void ShortageAdvice(const NodeView& view, const Shortage& shortage, std::uint32_t desired, Why& why) {
+  Documents documents;
+  for (const Document& document : view.documents) documents.emplace(document.key, document);
+  const auto quotas = Quotas(documents);
+  const auto in_force = [&](const std::string& subject) {
+    const auto quota = std::ranges::find(quotas, subject, &QuotaDoc::subject);
+    return quota == quotas.end() ? std::string() : " (now " + QuotaWords(*quota) + ")";
+  };
+  if (shortage.reason.find("quota of") != std::string::npos) {
+    const bool batch = shortage.reason.find("for batch") != std::string::npos;
+    const std::string subject = batch ? "batch" : "services";
+    why.advice.push_back(
+        fmt::format("raise the quota{}: homeostat quota set {} ...; homeostat quota ls shows it",
+                    in_force(subject), subject));
+    why.advice.push_back("or ask for less of what has the same or a higher x-priority");
+    return;
+  }
+  const std::string own = "service." + shortage.service;
+  if (shortage.reason.find("its maximum is") != std::string::npos && !in_force(own).empty()) {
+    why.advice.push_back(
+        fmt::format("raise its quota{}: homeostat quota set {} --replicas {}", in_force(own), own, desired));
+    return;
+  }
+  why.advice = {"add a box, or free one: homeostat drain --undo NODE",
+                fmt::format("or ask for less: homeostat scale {}={}", shortage.service,
+                            desired - std::min(desired, shortage.missing))};
+}
+
 Why WhyService(const NodeView& view, const DesiredService& service) {
   const auto& name = service.spec.name;
   Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
@@ -274,9 +319,7 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   } else if (shortage != view.steady.shortages.end()) {
     why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired,
                             name, shortage->reason);
-    why.advice = {"add a box, or free one: homeostat drain --undo NODE",
-                  fmt::format("or ask for less: homeostat scale {}={}", name,
-                              count.desired - std::min(count.desired, shortage->missing))};
+    ShortageAdvice(view, *shortage, count.desired, why);
   } else if (count.healthy < count.desired) {
     why.cause = BelowLevel(view, service, count, why);
   } else if (count.healthy > count.desired) {
@@ -292,6 +335,7 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   }
   if (!service.fixed) {
     why.advice.push_back(LevelWords(view, service));
+    if (const std::string held = MetricWords(view, service); !held.empty()) why.advice.push_back(held);
   } else if (service.replicas != service.spec.replicas) {
     why.advice.push_back(fmt::format("the level of {} comes from a scale command; its stack says {}",
                                      service.replicas, service.spec.replicas));

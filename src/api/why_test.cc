@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "api/progress.h"
 #include "api/view_fixture_test.h"
 
@@ -85,6 +87,51 @@ TEST(Why, AShortageBeatsARestartingReplica) {
   auto view = TestView();
   view.steady.shortages = {{"api", 1, "no box has 64 GiB free"}};
   EXPECT_EQ(CauseOf(view, "api"), "1 of 2 replicas of api cannot be placed: no box has 64 GiB free");
+}
+
+TEST(Why, AShortageSaysWhatItIsAShortageOf) {
+  auto view = TestView();
+  view.documents.push_back({"quota/service.api", {}, QuotaDoc{"service.api", 1, 0, 0}, {}});
+  view.documents.push_back({"quota/services", {}, QuotaDoc{"services", 3, 0, 0}, {}});
+  const struct {
+    const char* reason;
+    const char* advice;
+  } kRows[] = {
+      {"1 of 2 wanted: no box has room for one more", "add a box"},
+      {"1 of 2 wanted: the quota of 3 replicas for services has no room for one more",
+       "raise the quota (now 3 replicas): homeostat quota set services"},
+      {"1 of 2 wanted: its maximum is 1",
+       "raise its quota (now 1 replicas): homeostat quota set service.api --replicas 2"},
+  };
+  for (const auto& row : kRows) {
+    view.steady.shortages = {{"api", 1, row.reason}};
+    const auto why = Explain(view, "api");
+    EXPECT_EQ(why->advice.at(0).find(row.advice), 0u) << why->advice.at(0);
+    const bool scale = std::ranges::any_of(why->advice, [](const std::string& advice) {
+      return advice.find("homeostat scale") != std::string::npos;
+    });
+    EXPECT_EQ(scale, std::string_view(row.advice) == "add a box") << "no number helps against a quota";
+  }
+}
+
+TEST(Why, AMetricThatDoesNotComeIsNamedAsTheReasonOfALevelThatHolds) {
+  auto view = TestView();
+  auto& api = view.services[0];
+  api.fixed = false;
+  api.spec.scale =
+      ScaleSpec{.min = 1, .max = 9, .target = ScaleTarget::kMetric, .value = 5, .metric = "queue"};
+  const auto told = [&](const std::string& words) {
+    const auto why = Explain(view, "api");
+    return std::ranges::any_of(
+        why->advice, [&](const std::string& advice) { return advice.find(words) != std::string::npos; });
+  };
+  EXPECT_FALSE(told("the level holds"));
+  view.events.push_back(TestEvent("metric.missing", "api", "GET http://127.0.0.1:1/metrics: answered 404"));
+  EXPECT_TRUE(told("the level holds, since queue is not told: GET http://127.0.0.1:1/metrics: answered 404"));
+  view.events.push_back(TestEvent("metric.back", "api", "all replicas on n1 tell it again"));
+  EXPECT_FALSE(told("the level holds"));
+  view.service_loads["api"].metric_replicas = 0;
+  EXPECT_TRUE(told("the level holds, since queue is not told by 1 of 1 replicas"));
 }
 
 TEST(Why, AStoppedRolloutIsNamedUntilTheNewVersionIsHealthy) {

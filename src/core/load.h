@@ -44,8 +44,8 @@ struct ServiceLoad {
   float completions_s = 0;  // answered by a replica
   float refused_s = 0;      // 503 because there was no room
   float errors_s = 0;       // 5xx from replicas, and broken connections
-  float in_flight = 0;      // requests inside replicas
-  float queued = 0;         // waiting at inbound listeners
+  float in_flight = 0;      // mean number of requests that came and are not answered, waiting ones included
+  float queued = 0;         // of these, waiting for a replica at the end of the second
   float cpu = 0;            // cores used by its replicas
   std::uint64_t memory_bytes = 0;
   std::uint32_t replicas = 0;  // measured

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/endpoint.h"
 #include "base/ids.h"
 #include "core/load.h"
 
@@ -97,6 +98,24 @@ struct ReplicaMeasure {
   std::uint32_t restarts = 0;      // since it was placed on this node
   std::optional<double> health_s;  // how long its last answered health probe took
   friend bool operator==(const ReplicaMeasure&, const ReplicaMeasure&) = default;
+};
+
+// A number of the app's own to be read: of one replica of this node whose service is scaled by it.
+struct MetricTarget {
+  ReplicaId replica;
+  std::string service;
+  Endpoint address;
+  std::string metric;  // its name in Prometheus' text format
+  std::string path;
+  friend bool operator==(const MetricTarget&, const MetricTarget&) = default;
+};
+
+// Why one was not got, in words.
+struct MetricProblem {
+  std::string service;
+  ReplicaId replica;
+  std::string reason;
+  friend bool operator==(const MetricProblem&, const MetricProblem&) = default;
 };
 
 struct LocalLoad {

@@ -109,7 +109,7 @@ void Traffic::Tell(const TrafficSecond& second, const std::vector<std::uint32_t>
     load.refused_s = static_cast<float>(second.refused) * door;
     load.queued = static_cast<float>(second.backlog) * door;
     load.completions_s = static_cast<float>(second.completions) * door;
-    load.in_flight = static_cast<float>(second.completions / options_.per_replica_s) * door;
+    load.in_flight = static_cast<float>(second.backlog + second.completions / options_.per_replica_s) * door;
     load.cpu = static_cast<float>(second.completions / options_.per_replica_s) * work;
     load.replicas = by_host[i];
     if (load.arrivals_s > 0) load.latency = second.latency;

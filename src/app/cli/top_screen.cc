@@ -103,6 +103,12 @@ const std::vector<Column>& ServiceColumns() {
   static const std::vector<Column> columns = {
       {"SERVICE", 100, true, [](const json::value& row) { return Cell{Word(row, "service")}; }},
       {"WANT", 99, false, [](const json::value& row) { return CellOf(row, "desired", ShortNumber); }},
+      {"GIVEN", 92, false,
+       [](const json::value& row) {
+         Cell cell = CellOf(row, "granted", ShortNumber);
+         cell.alarm = NumberOr0(row, "granted") < NumberOr0(row, "desired");
+         return cell;
+       }},
       {"LIMITS", 60, false,
        [](const json::value& row) {
          const auto min = NumberOf(row, "min");
@@ -135,6 +141,7 @@ const std::vector<Column>& ServiceColumns() {
        }},
       {"CPU", 93, false, [](const json::value& row) { return CellOf(row, "cpu", ShortNumber); }},
       {"MEM", 65, false, [](const json::value& row) { return CellOf(row, "memory_bytes", ShortBytes); }},
+      {"METRIC", 55, false, [](const json::value& row) { return CellOf(row, "metric", ShortNumber); }},
   };
   return columns;
 }

@@ -32,6 +32,7 @@ json::value Top(int nodes, int services) {
   for (int i = 0; i < services; ++i) {
     service_rows.push_back({{"service", fmt::format("service-{:03}", i)},
                             {"desired", 3},
+                            {"granted", 2},
                             {"running", 3},
                             {"healthy", i == 2 ? 1 : 3},
                             {"arrivals_s", 10.0 * i},
@@ -88,6 +89,12 @@ TEST(TopScreen, ShowsWhatMattersIn80By24) {
        {"CPU", "PSI:CPU", "LAG ms", "NET/s", "REQ/s", "p99 ms", "REFUSED/s", "75%", "1.25"})
     EXPECT_THAT(text, HasSubstr(word));
   EXPECT_THAT(text, Not(HasSubstr("more"))) << "all fit";
+}
+
+TEST(TopScreen, WhatIsWantedStandsBesideWhatIsGranted) {
+  const auto text = Joined(TopScreen(Top(1, 1), {.columns = 80, .rows = 24}));
+  EXPECT_THAT(text, HasSubstr("WANT  GIVEN"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("service-000 +3 +2 "));
 }
 
 TEST(TopScreen, AWideWindowHasMoreColumns) {

@@ -59,7 +59,7 @@ std::optional<ScaleSample> SampleOf(const DesiredService& service, const LevelsI
   sample.arrivals = load->arrivals_s;
   sample.refused = load->refused_s;
   sample.completions = load->completions_s;
-  sample.in_flight = load->in_flight + load->queued;
+  sample.in_flight = load->in_flight;
   sample.queued = sample.backlog = load->queued;
   if (!load->latency.empty()) {
     sample.response_mean_s = LatencyMean(load->latency);

@@ -33,7 +33,7 @@ struct Desk {
     loads = {{.service = "web",
               .arrivals_s = 100,
               .completions_s = 100,
-              .in_flight = in_flight,
+              .in_flight = in_flight + queued,
               .queued = queued}};
     loads[0].replicas = counts["web"].healthy;
   }

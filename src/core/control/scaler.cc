@@ -185,8 +185,8 @@ ScaleDecision Scaler::Step(Time now, const std::optional<ScaleSample>& sample) {
     return decision;
   }
   // So far there was too little to learn from. A request keeps at most one replica busy, so there are never
-  // more needed than requests in flight.
-  need_ = capacity ? ComputeNeed(*sample, *capacity) : sample->in_flight + 1;
+  // more needed than requests in flight; a trickle needs one.
+  need_ = capacity ? ComputeNeed(*sample, *capacity) : std::max(1.0, sample->in_flight);
   if (now - flap_checked_ > down_window_ * 2 && down_window_ > kWindowMin) {
     down_window_ = std::max(down_window_ / 2, kWindowMin);
     flap_checked_ = now;

@@ -119,6 +119,17 @@ TEST(Scaler, AStepOfTenIsAnsweredInOneMoveAndUndoneWithinThreeMinutes) {
   EXPECT_LE(seconds, 180);
 }
 
+TEST(Scaler, ATrickleNeedsNoSecondReplica) {
+  const Time start{1000s};
+  Scaler scaler(start, {.min = 1, .max = 10}, 1);
+  for (int second = 1; second <= 60; ++second) {
+    // Too few answers to learn from, some of them slow.
+    const ScaleSample sample{
+        .arrivals = 3, .completions = 3, .in_flight = second % 3 == 0 ? 0.9 : 0.1, .healthy = 1};
+    EXPECT_EQ(scaler.Step(start + std::chrono::seconds(second), sample).level, 1) << second;
+  }
+}
+
 TEST(Scaler, UnknownCapacityConvergesUnderLoad) {
   World world;  // one replica, nothing known, load for twelve
   for (int t = 0; t < 8; ++t) world.Second(1200);

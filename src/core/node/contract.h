@@ -37,6 +37,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "core/local_load.h"
 #include "core/messages.h"
 #include "core/types.h"
 
@@ -145,6 +146,7 @@ struct LeaveRequested {
 // What this box measured in the last second; handed in once a second. `nodes` holds this node alone.
 struct LoadMeasured {
   LoadReport report;
+  std::vector<MetricProblem> metric_problems;  // of replicas of Node::MetricTargets(); sorted by service
 };
 
 using Input =

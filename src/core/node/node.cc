@@ -33,6 +33,7 @@ std::uint64_t Node::IntentDigest() const { return impl_->IntentDigest(); }
 const std::vector<Allotment>& Node::Held() const { return impl_->Held(); }
 Following Node::following() const { return impl_->following(); }
 LoadReport Node::Loads(Now now) const { return impl_->Loads(now); }
+std::vector<MetricTarget> Node::MetricTargets() const { return impl_->MetricTargets(); }
 
 const Document* Node::FindDocument(const std::string& key) const { return impl_->FindDocument(key); }
 Endpoint Node::AddressOf(NodeId node) const { return impl_->AddressOf(node); }
@@ -222,6 +223,9 @@ void Node::Impl::SettleTroubles() {
   if (ended > 0) dirty_.statuses = true;
 }
 
-void Node::Impl::Apply(const LoadMeasured& input) { Gather(self_, input.report); }
+void Node::Impl::Apply(const LoadMeasured& input) {
+  TellMetricProblems(input.metric_problems);
+  Gather(self_, input.report);
+}
 
 }  // namespace hs

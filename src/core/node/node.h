@@ -41,6 +41,8 @@ class Node {
   Following following() const;
   // What is known of all loads: everything on the controller, a part on monitors, little elsewhere.
   LoadReport Loads(Now now) const;
+  // The apps' own numbers that the levels of services follow: of this node's healthy replicas, by replica.
+  std::vector<MetricTarget> MetricTargets() const;
   // Null when there is none; a tombstone is a document. Valid until the next Step.
   const Document* FindDocument(const std::string& key) const;
   // Where a member is, or a zero endpoint.

@@ -44,6 +44,7 @@ class Node::Impl {
   const Document* FindDocument(const std::string& key) const;
   Endpoint AddressOf(NodeId node) const;
   LoadReport Loads(Now now) const { return load_book_.Sum(now.mono); }
+  std::vector<MetricTarget> MetricTargets() const;
   const std::map<NodeId, Member>& Members() const { return membership_.members(); }
   const std::vector<DesiredService>& Services() const { return services_; }
   const SteadyState& Steady() const { return steady_; }
@@ -155,6 +156,7 @@ class Node::Impl {
   bool IsTimeToTell(LoadTold& told, bool idle) const;
   void SendLoad(NodeId to, const LoadReport& report);
   void Gather(NodeId from, const LoadReport& report);
+  void TellMetricProblems(const std::vector<MetricProblem>& problems);
   void SumUp();
 
   // ---- how many (node_levels.cc)
@@ -272,6 +274,13 @@ class Node::Impl {
   std::set<NodeId> door_paths_;
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
+
+  // Whether the apps' own numbers come, by service: said once, not each second.
+  struct MetricWord {
+    bool missing = false;         // as last said
+    Time differs_since = kNever;  // from that
+  };
+  std::map<std::string, MetricWord> metric_words_;
 
   LoadTold own_load_told_;  // to our monitor
   LoadTold load_sum_told_;  // to the controller, of whom we watch

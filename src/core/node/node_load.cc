@@ -1,10 +1,15 @@
 // What was measured: told to the monitor, summed up there, told to the controller and its stand-by.
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/node/node_impl.h"
 
 namespace hs {
 namespace {
+
+constexpr Duration kMetricMissing = 3s;
+constexpr Duration kMetricBack = 10s;
 
 const MonitorView* WatcherOf(const RegionView& region, NodeId node) {
   for (const MonitorView& monitor : region.monitors) {
@@ -14,6 +19,54 @@ const MonitorView* WatcherOf(const RegionView& region, NodeId node) {
 }
 
 }  // namespace
+
+std::vector<MetricTarget> Node::Impl::MetricTargets() const {
+  std::vector<MetricTarget> targets;
+  for (const ReplicaStatus& status : supervisor_.statuses()) {
+    if (status.state != ReplicaState::kRunning || status.health != Health::kHealthy) continue;
+    const auto service = std::ranges::lower_bound(asked_, status.service, {},
+                                                  [](const DesiredService& of) { return of.spec.name; });
+    if (service == asked_.end() || service->spec.name != status.service || service->fixed) continue;
+    const ScaleSpec& scale = *service->spec.scale;
+    if (scale.target != ScaleTarget::kMetric) continue;
+    targets.push_back({status.id, status.service, status.address, scale.metric, scale.metric_path});
+  }
+  return targets;
+}
+
+// A number that is not there is said when it has been missing for a while, and so is its return.
+void Node::Impl::TellMetricProblems(const std::vector<MetricProblem>& problems) {
+  const auto find = [&](const std::string& service) {
+    return std::ranges::find(problems, service, &MetricProblem::service);
+  };
+  for (const MetricProblem& problem : problems) metric_words_[problem.service];
+  if (metric_words_.empty()) return;
+  // With its last replica here goes what was said of it.
+  const std::vector<MetricTarget> targets = MetricTargets();
+  std::erase_if(metric_words_, [&](const auto& word) {
+    return std::ranges::find(targets, word.first, &MetricTarget::service) == targets.end();
+  });
+  for (auto it = metric_words_.begin(); it != metric_words_.end();) {
+    auto& [service, word] = *it;
+    const auto problem = find(service);
+    const bool missing = problem != problems.end();
+    if (missing == word.missing) {
+      word.differs_since = kNever;
+    } else if (word.differs_since == kNever) {
+      word.differs_since = now_.mono;
+    } else if (now_.mono - word.differs_since >= (missing ? kMetricMissing : kMetricBack)) {
+      word = {missing, kNever};
+      if (missing) {
+        Emit("metric.missing", service,
+             fmt::format("{} on {}: {}; the level holds until it comes",
+                         ReplicaName(service, problem->replica), NameOf(self_), problem->reason));
+      } else {
+        Emit("metric.back", service, fmt::format("all replicas on {} tell it again", NameOf(self_)));
+      }
+    }
+    it = !missing && !word.missing ? metric_words_.erase(it) : std::next(it);
+  }
+}
 
 // Idle nodes speak less often: most clusters are idle most of the time.
 bool Node::Impl::IsTimeToTell(LoadTold& told, bool idle) const {

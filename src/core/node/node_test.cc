@@ -266,6 +266,47 @@ TEST_F(NodeTest, ANewcomerWithTheSmallerIdYieldsToo) {
   EXPECT_EQ(ViewOf(1).members.at(1).meta.name, "box");
 }
 
+// ---------------------------------------------------------------------------------------------- apps'
+// numbers
+
+TEST_F(NodeTest, AnAppsNumberThatIsMissingIsSaidOnceAndSoIsItsReturn) {
+  ServiceSpec mail = Service("mail", 1);
+  mail.scale = ScaleSpec{.min = 1, .max = 5, .target = ScaleTarget::kMetric, .value = 10, .metric = "queue"};
+  Start(0);
+  Run(5s);
+  EXPECT_THAT(node(0).MetricTargets(), IsEmpty());
+  Deploy(0, {mail, Service("web", 1)});
+  ASSERT_TRUE(RunUntil([&] { return node(0).MetricTargets().size() == 1; }, 30s));
+  const MetricTarget target = node(0).MetricTargets().front();
+  EXPECT_EQ(target.service, "mail");
+  EXPECT_EQ(target.metric, "queue");
+  EXPECT_EQ(target.path, "/metrics");
+  EXPECT_NE(target.address.port, 0);
+  const auto measure = [&](int seconds, bool missing) {
+    for (int i = 0; i < seconds; ++i) {
+      LoadMeasured measured;
+      measured.report.nodes.push_back({.node = IdOf(0)});
+      if (missing) measured.metric_problems = {{"mail", target.replica, "there is no metric queue"}};
+      Hand(0, measured);
+      Run(1s);
+    }
+  };
+  measure(2, true);
+  measure(2, false);
+  EXPECT_THAT(EventsOf(0, "metric.missing"), IsEmpty()) << "a hiccup";
+  measure(20, true);
+  ASSERT_THAT(EventsOf(0, "metric.missing"), SizeIs(1));
+  EXPECT_EQ(EventsOf(0, "metric.missing")[0].subject, "mail");
+  EXPECT_THAT(EventsOf(0, "metric.missing")[0].cause, ::testing::HasSubstr("there is no metric queue"));
+  measure(8, false);
+  measure(1, true);
+  measure(8, false);
+  EXPECT_THAT(EventsOf(0, "metric.back"), IsEmpty()) << "not for certain yet";
+  measure(5, false);
+  EXPECT_THAT(EventsOf(0, "metric.back"), SizeIs(1));
+  EXPECT_THAT(EventsOf(0, "metric.missing"), SizeIs(1));
+}
+
 // ------------------------------------------------------------------------------------------------ bundles
 
 TEST_F(NodeTest, ABundleGoesWhenNoRevisionAndNoReplicaRefersToItForAWhile) {

@@ -43,6 +43,7 @@ Agent::~Agent() {
   tunnels_.reset();
   gossip_.reset();
   joins_.reset();
+  telemetry_.reset();
   door_.reset();
   processes_.reset();
   disk_.join();
@@ -115,6 +116,8 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
                                         [this](const std::string& error) { Feed(DoorStatus{error}); });
   auto ports = door_->Prepare();
   if (!ports) return std::unexpected(ports.error());
+  telemetry_ = std::make_unique<DoorTelemetry>(loop_, door_config, [] { return ReadClocks().mono; });
+  if (auto opened = telemetry_->Open(); !opened) return std::unexpected(opened.error());
 
   sense_.emplace(directory_.path());
   for (const std::string& words : sense_->Missing()) Log("load: {}", words);

@@ -19,6 +19,7 @@
 #include "runtime/bundle/bundle.h"
 #include "runtime/crypto/data_dir.h"
 #include "runtime/haproxy/door.h"
+#include "runtime/haproxy/telemetry.h"
 #include "runtime/http/backend.h"
 #include "runtime/http/server.h"
 #include "runtime/net/gossip_socket.h"
@@ -29,6 +30,7 @@
 #include "runtime/net/tls.h"
 #include "runtime/net/tunnels.h"
 #include "runtime/process/process_host.h"
+#include "runtime/sense/metric_reader.h"
 #include "runtime/sense/sense.h"
 #include "runtime/store/store.h"
 
@@ -75,6 +77,7 @@ class Agent : public ApiBackend {
   void ArmTimer();
   void ArmSense();
   void MeasureLoad(Time due);
+  void TakeLoad(const std::vector<ServiceLoad>& doors, const MetricReader::Round& metrics);
 
   // ---- outputs (agent_outputs.cc)
   void CarryOut(Output& output);
@@ -125,6 +128,7 @@ class Agent : public ApiBackend {
   DoorTable door_table_;  // as the node said; HAProxy gets tunnels in place of what is not reached directly
   std::unique_ptr<ProcessHost> processes_;
   std::unique_ptr<HaproxyDoor> door_;
+  std::unique_ptr<DoorTelemetry> telemetry_;
   std::optional<BundleStore> bundles_;
   std::unique_ptr<HttpServer> http_;
 
@@ -136,6 +140,7 @@ class Agent : public ApiBackend {
   boost::asio::steady_timer footprint_{loop_};
   boost::asio::steady_timer sense_timer_{loop_};
   std::optional<Sense> sense_;
+  MetricReader metrics_{loop_};
   LagMeter lag_;
   History history_;
   std::shared_ptr<const LocalLoad> load_;  // of the last second; null: none yet

@@ -3,6 +3,7 @@
 
 #include "api/api.h"
 #include "api/loads.h"
+#include "core/observation/load_book.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
 
@@ -64,12 +65,14 @@ void KeepServices(History& history, Time now, const std::vector<ServiceLoad>& se
       if (value > 0 || history.Has(name)) history.Add(now, name, value);
     };
     add(".arrivals_s", load.arrivals_s);
+    add(".completions_s", load.completions_s);
     add(".refused_s", load.refused_s);
     add(".errors_s", load.errors_s);
     add(".in_flight", load.in_flight);
     add(".queued", load.queued);
     add(".cpu_cores", load.cpu);
     add(".memory_bytes", static_cast<double>(load.memory_bytes));
+    if (load.metric_replicas > 0) add(".metric", load.metric);
     // Without a response there is no time: a gap, not a zero.
     if (const auto p50 = LatencyQuantileMs(load.latency, 0.5)) add(".p50_ms", *p50);
     if (const auto p99 = LatencyQuantileMs(load.latency, 0.99)) add(".p99_ms", *p99);
@@ -99,12 +102,21 @@ void Agent::MeasureLoad(Time due) {
   }
   const bool has_rates = load.interval_s > 0;
   load_ = std::make_shared<const LocalLoad>(std::move(load));
-  if (!has_rates) return;
-  const LoadReport own{{ToNodeLoad(identity_.node, *load_)}, ToServiceLoads(*load_)};
-  Feed(LoadMeasured{own});
+  // A door that does not tell makes the whole node silent: its traffic must not look as if it had ended.
+  telemetry_->Measure([this, has_rates, metrics = metrics_.Next(node_->MetricTargets())](
+                          const std::optional<std::vector<ServiceLoad>>& doors) {
+    if (has_rates && doors) TakeLoad(*doors, metrics);
+  });
+}
+
+void Agent::TakeLoad(const std::vector<ServiceLoad>& doors, const MetricReader::Round& metrics) {
+  LoadReport own{{ToNodeLoad(identity_.node, *load_)}, ToServiceLoads(*load_)};
+  AddTo(own, LoadReport{{}, doors});
+  AddTo(own, LoadReport{{}, metrics.loads});
+  Feed(LoadMeasured{own, metrics.problems});
   // Of all nodes on the controller; elsewhere of those that report to this one, or of itself.
   const LoadReport known = node_->Loads(ReadClocks());
-  KeepServices(history_, now, known.nodes.empty() ? own.services : known.services);
+  KeepServices(history_, ReadClocks().mono, known.nodes.empty() ? own.services : known.services);
 }
 
 ApiResponse Agent::ReadHistory(const ReadHistoryCommand& command) {

@@ -7,6 +7,7 @@
 
 #include "core/control/queue_room.h"
 #include "runtime/haproxy/commands.h"
+#include "runtime/haproxy/stats.h"
 
 namespace hs {
 
@@ -80,6 +81,12 @@ void RenderUrgencyAtDoor(std::string& out, const DoorConfig& config) {
       EscapeWord(BoxesPath(config)));
 }
 
+// Of a frontend of HTTP: one short line per request to the agent, see stats.h.
+void RenderRequestLog(std::string& out, const DoorConfig& config) {
+  out +=
+      fmt::format("  log {} len 512 format raw local0\n{}", EscapeWord(RequestLogPath(config)), LogFormat());
+}
+
 void RenderDoor(std::string& out, const DoorConfig& config) {
   const std::string routes = EscapeWord(RoutesPath(config));
   out += fmt::format(R"(frontend door
@@ -98,6 +105,7 @@ void RenderDoor(std::string& out, const DoorConfig& config) {
 )",
                      BindText(config.door), routes, routes);
   RenderUrgencyAtDoor(out, config);
+  RenderRequestLog(out, config);
   out += "  use_backend b_%[var(txn.service)]\n\n";
 }
 
@@ -111,6 +119,7 @@ void RenderPort(std::string& out, const DoorService& service, const PublishedPor
         "  default_backend b_{}\n",
         service.name);
     RenderUrgencyAtDoor(out, config);
+    RenderRequestLog(out, config);
     out += '\n';
   } else {
     out += fmt::format("  mode tcp\n  default_backend t_{}\n\n", service.name);
@@ -197,16 +206,17 @@ void RenderUpper(std::string& out, const std::string& name) {
   http-request disable-l7-retry unless {{ method GET HEAD OPTIONS PUT DELETE TRACE }}
   http-request disable-l7-retry if spent !{{ rand(40) eq 0 }}
   http-request set-header X-Homeostat-Service {0}
-  acl refused status 425
+{2}  acl refused status 425
   acl refused_by_us res.hdr(X-Homeostat-Refused) -m found
   acl others_wait res.hdr(X-Homeostat-Full) -m found
   http-response sc-inc-gpc0(0) if others_wait or refused refused_by_us
   http-response sc-inc-gpc1(0) if refused refused_by_us
+  http-response set-var(txn.refused) int(1) if refused refused_by_us
   http-response set-status 503 reason "Service Unavailable" if refused refused_by_us
   http-response del-header X-Homeostat-Refused
   http-response del-header X-Homeostat-Full
 )",
-                     name, kBudgetTable);
+                     name, kBudgetTable, LogSampling());
 }
 
 // The floor of the replicas. Who finds no room in the queue is turned away at once, before any replica hears
@@ -261,6 +271,7 @@ std::string RoomsPath(const DoorConfig& config) { return config.dir + "/rooms.ma
 std::string OwnSocketPath(const DoorConfig& config) { return config.dir + "/own.sock"; }
 std::string MasterSocketPath(const DoorConfig& config) { return config.dir + "/haproxy.sock"; }
 std::string PidPath(const DoorConfig& config) { return config.dir + "/haproxy.pid"; }
+std::string RequestLogPath(const DoorConfig& config) { return config.dir + "/requests.sock"; }
 
 bool IsSafeName(const std::string& name) {
   return !name.empty() && name.size() <= kNameMax && std::ranges::all_of(name, [](unsigned char c) {

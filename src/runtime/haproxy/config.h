@@ -70,6 +70,7 @@ std::string RoomsPath(const DoorConfig& config);
 std::string OwnSocketPath(const DoorConfig& config);
 std::string MasterSocketPath(const DoorConfig& config);
 std::string PidPath(const DoorConfig& config);
+std::string RequestLogPath(const DoorConfig& config);  // a Unix datagram socket, see telemetry.h
 
 // The whole configuration. Binds in `taken` (held by some other program) are left out.
 std::string RenderConfig(const DoorTable& table, const DoorConfig& config, const DoorPorts& ports,
