@@ -146,12 +146,16 @@ class Fleet:
         """One more node, with an address and a name that were never used. Returns its name."""
         self.made += 1
         name, ip = f"n{self.made}", f"127.1.{self.made // 200}.{self.made % 200 + 1}"
+        self.launch(name, ip)
+        return name
+
+    def launch(self, name, ip):
+        """Also one that ended: with the address and the data it had."""
         process = subprocess.Popen(self.command(name, ip), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, cwd="/", env=self.environment())
         os.set_blocking(process.stdout.fileno(), False)
         self.selector.register(process.stdout, selectors.EVENT_READ, name)
         self.running[name] = (process, ip)
-        return name
 
     def boot(self, size, gap_s):
         names = [self.start()]

@@ -54,6 +54,26 @@ TEST(Api, NodesHaveExactlyTheShapeThatScriptsRelyOn) {
   EXPECT_EQ(json::serialize(nodes.at(1).at("roles")), R"(["standby","worker"])");
 }
 
+TEST(Api, ANodeThatSaidSinceWhenItHasItsRolesIsShownWithIt) {
+  auto view = TestView();
+  SetReport(view, 1, {},
+            {{Role::kDoor, 1'700'000'000'000, "it was started with a door"},
+             {Role::kController, 1'700'000'005'000, "took control"}});
+  const auto first = Body(Ask(view, "GET", "/v1/nodes")).at(0);
+  EXPECT_EQ(json::serialize(first.at("roles_since")), R"({"controller":1700000005000,"door":1700000000000})");
+  EXPECT_EQ(first.at("since").as_string(), "2023-11-14 22:13:25 UTC") << "of the first one named";
+}
+
+TEST(Api, StatusCountsRolesAgainstTheirNeed) {
+  auto view = TestView();
+  view.members[2].state = MemberState::kUnreachable;
+  const auto status = Body(Ask(view, "GET", "/v1/status"));
+  EXPECT_EQ(json::serialize(status.at("roles")),
+            R"([{"role":"worker","have":2,"need":3,"most":3},{"role":"door","have":1,"need":3,"most":3},)"
+            R"({"role":"monitor","have":0,"need":2,"most":2},{"role":"standby","have":1,"need":1,"most":1},)"
+            R"({"role":"controller","have":1,"need":1,"most":1}])");
+}
+
 TEST(Api, ReplicasNameTheirNodeAndGiveAnAddressWithPort) {
   const auto rows = Body(Ask(TestView(), "GET", "/v1/replicas"));
   ASSERT_EQ(rows.as_array().size(), 4u);
@@ -292,6 +312,9 @@ TEST(Api, ADrainMeansTheNodeByNameIdOrPrefixAndCanBeUndone) {
         << word;
   }
   view.documents.push_back({DrainKey(TestNode(2)), {}, DrainOrder{TestNode(2)}});
+  EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("roles")), R"(["standby","worker"])")
+      << "until the last of its work is gone, as it says itself";
+  view.members[1].meta.roles.worker = false;
   EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("roles")), R"(["standby"])");
   const auto undone = Ask(view, "DELETE", "/v1/nodes/n2/drain");
   EXPECT_TRUE(std::holds_alternative<std::monostate>(std::get<WriteCommand>(undone).documents.at(0).second));

@@ -1,9 +1,11 @@
 #include "api/find.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <ctime>
 #include <map>
 
 #include "core/intent/keys.h"
@@ -201,6 +203,32 @@ std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<st
       found.push_back(event);
   }
   return found;
+}
+
+std::vector<Role> RolesOf(const NodeView& view, const Member& member) {
+  std::vector<Role> roles;
+  if (!IsPresent(member.state)) return roles;
+  for (const RoleRow& row : RoleTable()) {
+    // Two nodes may claim control for a moment; what counts here is whom this node follows.
+    const bool has = row.role == Role::kController && view.controller ? view.controller == member.id
+                                                                      : member.meta.roles.*row.claim;
+    if (has) roles.insert(roles.begin(), row.role);
+  }
+  return roles;
+}
+
+const RoleHeld* HeldBy(const NodeView& view, NodeId node, Role role) {
+  const NodeReport* report = ReportOf(view, node);
+  if (report == nullptr) return nullptr;
+  const auto held = std::ranges::find(report->roles, role, &RoleHeld::role);
+  return held == report->roles.end() ? nullptr : &*held;
+}
+
+std::string WhenText(WallMs wall_ms) {
+  const std::time_t seconds = static_cast<std::time_t>(wall_ms / 1000);
+  std::tm parts{};
+  if (wall_ms <= 0 || ::gmtime_r(&seconds, &parts) == nullptr) return "an unknown time";
+  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", parts);
 }
 
 }  // namespace hs

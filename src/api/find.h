@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/leadership/roles.h"
 #include "core/node/view.h"
 
 namespace hs {
@@ -38,6 +39,12 @@ bool IsDrained(const NodeView& view, NodeId node);
 bool IsRemoved(const NodeView& view, NodeId node);
 // What the node says of itself; null when nothing was heard.
 const NodeReport* ReportOf(const NodeView& view, NodeId node);
+// The roles it has now, the highest first; none when it is gone.
+std::vector<Role> RolesOf(const NodeView& view, const Member& member);
+// What it said of one of its roles; null when nothing was heard.
+const RoleHeld* HeldBy(const NodeView& view, NodeId node, Role role);
+// Calendar time as people read it.
+std::string WhenText(WallMs wall_ms);
 // The same words of several nodes, together.
 struct NodesSaying {
   std::string what;

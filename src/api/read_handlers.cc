@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "api/find.h"
 #include "api/handlers.h"
@@ -19,17 +20,23 @@ ApiResponse Json(const json::value& value) { return {200, json::serialize(value)
 
 std::string EndpointText(const Endpoint& endpoint) { return endpoint ? endpoint.ToString() : ""; }
 
-json::array RolesOf(const NodeView& view, const Member& member) {
-  json::array roles;
-  if (!IsPresent(member.state)) return roles;
-  // Two nodes may claim control for a moment; what counts here is whom this node follows.
-  const bool controls = view.controller ? view.controller == member.id : member.meta.roles.controller;
-  if (controls) roles.push_back("controller");
-  if (member.meta.roles.standby) roles.push_back("standby");
-  if (member.meta.roles.monitor) roles.push_back("monitor");
-  if (member.meta.roles.door) roles.push_back("door");
-  if (!IsDrained(view, member.id)) roles.push_back("worker");
-  return roles;
+// How many have each role, and how many are needed and may be.
+json::array RolesJson(const NodeView& view) {
+  std::map<Role, std::size_t> have;
+  std::size_t members = 0;
+  for (const Member& member : view.members) {
+    if (member.state == MemberState::kDead || member.state == MemberState::kLeft) continue;
+    ++members;
+    for (const Role role : RolesOf(view, member)) ++have[role];
+  }
+  json::array out;
+  for (const RoleRow& row : RoleTable()) {
+    out.push_back(json::object{{"role", ToString(row.role)},
+                               {"have", have[row.role]},
+                               {"need", row.demand(members)},
+                               {"most", row.quota(members)}});
+  }
+  return out;
 }
 
 std::string DoorErrorOf(const NodeView& view, const Member& member) {
@@ -50,12 +57,24 @@ json::array SayingsJson(const std::vector<NodesSaying>& sayings) {
 json::object NodeJson(const NodeView& view, const Member& member) {
   json::object labels;
   for (const auto& [key, value] : member.meta.labels) labels[SafeText(key)] = SafeText(value);
+  json::array roles;
+  json::object since;
+  std::string highest_since;
+  for (const Role role : RolesOf(view, member)) {
+    roles.push_back(ToString(role));
+    const RoleHeld* held = HeldBy(view, member.id, role);
+    if (held == nullptr) continue;
+    since[ToString(role)] = held->since_ms;
+    if (roles.size() == 1) highest_since = WhenText(held->since_ms);
+  }
   json::object out{{"id", JsonText(member.id.Hex())},
                    {"name", SafeText(member.meta.name)},
                    {"address", EndpointText(member.meta.address)},
                    {"state", ToString(member.state)},
-                   {"roles", RolesOf(view, member)},
+                   {"roles", std::move(roles)},
                    {"labels", std::move(labels)}};
+  if (!since.empty()) out["roles_since"] = std::move(since);
+  if (!highest_since.empty()) out["since"] = highest_since;
   if (const std::string trouble = DoorErrorOf(view, member); !trouble.empty())
     out["trouble"] = SafeText(trouble);
   return out;
@@ -168,6 +187,7 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
                                                   : json::value(nullptr)},
                    {"term", view.term},
+                   {"roles", RolesJson(view)},
                    {"conflicts", view.conflicts.size()}});
 }
 

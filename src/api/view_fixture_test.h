@@ -45,8 +45,10 @@ inline std::shared_ptr<const RecordBody> TestEvent(std::string kind, std::string
       Event{at_ms, TestNode(1), std::move(kind), std::move(subject), std::move(cause)});
 }
 
-inline void SetReport(NodeView& view, std::uint8_t node, std::vector<ReplicaStatus> replicas) {
+inline void SetReport(NodeView& view, std::uint8_t node, std::vector<ReplicaStatus> replicas,
+                      std::vector<RoleHeld> roles = {}) {
   NodeReport report;
+  report.roles = std::move(roles);
   report.replicas = std::move(replicas);
   view.reports[TestNode(node)] = std::make_shared<const RecordBody>(std::move(report));
 }
@@ -66,6 +68,7 @@ inline NodeView TestView() {
   view.self = view.controller = TestNode(1);
   view.term = 3;
   view.members = {TestMember(1), TestMember(2), TestMember(3)};
+  for (Member& member : view.members) member.meta.roles.worker = true;
   view.members[0].meta.roles.door = true;
   view.members[0].meta.door = *Endpoint::Parse("127.0.0.11:8080");
   view.members[1].meta.roles.standby = true;

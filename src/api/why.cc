@@ -1,11 +1,9 @@
 #include "api/why.h"
 
-#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "api/find.h"
 #include "core/intent/quota.h"
@@ -14,13 +12,6 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kEventsShown = 8;
-
-std::string WhenText(WallMs wall_ms) {
-  const std::time_t seconds = static_cast<std::time_t>(wall_ms / 1000);
-  std::tm parts{};
-  if (wall_ms <= 0 || ::gmtime_r(&seconds, &parts) == nullptr) return "an unknown time";
-  return fmt::format("{:%Y-%m-%d %H:%M:%S} UTC", parts);
-}
 
 std::string AgoText(const NodeView& view, Time since) {
   const auto seconds = since < view.now ? ToMs(view.now - since) / 1000 : 0;
@@ -50,6 +41,23 @@ void AddEvents(const NodeView& view, const std::vector<std::string>& subjects, W
 // -------------------------------------------------------------------------------------------------------
 // nodes
 
+// Of the highest role that this node has and others have not: why it and not another. Of one without such a
+// role: what keeps it from having one.
+std::string RoleCause(const NodeView& view, const Member& member) {
+  for (const Role role : RolesOf(view, member)) {
+    if (role == Role::kDoor || role == Role::kWorker) continue;
+    const RoleHeld* held = HeldBy(view, member.id, role);
+    if (held == nullptr) return {};  // its report is still on its way
+    return fmt::format("; {} since {}: {}", ToString(role), WhenText(held->since_ms), held->cause);
+  }
+  if (member.meta.roles.strained) return "; it is overloaded and takes no role while another node can";
+  std::vector<const char*> barred;
+  for (const RoleRow& row : RoleTable()) {
+    if (IsBarred(member.meta.labels, row.role)) barred.push_back(ToString(row.role));
+  }
+  return barred.empty() ? "" : fmt::format("; its labels bar it from being {}", fmt::join(barred, ", "));
+}
+
 std::string AliveCause(const NodeView& view, const Member& member) {
   std::string cause =
       fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
@@ -68,10 +76,7 @@ std::string AliveCause(const NodeView& view, const Member& member) {
   if (report != nullptr && !report->door_error.empty())
     cause += "; its door does not work: " + report->door_error;
   if (report != nullptr && !report->troubles.empty()) cause += "; " + report->troubles.front();
-  if (member.id == view.controller) {
-    cause += Because(Newest(view, NamesOf(member), "role."));
-  }
-  return cause;
+  return cause + RoleCause(view, member);
 }
 
 Why WhyNode(const NodeView& view, const Member& member) {

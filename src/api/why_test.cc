@@ -60,12 +60,23 @@ TEST(Why, ADrainedNodeSaysSoAndHowToUndoIt) {
   EXPECT_NE(why->advice.at(0).find("drain --undo n2"), std::string::npos);
 }
 
-TEST(Why, AControllerSaysWhyItBecameOne) {
+TEST(Why, AControllerSaysSinceWhenAndWhyItIsOneAlsoWhenTheEventIsForgotten) {
   auto view = TestView();
-  view.events.push_back(TestEvent("role.changed", "n1", "n3 is gone: the stand-by takes over"));
-  view.events.push_back(TestEvent("role.changed", "n2", "took the stand-by's place"));
-  EXPECT_NE(CauseOf(view, "n1").find("n3 is gone: the stand-by takes over"), std::string::npos);
-  EXPECT_EQ(CauseOf(view, "n2").find("stand-by's place"), std::string::npos) << "it controls nothing";
+  SetReport(view, 1, {},
+            {{Role::kWorker, 1'700'000'000'000, "it is neither drained nor barred"},
+             {Role::kController, 1'700'000'000'000, "n3 is gone: the stand-by takes over"}});
+  EXPECT_NE(CauseOf(view, "n1").find("controller since 2023-11-14 22:13:20 UTC: n3 is gone: the stand-by"),
+            std::string::npos)
+      << CauseOf(view, "n1");
+}
+
+TEST(Why, ANodeWithoutARoleSaysWhatKeepsItFromOne) {
+  auto view = TestView();
+  view.members[2].meta.labels["homeostat.controller"] = "never";
+  EXPECT_NE(CauseOf(view, "n3").find("its labels bar it from being standby, controller"), std::string::npos)
+      << CauseOf(view, "n3");
+  view.members[2].meta.roles.strained = true;
+  EXPECT_NE(CauseOf(view, "n3").find("overloaded and takes no role"), std::string::npos);
 }
 
 TEST(Why, AHealthyServiceIsAsAskedSinceATime) {

@@ -84,6 +84,22 @@ const char* ToString(Singleton singleton) {
   return "?";
 }
 
+const char* ToString(Role role) {
+  switch (role) {
+    case Role::kWorker:
+      return "worker";
+    case Role::kDoor:
+      return "door";
+    case Role::kMonitor:
+      return "monitor";
+    case Role::kStandby:
+      return "standby";
+    case Role::kController:
+      return "controller";
+  }
+  return "?";
+}
+
 const char* ToString(ScaleTarget target) {
   switch (target) {
     case ScaleTarget::kAutomatic:

@@ -52,13 +52,18 @@ struct Capacity {
 using RegionId = std::uint32_t;  // 0: the only region there is
 using Term = std::uint64_t;      // raised by each new controller of a region
 
-// Roles a node plays now, as it says of itself. A worker is every node that is not drained.
+// What a node can be to the others (core/leadership/roles.h says when it is).
+enum class Role : std::uint8_t { kWorker = 0, kDoor = 1, kMonitor = 2, kStandby = 3, kController = 4 };
+
+// Roles a node plays now, as it says of itself.
 struct RoleClaim {
   bool controller = false;
   bool standby = false;
   bool monitor = false;
   bool door = false;
-  Term term = 0;  // of the controller claim; 0 without one
+  bool worker = false;
+  bool strained = false;  // no role, but why it holds none: its box or its agent cannot keep up
+  Term term = 0;          // of the controller claim; 0 without one
   friend bool operator==(const RoleClaim&, const RoleClaim&) = default;
 };
 
@@ -375,6 +380,14 @@ struct RegionReport {
   friend bool operator==(const RegionReport&, const RegionReport&) = default;
 };
 
+// A role that a node has, since when, and why it and not another.
+struct RoleHeld {
+  Role role = Role::kWorker;
+  WallMs since_ms = 0;
+  std::string cause;
+  friend bool operator==(const RoleHeld&, const RoleHeld&) = default;
+};
+
 // What one node says about itself.
 struct NodeReport {
   std::vector<ReplicaStatus> replicas;  // sorted by id
@@ -384,6 +397,7 @@ struct NodeReport {
   std::string containment;              // empty: cgroups hold whole process trees; else what does instead
   std::vector<Allotment> allotments;    // held now; sorted by subject
   std::vector<std::string> troubles;    // what it was told and cannot do, in words; sorted
+  std::vector<RoleHeld> roles;          // sorted by role
   friend bool operator==(const NodeReport&, const NodeReport&) = default;
 };
 
@@ -451,6 +465,7 @@ struct DoorTable {
 // ---------------------------------------------------------------------------------------------------- words
 
 const char* ToString(MemberState state);
+const char* ToString(Role role);
 const char* ToString(ScaleTarget target);   // automatic, in-flight, cpu, metric
 const char* ToString(Singleton singleton);  // none, run-both, pause
 const char* ToString(ReplicaState state);

@@ -52,6 +52,7 @@ struct Host {
   bool disk_full = false;
   Duration wall_skew = 0s;
   Duration start_delay = 100ms;  // from StartReplica to ReplicaStarted
+  float lag_ms = 0;              // how late the agent's loop measures itself to be
   double start_failure = 0.0;    // share of starts that fail
   std::map<ReplicaId, Process> processes;
   std::uint16_t next_port = 10000;

@@ -183,14 +183,15 @@ void Runner::AddPeople() {
     const std::string service = words[1].substr(0, equals);
     return Write({{ScaleKey(service), ScaleOverride{service, static_cast<std::uint32_t>(*count)}}});
   };
-  // Requests to one service from now on, of which a replica answers 100 a second.
+  // Requests to one service, of which a replica answers 100 a second.
   commands_["load"] = [this](const Words& words) -> Result<void> {
-    const std::size_t equals = words.size() == 2 ? words[1].find('=') : std::string::npos;
-    if (equals == std::string::npos) return BadInput("write: load SERVICE=REQUESTS_PER_SECOND");
+    const std::size_t equals = words.size() > 1 ? words[1].find('=') : std::string::npos;
+    const auto span = ParseNanoseconds(words.size() > 2 ? words[2] : "2h");
+    if (equals == std::string::npos || !span) return BadInput("write: load SERVICE=PER_SECOND [60s]");
     const auto rate = ParseNumber(words[1].substr(equals + 1));
     if (!rate) return std::unexpected(rate.error());
     TrafficOptions of{.service = words[1].substr(0, equals), .rate = {}};
-    of.rate.assign(7200, static_cast<double>(*rate));
+    of.rate.assign(static_cast<std::size_t>(Duration(*span) / 1s), static_cast<double>(*rate));
     traffic_.push_back(std::make_unique<Traffic>(*world_, Prng(options_.seed), std::move(of)));
     traffic_.back()->Start();
     return {};
@@ -235,13 +236,17 @@ void Runner::AddWires() {
     world_->MendWires();
     return {};
   };
-  commands_["skew"] = [this](const Words& words) -> Result<void> {
-    const auto box = Box(words.size() == 3 ? words[1] : "");
-    const auto skew = ParseNanoseconds(words.size() == 3 ? words[2] : "");
-    if (!box || !skew) return BadInput("write: skew nI 1h");
-    world_->host(*box).wall_skew = Duration(*skew);
-    return {};
-  };
+  for (const bool lag : {false, true}) {
+    commands_[lag ? "lag" : "skew"] = [this, lag](const Words& words) -> Result<void> {
+      const auto box = Box(words.size() == 3 ? words[1] : "");
+      const auto span = ParseNanoseconds(words.size() == 3 ? words[2] : "");
+      if (!box || !span) return BadInput("write: skew nI 1h, lag nI 300ms");
+      Host& host = world_->host(*box);
+      if (lag) host.lag_ms = static_cast<float>(ToMs(Duration(*span)));
+      if (!lag) host.wall_skew = Duration(*span);
+      return {};
+    };
+  }
   commands_["loss"] = [this](const Words& words) -> Result<void> {
     if (words.size() != 2) return BadInput("write: loss 0.1");
     world_->network().options().loss = std::strtod(words[1].c_str(), nullptr);
@@ -391,8 +396,7 @@ Result<void> Runner::Show(const Words& words) {
     for (HostIndex i = 0; i < world_->size(); ++i) {
       for (const Member& member : view.members) {
         if (member.id != world_->host(i).disk.node) continue;
-        transcript_ += "  " + member.meta.name + " " + ToString(member.state) +
-                       (member.id == view.controller ? " controller" : "") + "\n";
+        transcript_ += "  " + member.meta.name + " " + ToString(member.state) + RolesText(member) + "\n";
       }
     }
   } else if (words[1] == "replicas") {

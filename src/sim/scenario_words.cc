@@ -2,6 +2,8 @@
 
 #include <charconv>
 
+#include "core/leadership/roles.h"
+
 namespace hs::sim {
 
 Result<std::uint64_t> ParseNumber(std::string_view text) {
@@ -55,6 +57,16 @@ Result<ServiceSpec> ParseService(const std::string& text) {
   service.scale =
       ScaleSpec{.min = service.replicas, .max = static_cast<std::uint32_t>(*max), .strict = strict};
   return service;
+}
+
+std::string RolesText(const Member& member) {
+  std::string text;
+  if (!IsPresent(member.state)) return text;
+  for (const RoleRow& row : RoleTable()) {
+    if (row.role == Role::kWorker || row.role == Role::kDoor) continue;
+    if (member.meta.roles.*row.claim) text += std::string(" ") + ToString(row.role);
+  }
+  return text;
 }
 
 }  // namespace hs::sim

@@ -1,4 +1,4 @@
-// The words of a scenario that take some reading.
+// The words of a scenario that take some reading, or writing.
 #pragma once
 
 #include <cstdint>
@@ -14,5 +14,8 @@ Result<std::uint64_t> ParseNumber(std::string_view text);
 
 // web=3, web=3!, web=2..6, each with ~pause, ~run-both, ~stay or ~strict behind it.
 Result<ServiceSpec> ParseService(const std::string& text);
+
+// " monitor controller": the roles a present member has and not everyone, each with a blank before it.
+std::string RolesText(const Member& member);
 
 }  // namespace hs::sim

@@ -114,7 +114,7 @@ void Traffic::Tell(const TrafficSecond& second, const std::vector<std::uint32_t>
     load.replicas = by_host[i];
     if (load.arrivals_s > 0) load.latency = second.latency;
     LoadReport report;
-    report.nodes.push_back({.node = host.disk.node, .cpu = load.cpu, .cores = 4});
+    report.nodes.push_back({.node = host.disk.node, .cpu = load.cpu, .cores = 4, .lag_ms = host.lag_ms});
     report.services.push_back(std::move(load));
     world_.Feed(i, LoadMeasured{std::move(report)});
   }

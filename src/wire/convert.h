@@ -22,6 +22,7 @@ inline constexpr std::size_t kServiceLoadsMax = 16384;
 inline constexpr std::size_t kListMax = 1024;  // words, variables, ports, constraints, shortages
 inline constexpr std::size_t kLabelsMax = 64;
 inline constexpr std::size_t kReplicasMax = 16384;  // on one node
+inline constexpr std::size_t kRolesMax = 64;        // there are fewer; a later release may know more
 inline constexpr std::size_t kWitnessesMax = 8;
 // Two relays and the target, less the receiver itself where it is one of them.
 inline constexpr std::size_t kRelayedHopsMax = 2;

@@ -7,11 +7,12 @@
 namespace hs::wire {
 namespace {
 
-constexpr std::uint32_t kController = 1, kStandby = 2, kMonitor = 4, kDoor = 8;
+constexpr std::uint32_t kController = 1, kStandby = 2, kMonitor = 4, kDoor = 8, kWorker = 16, kStrained = 32;
 
 void Pack(const RoleClaim& in, pb::MemberMeta& out) {
   out.set_roles((in.controller ? kController : 0) | (in.standby ? kStandby : 0) |
-                (in.monitor ? kMonitor : 0) | (in.door ? kDoor : 0));
+                (in.monitor ? kMonitor : 0) | (in.door ? kDoor : 0) | (in.worker ? kWorker : 0) |
+                (in.strained ? kStrained : 0));
   out.set_term(in.term);
 }
 
@@ -21,6 +22,8 @@ RoleClaim RolesOf(const pb::MemberMeta& in) {
                    .standby = (in.roles() & kStandby) != 0,
                    .monitor = (in.roles() & kMonitor) != 0,
                    .door = (in.roles() & kDoor) != 0,
+                   .worker = (in.roles() & kWorker) != 0,
+                   .strained = (in.roles() & kStrained) != 0,
                    .term = in.term()};
 }
 

@@ -204,6 +204,26 @@ static void Unpack(const pb::ReachReport& in, ReachReport& out, Check& check) {
   out.peers_hash = in.peers_hash();
 }
 
+static void Pack(const RoleHeld& in, pb::RoleHeld& out) {
+  out.set_role(static_cast<std::uint32_t>(in.role));
+  out.set_since_ms(in.since_ms);
+  out.set_cause(CleanText(in.cause, kWordsMax));
+}
+
+// Roles of a later release are ignored: they must not cost a report.
+static void UnpackRoles(const pb::NodeReport& in, std::vector<RoleHeld>& out, Check& check) {
+  Check::Scope scope(check, "roles");
+  if (!check.TakeCount(in.roles_size(), kRolesMax, "roles")) return;
+  for (const auto& role : in.roles()) {
+    if (role.role() > static_cast<std::uint32_t>(Role::kController)) continue;
+    RoleHeld& held = out.emplace_back();
+    held.role = static_cast<Role>(role.role());
+    check.TakeWall(role.since_ms(), held.since_ms, "since_ms");
+    check.TakeText(role.cause(), kWordsMax, held.cause, "cause");
+  }
+  NeedAscending(out, "role", check, [](const RoleHeld& held) { return held.role; });
+}
+
 void Pack(const NodeReport& in, pb::NodeReport& out) {
   for (const ReplicaStatus& replica : in.replicas) Pack(replica, *out.add_replicas());
   Pack(in.plan, *out.mutable_plan());
@@ -212,6 +232,7 @@ void Pack(const NodeReport& in, pb::NodeReport& out) {
   out.set_containment(CleanText(in.containment, kWordsMax));
   for (const Allotment& allotment : in.allotments) Pack(allotment, *out.add_allotments());
   for (const std::string& trouble : in.troubles) out.add_troubles(CleanText(trouble, kWordsMax));
+  for (const RoleHeld& role : in.roles) Pack(role, *out.add_roles());
 }
 
 void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
@@ -227,6 +248,7 @@ void Unpack(const pb::NodeReport& in, NodeReport& out, Check& check) {
   if (!check.TakeCount(in.troubles_size(), kReplicasMax, "troubles")) return;
   for (const auto& words : in.troubles())
     check.TakeText(words, kWordsMax, out.troubles.emplace_back(), "troubles");
+  UnpackRoles(in, out.roles, check);
 }
 
 void Pack(const RecordKey& in, pb::RecordKey& out) {

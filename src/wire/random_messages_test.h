@@ -89,7 +89,7 @@ class RandomMessages {
       meta.labels[Pick("aZ9.-_/", 4)] = Coin() ? "" : "r\xc3\xa4" + Pick("a b=", 5);
     meta.capacity = {Number<std::uint32_t>(), Number<std::uint64_t>()};
     meta.region = Number<std::uint32_t>();
-    meta.roles = {Coin(), Coin(), Coin(), Coin(), Number<std::uint64_t>()};
+    meta.roles = {Coin(), Coin(), Coin(), Coin(), Coin(), Coin(), Number<std::uint64_t>()};
     meta.version = Coin() ? "" : "1.2.3-rc4";
     return meta;
   }
@@ -306,6 +306,9 @@ class RandomMessages {
 
   NodeReport Report() {
     NodeReport report{.plan = Plan(), .door_error = Words(), .containment = Words()};
+    for (const Role role : {Role::kWorker, Role::kMonitor, Role::kController}) {
+      if (Coin()) report.roles.push_back({role, Wall(), Words()});
+    }
     report.replicas = List<ReplicaStatus>(5, [this] {
       ReplicaStatus replica{
           .id = ReplicaId{prng_.Next() | 1}, .service = Name(), .spec = SpecHash{prng_.Next()}};

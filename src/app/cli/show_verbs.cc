@@ -1,4 +1,5 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -64,6 +65,14 @@ void ShowStatus(CliContext& context) {
                                 Word(status, "nodes"), Word(status, "services"));
   out += fmt::format("control   {}\n",
                      Word(status, "controller").empty() ? "no controller known" : Word(status, "controller"));
+  std::vector<std::string> roles;
+  for (const auto& item : status.at("roles").as_array()) {
+    const std::string role = Word(item, "role");
+    // Everyone who can is a worker and a door.
+    const bool counted = role != "worker" && role != "door";
+    roles.push_back(Word(item, "have") + (counted ? " of " + Word(item, "need") + " " : " ") + role);
+  }
+  out += fmt::format("roles     {}\n", fmt::join(roles, ", "));
   out += steady ? fmt::format("steady    yes, for {:.0f} s\n", status.at("steady_s").to_number<double>())
                 : std::string("steady    no\n");
   for (const auto& reason : status.at("pending").as_array())
@@ -125,6 +134,7 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
                {"ADDRESS", "address"},
                {"STATE", "state"},
                {"ROLES", "roles"},
+               {"SINCE", "since", true},
                {"LABELS", "labels"},
                {"TROUBLE", "trouble", true}});
   });

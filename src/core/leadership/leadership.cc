@@ -12,215 +12,343 @@ constexpr RegionId kRegion = 0;
 // A member younger than this is chosen only when no older one is fit: a box that has just come may just be
 // going.
 constexpr Duration kYouth = 10s;
-// How far the region must shrink below a multiple of kSubgraphMax before a monitor is let go.
-constexpr std::size_t kMonitorSlack = 4;
+// Of those that were not fit, so many are named.
+constexpr std::size_t kPassedOverNamed = 3;
 
 std::uint64_t Draw(NodeId id, std::uint64_t salt) {
   return CombineHash(CombineHash(Hash64("leadership"), kRegion ^ salt), id.Prefix64());
 }
 
-std::string NameOf(const std::map<NodeId, Member>& members, NodeId id) {
-  const auto it = members.find(id);
-  if (it == members.end() || it->second.meta.name.empty()) return id.Short();
-  return it->second.meta.name;
+std::string NameOf(const Member& member) {
+  return member.meta.name.empty() ? member.id.Short() : member.meta.name;
 }
 
-bool Barred(const Member& member) {
-  const auto it = member.meta.labels.find(kControllerLabel);
-  return it != member.meta.labels.end() && it->second == "never";
+std::string Count(std::size_t count, const char* thing) {
+  return std::to_string(count) + " " + thing + (count == 1 ? "" : "s");
+}
+
+std::string Needs(const RoleRow& row, std::size_t members) {
+  return Count(members, "member") + (members == 1 ? " needs " : " need ") +
+         Count(row.demand(members), ToString(row.role));
 }
 
 }  // namespace
 
-// Those who may hold a role, in order of preference for a new one.
+struct Leadership::Look {
+  Time now;
+  const LeadershipInput& input;
+
+  const Member* Find(NodeId id) const {
+    const auto it = input.members.find(id);
+    return it == input.members.end() ? nullptr : &it->second;
+  }
+  std::string NameOf(NodeId id) const {
+    const Member* member = Find(id);
+    return member == nullptr ? id.Short() : hs::NameOf(*member);
+  }
+  // Strain is each node's own word and drains are documents: on these all agree. Quarantine is an opinion.
+  Standing StandingOf(const Member& member) const {
+    return {.strained = member.meta.roles.strained,
+            .quarantined = member.quarantined_until > now,
+            .drained = input.drained.contains(member.id)};
+  }
+};
+
+// Those who may hold a role.
 struct Leadership::Pool {
-  std::vector<NodeId> leaders;    // for controller and stand-by
-  std::vector<NodeId> claimants;  // whose claim to control counts
-  std::vector<NodeId> workers;    // for monitors: the barred too
-  bool Leads(NodeId id) const { return std::find(leaders.begin(), leaders.end(), id) != leaders.end(); }
+  std::vector<NodeId> fit;      // in order of preference for a new holder
+  std::vector<NodeId> holders;  // whose claim to it counts
+  bool Takes(NodeId id) const { return std::find(fit.begin(), fit.end(), id) != fit.end(); }
 };
 
 Leadership::Leadership(const Tunables& tunables, NodeId self, Time start)
-    : self_(self), patience_until_(start + tunables.start_patience) {}
+    : self_(self), patience_until_(start + tunables.start_patience), grown_at_(start + kYouth) {}
 
-Time Leadership::NextDeadline() const { return settled_ ? kNever : patience_until_; }
+Time Leadership::NextDeadline() const {
+  return std::min(settled_ ? kNever : patience_until_, grown_ ? kNever : grown_at_);
+}
 
 // What we decided last counts for ourselves: the table may lag behind.
 const RoleClaim& Leadership::ClaimOf(const Member& member) const {
   return member.id == self_ ? own_ : member.meta.roles;
 }
 
-Leadership::Pool Leadership::MakePool(Time now, const LeadershipInput& input) const {
-  using Rank = std::tuple<bool, bool, std::uint64_t, NodeId>;  // suspect, young, draw
-  std::vector<Rank> fit, open, present;
-  for (const auto& [id, member] : input.members) {
-    if (!IsPresent(member.state)) continue;
-    const Rank rank{member.state == MemberState::kSuspect, now - member.alive_since < kYouth, Draw(id, 0),
-                    id};
-    present.push_back(rank);
-    if (input.drained.contains(id)) continue;
-    open.push_back(rank);
-    if (member.quarantined_until <= now) fit.push_back(rank);
+Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const {
+  using Rank = std::tuple<bool, bool, bool, std::uint64_t, NodeId>;  // suspect, young, no monitor, draw
+  struct Candidate {
+    Rank rank;
+    Unfit unfit;
+  };
+  std::vector<Candidate> candidates;
+  for (const auto& [id, member] : look.input.members) {
+    if (!IsPresent(member.state) || IsBarred(member.meta.labels, row.role)) continue;
+    // To a newcomer all others look as new as itself. It leaves the place to those who know better.
+    if (row.role == Role::kMonitor && id == self_ && !grown_ && !own_.monitor) continue;
+    Standing standing = look.StandingOf(member);
+    if (id == self_) standing.strained = own_.strained;
+    // A monitor has its subgraph's loads already: control is better off there.
+    const bool apart = row.role != Role::kMonitor && !ClaimOf(member).monitor;
+    candidates.push_back({Rank{member.state == MemberState::kSuspect, look.now - member.alive_since < kYouth,
+                               apart, Draw(id, 0), id},
+                          standing.bits() & row.unfit});
   }
-  const auto leads = [&](const Rank& rank) { return !Barred(input.members.at(std::get<NodeId>(rank))); };
-  const auto pick = [](std::vector<Rank> ranks) {
-    std::sort(ranks.begin(), ranks.end());
+  std::sort(candidates.begin(), candidates.end(),
+            [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
+  const auto pick = [&](Unfit ruled_out) {
     std::vector<NodeId> ids;
-    for (const Rank& rank : ranks) ids.push_back(std::get<NodeId>(rank));
+    for (const Candidate& candidate : candidates) {
+      if ((candidate.unfit & ruled_out) == 0) ids.push_back(std::get<NodeId>(candidate.rank));
+    }
     return ids;
   };
-  // With everyone drained or in quarantine somebody still has to control: a worse choice beats none.
   Pool pool;
-  for (const auto* ranks : {&fit, &open, &present}) {
-    std::vector<Rank> kept;
-    std::copy_if(ranks->begin(), ranks->end(), std::back_inserter(kept), leads);
-    if (pool.leaders.empty()) pool.leaders = pick(std::move(kept));
-    if (pool.workers.empty()) pool.workers = pick(*ranks);
-  }
-  // Quarantine is each node's own opinion. It may keep a member from being chosen, but were claims judged by
-  // it, two nodes with other opinions would follow two controllers.
-  for (const auto* ranks : {&open, &present}) {
-    std::vector<Rank> kept;
-    std::copy_if(ranks->begin(), ranks->end(), std::back_inserter(kept), leads);
-    if (pool.claimants.empty()) pool.claimants = pick(std::move(kept));
+  for (const Unfit ruled_out :
+       {~Unfit{0}, ~kUnfitStrained, ~(kUnfitStrained | kUnfitQuarantined), Unfit{0}}) {
+    if (pool.fit.empty()) pool.fit = pick(ruled_out);
+    // Were claims judged by opinions, two nodes with other opinions would follow two controllers.
+    if (pool.holders.empty()) pool.holders = pick(ruled_out & ~kUnfitQuarantined);
+    if (!row.essential) break;
   }
   return pool;
 }
 
-NodeId Leadership::ChooseController(const LeadershipInput& input, const Pool& pool,
-                                    std::vector<std::string>& causes) {
-  NodeId winner;
-  Term term = 0;
-  for (const NodeId id : pool.claimants) {
-    const RoleClaim& claim = ClaimOf(input.members.at(id));
-    if (claim.controller && std::tie(claim.term, id) > std::tie(term, winner))
-      std::tie(winner, term) = std::tie(id, claim.term);
-  }
-  if (winner && winner != self_ && own_.controller) {
-    own_.controller = false;
-    own_.term = 0;
-    causes.push_back("gave up control of region 0: " + NameOf(input.members, winner) +
-                     " claims it with term " + std::to_string(term));
-  }
-  if (winner || pool.leaders.empty() || !settled_) return winner;
+NodeId Leadership::ChooseController(const Look& look, const Pool& pool) {
+  const auto greatest = [&](const auto& ids) {
+    NodeId winner;
+    Term term = 0;
+    for (const NodeId id : ids) {
+      const RoleClaim& claim = ClaimOf(*look.Find(id));
+      if (claim.controller && std::tie(claim.term, id) > std::tie(term, winner))
+        std::tie(winner, term) = std::tie(id, claim.term);
+    }
+    return winner;
+  };
+  const Member* self = look.Find(self_);
+  if (self != nullptr && self->quarantined_until > look.now && !pool.Takes(self_)) own_.controller = false;
+  const NodeId winner = greatest(pool.holders);
+  if (winner || !settled_ || pool.fit.empty()) return winner;
 
-  NodeId elected = pool.leaders.front();
-  const char* why = "is the fittest by the fixed rule";
-  for (const NodeId id : pool.leaders) {
-    if (!ClaimOf(input.members.at(id)).standby) continue;
+  NodeId elected = pool.fit.front();
+  elected_by_ = "is the fittest by the fixed rule";
+  for (const NodeId id : pool.fit) {
+    if (!ClaimOf(*look.Find(id)).standby) continue;
     elected = id;
-    why = "was standing by";
+    elected_by_ = "was standing by";
     break;
   }
-  if (elected != self_) return NodeId{};
+  if (elected != self_) return greatest(Relieved(look));
+  if (own_.controller) return self_;
   own_.controller = true;
   own_.term = ++term_max_;
-  causes.push_back("took control of region 0 with term " + std::to_string(own_.term) +
-                   ": no fit member claims it and this node " + why);
   return self_;
 }
 
-NodeId Leadership::ChooseStandby(const LeadershipInput& input, const Pool& pool, NodeId controller) const {
+// Who gives control up as unfit, and goes on with it until another's claim is seen.
+std::vector<NodeId> Leadership::Relieved(const Look& look) const {
+  const RoleRow& row = RowOf(Role::kController);
+  std::vector<NodeId> relieved;
+  if (row.hand_over != HandOver::kWhenClaimed) return relieved;
+  for (const auto& [id, member] : look.input.members) {
+    if (!IsPresent(member.state) || IsBarred(member.meta.labels, row.role)) continue;
+    Standing standing = look.StandingOf(member);
+    if (id == self_) standing.strained = own_.strained;
+    if ((standing.bits() & row.unfit & ~kUnfitQuarantined) != 0) relieved.push_back(id);
+  }
+  return relieved;
+}
+
+NodeId Leadership::ChooseStandby(const Look& look, const Pool& pool, NodeId controller) const {
   // A hand-over is under way: the mate keeps its place until it is done.
-  if (!controller) return pool.Leads(view_.standby) ? view_.standby : NodeId{};
+  if (!controller) return pool.Takes(view_.standby) ? view_.standby : NodeId{};
   NodeId standby, claimant;
-  for (const NodeId id : pool.leaders) {
+  for (const NodeId id : pool.fit) {
     if (id == controller) continue;
     if (!standby) standby = id;
     // Among claimants by draw alone: preference by age or suspicion would let roles wander.
-    if (ClaimOf(input.members.at(id)).standby && (!claimant || Draw(id, 0) < Draw(claimant, 0)))
-      claimant = id;
+    if (ClaimOf(*look.Find(id)).standby && (!claimant || Draw(id, 0) < Draw(claimant, 0))) claimant = id;
   }
   return claimant ? claimant : standby;
 }
 
-std::vector<MonitorView> Leadership::ChooseMonitors(const LeadershipInput& input, const Pool& pool,
-                                                    NodeId controller, NodeId standby) const {
-  std::vector<NodeId> watched;
-  for (const auto& [id, member] : input.members) {
-    if (member.state != MemberState::kDead && member.state != MemberState::kLeft) watched.push_back(id);
-  }
+std::vector<NodeId> Leadership::ChooseMonitors(const Look& look, const Pool& pool, std::size_t watched,
+                                               NodeId controller, NodeId standby) const {
   // Controller and stand-by are monitors first, then those who already are, then by preference.
   std::vector<NodeId> order;
   const auto add = [&](NodeId id) {
-    if (id && std::find(order.begin(), order.end(), id) == order.end()) order.push_back(id);
+    if (std::find(order.begin(), order.end(), id) == order.end()) order.push_back(id);
   };
-  add(controller);
-  add(standby);
-  for (const auto& [id, member] : input.members) {
-    if (IsPresent(member.state) && ClaimOf(member).monitor && !input.drained.contains(id)) add(id);
+  for (const NodeId id : {controller, standby}) {
+    const Member* member = look.Find(id);
+    if (member != nullptr && !IsBarred(member->meta.labels, Role::kMonitor)) add(id);
+  }
+  std::vector<NodeId> holders = pool.holders;
+  std::sort(holders.begin(), holders.end());
+  for (const NodeId id : holders) {
+    if (ClaimOf(*look.Find(id)).monitor) add(id);
   }
   const std::size_t claimed = order.size();
-  for (const NodeId id : pool.workers) add(id);
-
-  const std::size_t need = std::max<std::size_t>(2, (watched.size() + kSubgraphMax - 1) / kSubgraphMax);
-  const std::size_t keep =
-      std::max<std::size_t>(2, (watched.size() + kMonitorSlack + kSubgraphMax - 1) / kSubgraphMax);
-  order.resize(std::min(order.size(), std::clamp(claimed, need, keep)));
+  for (const NodeId id : pool.fit) add(id);
+  const RoleRow& row = RowOf(Role::kMonitor);
+  order.resize(std::min(order.size(), std::clamp(claimed, row.demand(watched), row.quota(watched))));
   std::sort(order.begin(), order.end());
+  return order;
+}
 
-  std::vector<MonitorView> monitors;
-  for (const NodeId id : order) monitors.push_back({id, {}});
-  // Rendezvous with a bound: each member goes to the monitor it draws highest among those with room, not to
-  // itself where another has room. When too many are gone to watch everyone, the rest stays unwatched.
+// Rendezvous with a bound: each member goes to the monitor it draws highest among those with room, not to
+// itself where another has room. When too many are gone to watch everyone, the rest stays unwatched.
+std::vector<MonitorView> Leadership::DivideAmong(std::vector<NodeId> monitors,
+                                                 const std::vector<NodeId>& watched) const {
+  std::vector<MonitorView> views;
+  for (const NodeId id : monitors) views.push_back({id, {}});
   for (const NodeId id : watched) {
     MonitorView* best = nullptr;
     std::tuple<bool, std::uint64_t> best_key;
-    for (MonitorView& monitor : monitors) {
+    for (MonitorView& monitor : views) {
       if (monitor.watches.size() >= kSubgraphMax) continue;
       const std::tuple<bool, std::uint64_t> key{monitor.monitor != id, Draw(monitor.monitor, id.Prefix64())};
       if (best == nullptr || key > best_key) std::tie(best, best_key) = std::make_tuple(&monitor, key);
     }
     if (best != nullptr) best->watches.push_back(id);
   }
-  return monitors;
+  return views;
 }
 
-void Leadership::Explain(const LeadershipInput& input, const RegionView& view,
-                         std::vector<std::string>& causes) const {
-  if (view.controller && view.controller != view_.controller && view.controller != self_) {
-    std::string why = "node " + NameOf(input.members, view.controller) + " controls region 0 with term " +
-                      std::to_string(view.term);
-    if (view_.controller) {
-      const auto it = input.members.find(view_.controller);
-      why += " instead of " + NameOf(input.members, view_.controller) + ", which is ";
-      why += it == input.members.end() ? "gone" : ToString(it->second.state);
+RoleClaim Leadership::OwnClaim(const Look& look, const RegionView& view) const {
+  RoleClaim own = own_;
+  const Member* self = look.Find(self_);
+  const RoleRow& worker = RowOf(Role::kWorker);
+  const Unfit unfit = Standing{.drained = look.input.drained.contains(self_)}.bits() & worker.unfit;
+  const bool fit = unfit == 0 && (self == nullptr || !IsBarred(self->meta.labels, worker.role));
+  own.worker = fit || (own.worker && worker.hand_over == HandOver::kWhenPutDown && look.input.holds_work);
+  own.door = self != nullptr && self->meta.door.port != 0;
+  if (own.controller && view.controller != self_) {
+    own.controller = false;
+    own.term = 0;
+  }
+  own.standby = settled_ && view.standby == self_ && !own.controller;
+  own.monitor = settled_ && std::any_of(view.monitors.begin(), view.monitors.end(),
+                                        [&](const MonitorView& monitor) { return monitor.monitor == self_; });
+  return own;
+}
+
+// -------------------------------------------------------------------------------------------------- in words
+
+// "; not n3 (overloaded), n4 (barred by its labels)": who comes to mind and was not taken.
+std::string Leadership::PassedOver(const Look& look, const RoleRow& row) const {
+  std::string words;
+  std::size_t named = 0;
+  for (const auto& [id, member] : look.input.members) {
+    if (id == self_ || !IsPresent(member.state)) continue;
+    Standing standing = look.StandingOf(member);
+    const bool barred = IsBarred(member.meta.labels, row.role);
+    if (!barred && (standing.bits() & row.unfit) == 0) continue;
+    if (++named > kPassedOverNamed) continue;
+    words += (named == 1 ? "; not " : ", ") + hs::NameOf(member) + " (" +
+             (barred ? "barred by its labels" : Describe(standing)) + ")";
+  }
+  if (named > kPassedOverNamed) words += " and " + std::to_string(named - kPassedOverNamed) + " more";
+  return words;
+}
+
+std::string Leadership::WhyTaken(const Look& look, Role role, const RegionView& view,
+                                 std::size_t watched) const {
+  const RoleRow& row = RowOf(role);
+  switch (role) {
+    case Role::kWorker:
+      return "it is neither drained nor barred by its labels";
+    case Role::kDoor:
+      return "it was started with a door";
+    case Role::kMonitor: {
+      const std::string need = Needs(row, watched);
+      if (view.controller == self_) return need + " and the controller is one of them";
+      if (view.standby == self_) return need + " and the stand-by is one of them";
+      return need + ", " + std::to_string(view_.monitors.size()) +
+             " had the role, and this node is the fittest by the fixed rule: " +
+             "longest here, then by draw" + PassedOver(look, row);
     }
-    causes.push_back(std::move(why));
+    case Role::kStandby:
+      return "stands by for " + look.NameOf(view.controller) + " in region 0: the fittest by the fixed rule" +
+             PassedOver(look, row);
+    case Role::kController: {
+      std::string words = "took control of region 0 with term " + std::to_string(own_.term) +
+                          ": no fit member claims it and this node " + elected_by_;
+      const Member* before = look.Find(view_.controller);
+      if (before != nullptr && view_.controller != self_) {
+        const std::string standing = Describe(look.StandingOf(*before));
+        words += "; " + hs::NameOf(*before) + ", which had it, is " +
+                 (IsPresent(before->state) && !standing.empty() ? standing : ToString(before->state));
+      }
+      return words + PassedOver(look, row);
+    }
   }
-  if (view.standby && view.standby != view_.standby) {
-    causes.push_back("node " + NameOf(input.members, view.standby) + " stands by for region 0");
+  return {};
+}
+
+std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& view,
+                                 std::size_t watched) const {
+  const RoleRow& row = RowOf(role);
+  Standing standing{.strained = own_.strained};
+  if (const Member* self = look.Find(self_)) {
+    standing = look.StandingOf(*self);
+    standing.strained = own_.strained;
+    if (IsBarred(self->meta.labels, role)) return "its labels bar it from the role";
   }
+  const std::string unfit = (standing.bits() & row.unfit) == 0 ? "" : "this node is " + Describe(standing);
+  switch (role) {
+    case Role::kWorker:
+      return unfit.empty() ? "its labels bar it from the role" : unfit + " and its work is with others";
+    case Role::kDoor:
+      return "its door was closed";
+    case Role::kMonitor:
+      if (!unfit.empty()) return unfit + " and others are fit";
+      return Count(watched, "member") + " need " + Count(row.demand(watched), "monitor") +
+             ", and there are " + std::to_string(view.monitors.size()) + " others";
+    case Role::kStandby:
+      if (view.controller == self_) return "it controls now";
+      return unfit.empty() ? look.NameOf(view.standby) + " stands by" : unfit + " and others are fit";
+    case Role::kController: {
+      if (!view.controller) return unfit + " and another is fit";
+      const Member* next = look.Find(view.controller);
+      const Term term = next == nullptr ? 0 : ClaimOf(*next).term;
+      return look.NameOf(view.controller) + " claims region 0 with term " + std::to_string(term) +
+             (unfit.empty() ? "" : "; " + unfit);
+    }
+  }
+  return {};
 }
 
 LeadershipOutcome Leadership::Step(Time now, const LeadershipInput& input) {
   settled_ = settled_ || input.table_known || now >= patience_until_;
+  grown_ = grown_ || now >= grown_at_;
   for (const auto& [id, member] : input.members) term_max_ = std::max(term_max_, member.meta.roles.term);
 
-  LeadershipOutcome outcome;
-  const RoleClaim own_before = own_;
-  const Pool pool = MakePool(now, input);
-  if (own_.controller && !pool.Leads(self_)) {
-    own_.controller = false;
-    own_.term = 0;
-    outcome.causes.push_back(
-        "gave up control of region 0: this node is drained, in quarantine or barred, and another is fit");
+  const RoleClaim before = own_;
+  own_.strained = input.strained;
+  const Look look{now, input};
+  std::vector<NodeId> watched;
+  for (const auto& [id, member] : input.members) {
+    if (member.state != MemberState::kDead && member.state != MemberState::kLeft) watched.push_back(id);
   }
   RegionView view;
   view.region = kRegion;
-  view.controller = ChooseController(input, pool, outcome.causes);
-  if (view.controller) view.term = ClaimOf(input.members.at(view.controller)).term;
-  view.standby = ChooseStandby(input, pool, view.controller);
-  view.monitors = ChooseMonitors(input, pool, view.controller, view.standby);
+  view.controller = ChooseController(look, PoolFor(look, RowOf(Role::kController)));
+  if (view.controller) view.term = ClaimOf(*look.Find(view.controller)).term;
+  view.standby = ChooseStandby(look, PoolFor(look, RowOf(Role::kStandby)), view.controller);
+  view.monitors = DivideAmong(ChooseMonitors(look, PoolFor(look, RowOf(Role::kMonitor)), watched.size(),
+                                             view.controller, view.standby),
+                              watched);
+  own_ = OwnClaim(look, view);
 
-  const auto self = input.members.find(self_);
-  own_.door = self != input.members.end() && self->second.meta.door.port != 0;
-  own_.standby = settled_ && view.standby == self_ && !own_.controller;
-  own_.monitor =
-      settled_ && std::any_of(view.monitors.begin(), view.monitors.end(),
-                              [&](const MonitorView& monitor) { return monitor.monitor == self_; });
-  Explain(input, view, outcome.causes);
-  outcome.changed = view != view_ || own_ != own_before;
+  LeadershipOutcome outcome;
+  for (const RoleRow& row : RoleTable()) {
+    const bool had = before.*row.claim;
+    const bool has = own_.*row.claim;
+    if (had == has) continue;
+    outcome.changes.push_back({row.role, has,
+                               has ? WhyTaken(look, row.role, view, watched.size())
+                                   : WhyGiven(look, row.role, view, watched.size())});
+  }
+  outcome.changed = view != view_ || own_ != before;
   view_ = view;
   outcome.view = std::move(view);
   outcome.own = own_;

@@ -10,32 +10,32 @@
 //  2. Suspicion takes no role away; agent-down, unreachable, dead and left do, at once.
 //  3. Of several controller claims all nodes that see them prefer the same: greatest (term, id).
 //  4. A new claim's term is above every term this node has ever seen.
-//  5. A member labelled homeostat.controller=never neither controls nor stands by.
-//  6. No subgraph is larger than kSubgraphMax; from two members on there are at least two monitors.
+//  5. What roles there are, how many, and who is fit for them is said by the table in roles.h alone.
+//  6. A controller that is drained or overloaded controls until its successor's claim is seen.
+//  7. No subgraph is larger than kSubgraphMax; from two members on there are at least two monitors.
 //
 // It does not send anything: the caller publishes `own` in the member's metadata, and decides what a role
 // does.
 #pragma once
 
 #include <map>
-#include <optional>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "base/tunables.h"
+#include "core/leadership/roles.h"
 #include "core/types.h"
 
 namespace hs {
-
-inline constexpr std::size_t kSubgraphMax = 16;
-inline constexpr const char* kControllerLabel = "homeostat.controller";  // "never" bars the member
 
 struct LeadershipInput {
   const std::map<NodeId, Member>& members;  // includes self
   const std::set<NodeId>& drained;
   // The member table has been compared with somebody's, or nobody is known to compare it with.
   bool table_known = false;
+  bool holds_work = false;  // replicas are on this node, whatever their state
+  bool strained = false;    // by this node's own gauge
 };
 
 // The members one monitor watches.
@@ -54,11 +54,19 @@ struct RegionView {
   friend bool operator==(const RegionView&, const RegionView&) = default;
 };
 
+// Of this node's own roles.
+struct RoleChange {
+  Role role = Role::kWorker;
+  bool taken = false;
+  std::string cause;  // why this node and not another
+  friend bool operator==(const RoleChange&, const RoleChange&) = default;
+};
+
 struct LeadershipOutcome {
   RegionView view;
   RoleClaim own;                    // what this node should say of itself
   bool changed = false;             // view or own differs from the step before
-  std::vector<std::string> causes;  // for events: who took or lost control and stand-by, and why
+  std::vector<RoleChange> changes;  // by role
 };
 
 class Leadership {
@@ -66,25 +74,38 @@ class Leadership {
   Leadership(const Tunables& tunables, NodeId self, Time start);
 
   LeadershipOutcome Step(Time now, const LeadershipInput& input);
-  // When waiting for others after the start ends; kNever once it has.
+  // When waiting for others after the start ends, and when this node is no newcomer any more; kNever once
+  // both are over.
   Time NextDeadline() const;
 
  private:
   struct Pool;
-  Pool MakePool(Time now, const LeadershipInput& input) const;
-  NodeId ChooseController(const LeadershipInput& input, const Pool& pool, std::vector<std::string>& causes);
-  NodeId ChooseStandby(const LeadershipInput& input, const Pool& pool, NodeId controller) const;
-  std::vector<MonitorView> ChooseMonitors(const LeadershipInput& input, const Pool& pool, NodeId controller,
-                                          NodeId standby) const;
+  // Whatever is needed to judge members, worked out once a step.
+  struct Look;
+
+  Pool PoolFor(const Look& look, const RoleRow& row) const;
+  NodeId ChooseController(const Look& look, const Pool& pool);
+  std::vector<NodeId> Relieved(const Look& look) const;
+  NodeId ChooseStandby(const Look& look, const Pool& pool, NodeId controller) const;
+  std::vector<NodeId> ChooseMonitors(const Look& look, const Pool& pool, std::size_t watched,
+                                     NodeId controller, NodeId standby) const;
+  std::vector<MonitorView> DivideAmong(std::vector<NodeId> monitors,
+                                       const std::vector<NodeId>& watched) const;
+  RoleClaim OwnClaim(const Look& look, const RegionView& view) const;
+  std::string WhyTaken(const Look& look, Role role, const RegionView& view, std::size_t watched) const;
+  std::string WhyGiven(const Look& look, Role role, const RegionView& view, std::size_t watched) const;
+  std::string PassedOver(const Look& look, const RoleRow& row) const;
   const RoleClaim& ClaimOf(const Member& member) const;
-  void Explain(const LeadershipInput& input, const RegionView& view, std::vector<std::string>& causes) const;
 
   const NodeId self_;
   const Time patience_until_;
+  const Time grown_at_;  // until then others' ages cannot be told from our own
+  bool grown_ = false;
   bool settled_ = false;
   Term term_max_ = 0;  // greatest seen anywhere, ever
   RoleClaim own_;
   RegionView view_;
+  std::string elected_by_;  // why this node took control, when it last did
 };
 
 }  // namespace hs

@@ -25,18 +25,19 @@ class Region {
   std::map<NodeId, LeadershipOutcome> said;
   std::set<NodeId> drained, cut;
   std::map<NodeId, NodeId> distrust;  // who holds whom in quarantine
+  std::set<NodeId> strained, holding;
   bool table_known = true;
 
   explicit Region(int size) {
-    for (int n = 1; n <= size; ++n) Add(n);
+    for (int n = 1; n <= size; ++n) Add(n, 1h);
   }
-  void Add(int n) {
+  void Add(int n, Duration age = 0s) {
     Member member;
     member.id = Id(n);
     member.meta.name = "n" + std::to_string(n);
     member.alive_since = now;
     members[member.id] = member;
-    nodes.emplace(member.id, Leadership(tunables, member.id, now));
+    nodes.emplace(member.id, Leadership(tunables, member.id, now - age));
   }
   void SetState(NodeId id, MemberState state) { members[id].state = state; }
   // Everyone alive looks once; claims become visible to all afterwards. True when somebody's answer changed.
@@ -50,7 +51,11 @@ class Region {
         if (cut.contains(other) != cut.contains(id)) member.state = MemberState::kUnreachable;
       }
       if (distrust.contains(id)) seen[distrust[id]].quarantined_until = now + 1h;
-      said[id] = node.Step(now, {seen, drained, table_known});
+      said[id] = node.Step(now, {.members = seen,
+                                 .drained = drained,
+                                 .table_known = table_known,
+                                 .holds_work = holding.contains(id),
+                                 .strained = strained.contains(id)});
       changed = changed || said[id].changed;
       claims[id] = said[id].own;
     }
@@ -141,7 +146,8 @@ TEST(Leadership, WhatTakesControlAwayAndWhatDoesNot) {
       {"said goodbye", [](Region& r, NodeId c) { r.SetState(c, MemberState::kLeft); }, true},
       {"drained", [](Region& r, NodeId c) { r.drained.insert(c); }, true},
       {"flapping", [](Region& r, NodeId c) { r.members[c].quarantined_until = r.now + 1h; }, true},
-      {"barred", [](Region& r, NodeId c) { r.members[c].meta.labels[kControllerLabel] = "never"; }, true},
+      {"barred", [](Region& r, NodeId c) { r.members[c].meta.labels["homeostat.controller"] = "never"; },
+       true},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.why);
@@ -183,12 +189,14 @@ TEST(Leadership, EqualTermsAreSettledByTheGreaterId) {
   for (auto& [id, member] : r.members) member.meta.roles = {};
   Leadership observer(r.tunables, Id(99), r.now - 100s);
   for (const NodeId id : {controller, greatest}) r.members[id].meta.roles = {.controller = true, .term = 7};
-  EXPECT_EQ(observer.Step(r.now, {r.members, r.drained, true}).view.controller, greatest);
+  EXPECT_EQ(
+      observer.Step(r.now, {.members = r.members, .drained = r.drained, .table_known = true}).view.controller,
+      greatest);
 }
 
 TEST(Leadership, ABarredMemberNeitherControlsNorStandsBy) {
   Region r(3);
-  for (int n : {1, 2}) r.members[Id(n)].meta.labels[kControllerLabel] = "never";
+  for (int n : {1, 2}) r.members[Id(n)].meta.labels["homeostat.controller"] = "never";
   r.Settle();
   EXPECT_EQ(r.Controller(), Id(3));
   EXPECT_FALSE(r.ViewOf(Id(1)).standby);
@@ -210,11 +218,15 @@ TEST(Leadership, AfterItsStartItWaitsBeforeClaiming) {
   const Time start = r.now;
   Leadership node(r.tunables, Id(1), start);
   EXPECT_EQ(node.NextDeadline(), start + r.tunables.start_patience);
-  EXPECT_FALSE(node.Step(start, {r.members, r.drained, false}).own.controller);
-  EXPECT_TRUE(node.Step(start + r.tunables.start_patience, {r.members, r.drained, false}).own.controller);
+  EXPECT_FALSE(node.Step(start, {.members = r.members, .drained = r.drained}).own.controller);
+  EXPECT_TRUE(node.Step(start + r.tunables.start_patience, {.members = r.members, .drained = r.drained})
+                  .own.controller);
+  EXPECT_EQ(node.NextDeadline(), start + 10s) << "it is a newcomer until then";
+  node.Step(start + 10s, {.members = r.members, .drained = r.drained});
   EXPECT_EQ(node.NextDeadline(), kNever);
   Leadership knowing(r.tunables, Id(1), start);
-  EXPECT_TRUE(knowing.Step(start, {r.members, r.drained, true}).own.controller);
+  EXPECT_TRUE(
+      knowing.Step(start, {.members = r.members, .drained = r.drained, .table_known = true}).own.controller);
 }
 
 TEST(Leadership, ANewTermIsAboveEveryTermEverSeen) {
@@ -222,7 +234,8 @@ TEST(Leadership, ANewTermIsAboveEveryTermEverSeen) {
   r.members[Id(2)].state = MemberState::kDead;
   r.members[Id(2)].meta.roles = {.controller = true, .term = 41};
   Leadership node(r.tunables, Id(1), r.now);
-  EXPECT_EQ(node.Step(r.now, {r.members, r.drained, true}).own.term, 42U);
+  EXPECT_EQ(node.Step(r.now, {.members = r.members, .drained = r.drained, .table_known = true}).own.term,
+            42U);
 }
 
 TEST(Leadership, TheFirstChoiceDependsOnTheRegionsMembersNotOnTheSmallestId) {
@@ -252,15 +265,139 @@ TEST(Leadership, OlderMembersArePreferredForANewClaim) {
   }
 }
 
+const RoleChange* ChangeOf(const LeadershipOutcome& outcome, Role role) {
+  const auto it = std::find_if(outcome.changes.begin(), outcome.changes.end(),
+                               [&](const RoleChange& change) { return change.role == role; });
+  return it == outcome.changes.end() ? nullptr : &*it;
+}
+
 TEST(Leadership, ItSaysWhyControlChanged) {
-  Region r(3);
+  Region r(4);
   r.Settle();
   const NodeId old = r.Controller(), next = r.ViewOf(old).standby;
+  for (auto& [id, member] : r.members) {
+    if (id != old && id != next) member.meta.labels["homeostat.controller"] = "never";
+    if (id != old && id != next) break;
+  }
   r.SetState(old, MemberState::kAgentDown);
   r.Round();
-  ASSERT_FALSE(r.said.at(next).causes.empty());
-  EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("took control of region 0 with term 2"));
-  EXPECT_THAT(r.said.at(next).causes[0], ::testing::HasSubstr("was standing by"));
+  const RoleChange* change = ChangeOf(r.said.at(next), Role::kController);
+  ASSERT_NE(change, nullptr);
+  EXPECT_TRUE(change->taken);
+  EXPECT_THAT(change->cause, ::testing::HasSubstr("took control of region 0 with term 2"));
+  EXPECT_THAT(change->cause, ::testing::HasSubstr("was standing by"));
+  EXPECT_THAT(change->cause, ::testing::HasSubstr("which had it, is agent-down"));
+  EXPECT_THAT(change->cause, ::testing::HasSubstr("(barred by its labels)"));
+  ASSERT_NE(ChangeOf(r.said.at(next), Role::kStandby), nullptr);
+  EXPECT_FALSE(ChangeOf(r.said.at(next), Role::kStandby)->taken);
+}
+
+// Claims become visible one round later, so somebody controls all the time.
+TEST(Leadership, AnOverloadedControllerControlsUntilItsSuccessorDoes) {
+  for (const bool by_drain : {false, true}) {
+    SCOPED_TRACE(by_drain);
+    Region r(5);
+    r.Settle();
+    const NodeId old = r.Controller(), next = r.ViewOf(old).standby;
+    (by_drain ? r.drained : r.strained).insert(old);
+    for (int round = 0; round < 4; ++round) {
+      r.Round();
+      EXPECT_FALSE(r.Claimants().empty()) << round;
+      for (const auto& [id, outcome] : r.said) EXPECT_TRUE(outcome.view.controller) << round;
+    }
+    EXPECT_EQ(r.Controller(), next);
+    EXPECT_FALSE(r.said.at(old).own.standby || r.said.at(old).own.monitor);
+    r.Settle();
+    (by_drain ? r.drained : r.strained).clear();
+    r.Settle();
+    EXPECT_EQ(r.Controller(), next) << "relieved, it does not ask for control back";
+  }
+}
+
+TEST(Leadership, OfOverloadedNodesOnlyOneHasToControl) {
+  Region r(4);
+  r.Settle();
+  const NodeId controller = r.Controller();
+  for (const auto& [id, member] : r.members) r.strained.insert(id);
+  for (int round = 0; round < 10; ++round) r.Round();
+  EXPECT_EQ(r.Controller(), controller) << "there is nobody better";
+}
+
+TEST(Leadership, ANewControllerIsSoughtAmongMonitorsFirst) {
+  for (int size : {40, 60}) {
+    Region r(size);
+    r.Settle();
+    const RegionView view = r.ViewOf(r.Controller());
+    r.SetState(view.controller, MemberState::kDead);
+    r.SetState(view.standby, MemberState::kDead);
+    r.Settle();
+    const auto was_monitor = [&](NodeId id) {
+      return std::any_of(view.monitors.begin(), view.monitors.end(),
+                         [&](const MonitorView& monitor) { return monitor.monitor == id; });
+    };
+    EXPECT_TRUE(was_monitor(r.Controller()));
+  }
+}
+
+// All that a newcomer sees was first seen when it came.
+TEST(Leadership, ANewcomerLeavesAMonitorsPlaceToThoseWhoWereThereBefore) {
+  Region r(40);
+  for (auto& [id, member] : r.members) member.alive_since = r.now;
+  int takers = 0;
+  for (int n = 1; n <= 40; ++n) {
+    Leadership newcomer(r.tunables, Id(n), r.now);
+    const LeadershipInput input{.members = r.members, .drained = r.drained, .table_known = true};
+    const RoleClaim early = newcomer.Step(r.now + 1s, input).own;
+    EXPECT_TRUE(!early.monitor || early.controller || early.standby);
+    takers += newcomer.Step(r.now + 10s, input).own.monitor ? 1 : 0;
+  }
+  EXPECT_GE(takers, 3) << "later, by the rule";
+}
+
+TEST(Leadership, ANodeIsAWorkerUntilWhatItHoldsIsPutDown) {
+  Region r(3);
+  r.Settle();
+  r.drained = {Id(1)};
+  r.members[Id(2)].meta.labels["homeostat.worker"] = "never";
+  r.holding = {Id(1)};
+  r.Settle();
+  EXPECT_TRUE(r.said.at(Id(1)).own.worker) << "a replica drains there";
+  EXPECT_FALSE(r.said.at(Id(2)).own.worker);
+  EXPECT_TRUE(r.said.at(Id(3)).own.worker);
+  r.holding.clear();
+  r.Round();
+  EXPECT_FALSE(r.said.at(Id(1)).own.worker);
+  EXPECT_THAT(ChangeOf(r.said.at(Id(1)), Role::kWorker)->cause, ::testing::HasSubstr("drained"));
+}
+
+TEST(Leadership, BarredFromARoleAndFromNoOther) {
+  for (const Role role : {Role::kMonitor, Role::kStandby, Role::kController}) {
+    SCOPED_TRACE(ToString(role));
+    Region r(4);
+    for (int n : {1, 2, 3})
+      r.members[Id(n)].meta.labels[std::string("homeostat.") + ToString(role)] = "never";
+    r.Settle();
+    int elsewhere = 0;
+    for (const auto& [id, outcome] : r.said) {
+      EXPECT_FALSE(id != Id(4) && outcome.own.*RowOf(role).claim);
+      for (const RoleRow& row : RoleTable()) elsewhere += id != Id(4) && outcome.own.*row.claim ? 1 : 0;
+    }
+    EXPECT_GT(elsewhere, 3) << "not workers alone";
+  }
+}
+
+TEST(Leadership, EveryRoleKeepsItsQuotaAtEverySizeAndMeetsItsDemand) {
+  Region r(0);
+  for (int size = 1; size <= 64; ++size) {
+    r.Add(size);
+    r.Settle();
+    for (const Role role : {Role::kMonitor, Role::kStandby, Role::kController}) {
+      std::size_t have = 0;
+      for (const auto& [id, outcome] : r.said) have += outcome.own.*RowOf(role).claim ? 1 : 0;
+      EXPECT_GE(have, RowOf(role).demand(size)) << ToString(role) << " at " << size;
+      EXPECT_LE(have, RowOf(role).quota(size)) << ToString(role) << " at " << size;
+    }
+  }
 }
 
 TEST(Leadership, OpinionsAboutQuarantineDoNotMakeTwoControllers) {

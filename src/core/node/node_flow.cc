@@ -244,6 +244,8 @@ void Node::Impl::On(const RecordChanged& change) {
 void Node::Impl::On(const ReplicaChanged& change) {
   dirty_.statuses = true;
   if (!change.after) {
+    // A node that gives its work away is a worker until the last of it is gone.
+    if (supervisor_.statuses().empty()) lead_at_ = now_.mono;
     Emit("replica.gone", ReplicaNews(change), change.cause);
     return;
   }

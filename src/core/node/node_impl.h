@@ -20,6 +20,7 @@
 #include "core/intent/quota.h"
 #include "core/intent/store.h"
 #include "core/leadership/leadership.h"
+#include "core/leadership/strain.h"
 #include "core/membership/membership.h"
 #include "core/node/node.h"
 #include "core/observation/board.h"
@@ -132,6 +133,8 @@ class Node::Impl {
   void Settle();
   void SettleMembers();
   void SettleLeadership();
+  void TellRole(RoleChange change);
+  std::set<NodeId> NotForWork() const;
   void SettleServices();
   void SettleReport();
   void SettleTroubles();
@@ -144,6 +147,7 @@ class Node::Impl {
   void SettleSteady();
   SteadyState SteadyNow() const;
   void Plan();
+  void TellFirstPlan(const PlanUpdate& update);
   void PlanSoon();
   std::vector<std::string> WhatIsPending() const;
   void WatchEvidence();
@@ -219,6 +223,7 @@ class Node::Impl {
   Routing routing_;
   Carrier carrier_;
   Leadership leadership_;
+  StrainGauge strain_;
   Supervisor supervisor_;
   WorkEvidence evidence_;
   PlanBook plan_book_;
@@ -235,6 +240,8 @@ class Node::Impl {
   Outputs outputs_;
 
   std::vector<ClientWrite> early_writes_;  // came before the others were found
+
+  std::map<Role, RoleHeld> roles_;  // of this node
 
   // Derived:
   RegionView region_;
@@ -288,6 +295,7 @@ class Node::Impl {
   // Work that waits a moment, so that a burst of news is looked at once.
   Time plan_at_{};
   Time planned_at_{};
+  Term planned_term_ = 0;  // of the last plan
   Time door_at_ = kNever;
   Time door_built_at_{};
   Time lead_at_{};

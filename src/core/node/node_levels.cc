@@ -93,7 +93,7 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
   const bool complete = Complete();
   if (!complete) ApplyAllotments(complete, HeldHere(), StrictServices(), requests, class_quotas);
   auto grants = ShareOut(std::move(requests), class_quotas,
-                         RoomsOf(BoxesOf(now_.mono, membership_.members(), drained_)));
+                         RoomsOf(BoxesOf(now_.mono, membership_.members(), NotForWork())));
   for (ShareGrant& grant : grants) {
     if (!complete && grant.short_by > 0 && grant.limit != ShareGrant::Limit::kBoxes)
       grant.reason += "; boxes are silent, and this is what those that are here may use of the maximum";

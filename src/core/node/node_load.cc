@@ -84,6 +84,10 @@ void Node::Impl::SendLoad(NodeId to, const LoadReport& report) {
 void Node::Impl::Gather(NodeId from, const LoadReport& report) {
   if (from != self_) return load_book_.Take(now_.mono, from, report);
   // Our own second is over; with it goes the word of whom we watch.
+  if (!report.nodes.empty() && strain_.Step(report.nodes.front())) {
+    Emit(strain_.strained() ? "node.strained" : "node.relieved", meta_.name, strain_.cause());
+    lead_at_ = now_.mono;
+  }
   const MonitorView* watcher = WatcherOf(region_, self_);
   if (watcher == nullptr || watcher->monitor == self_) {
     load_book_.Take(now_.mono, self_, report);

@@ -96,9 +96,11 @@ void Node::Impl::SettleMembers() {
 
 void Node::Impl::SettleLeadership() {
   lead_at_ = kNever;
-  LeadershipOutcome outcome = leadership_.Step(
-      now_.mono, {.members = membership_.members(), .drained = drained_, .table_known = table_known_});
-  outcome.own.door = meta_.door.port != 0;
+  LeadershipOutcome outcome = leadership_.Step(now_.mono, {.members = membership_.members(),
+                                                           .drained = drained_,
+                                                           .table_known = table_known_,
+                                                           .holds_work = !supervisor_.statuses().empty(),
+                                                           .strained = strain_.strained()});
   const bool led = Leads();
   region_ = std::move(outcome.view);
   if (led && !Leads()) {
@@ -113,10 +115,33 @@ void Node::Impl::SettleLeadership() {
     for (auto& [service, level] : PublishedLevels()) own_levels_.push_back(std::move(level));
   }
   if (outcome.own == meta_.roles) return;
-  const RoleClaim before = std::exchange(meta_.roles, outcome.own);
+  meta_.roles = outcome.own;
   AsMember(Membership::SetMeta{meta_});
-  if (before.controller == meta_.roles.controller && before.standby == meta_.roles.standby) return;
-  for (const std::string& cause : outcome.causes) Emit("role.changed", meta_.name, cause);
+  for (RoleChange& change : outcome.changes) TellRole(std::move(change));
+}
+
+// What every node is from its start is not told as news.
+void Node::Impl::TellRole(RoleChange change) {
+  const bool given = change.role != Role::kWorker && change.role != Role::kDoor;
+  if (given || !change.taken) {
+    const std::string kind = std::string("role.") + ToString(change.role);
+    Emit(change.taken ? kind : kind + "-ended", meta_.name, change.cause);
+  }
+  if (change.taken) {
+    roles_[change.role] = {change.role, now_.wall_ms, std::move(change.cause)};
+  } else {
+    roles_.erase(change.role);
+  }
+  dirty_.statuses = true;  // our report
+}
+
+// Drained, or barred by its labels: no work goes there, and what is there goes elsewhere.
+std::set<NodeId> Node::Impl::NotForWork() const {
+  std::set<NodeId> nodes = drained_;
+  for (const auto& [id, member] : membership_.members()) {
+    if (IsBarred(member.meta.labels, Role::kWorker)) nodes.insert(id);
+  }
+  return nodes;
 }
 
 void Node::Impl::WatchEvidence() {
@@ -188,6 +213,7 @@ void Node::Impl::SettleReport() {
   report.containment = containment_;
   report.allotments = allotments_;
   for (const auto& [words, until] : troubles_) report.troubles.push_back(words);
+  for (const auto& [role, held] : roles_) report.roles.push_back(held);
   if (published_ == report) return;
   published_ = report;
   Observe(Publish{RecordKind::kNodeReport, 0, std::make_shared<const RecordBody>(std::move(report))});
@@ -229,11 +255,12 @@ void Node::Impl::Plan() {
   const auto reports = ObservedReports();
   health_watch_.Observe(now_.mono, reports);
   const KnownSlices previous = plan_book_.Known(ObservedSlices());
+  const std::set<NodeId> not_for_work = NotForWork();
   PlanDraft draft = Reconcile({.now = now_.mono,
                                .started_at = started_,
                                .tunables = tunables_,
                                .members = membership_.members(),
-                               .drained = drained_,
+                               .drained = not_for_work,
                                .services = services_,
                                .specs = specs_,
                                .reports = reports,
@@ -255,6 +282,7 @@ void Node::Impl::Plan() {
     const bool told = std::find(decisions_.begin(), decisions_.end(), decision) != decisions_.end();
     if (!told) Emit(decision.kind, decision.subject, decision.cause);
   }
+  if (std::exchange(planned_term_, region_.term) != region_.term) TellFirstPlan(update);
   decisions_ = std::move(update.decisions);
   for (PlanSlice& slice : update.changed) {
     const std::uint64_t sub = slice.node.Prefix64();
@@ -265,6 +293,17 @@ void Node::Impl::Plan() {
     Observe(Publish{RecordKind::kRegionReport, region_.region,
                     std::make_shared<const RecordBody>(std::move(update.report))});
   }
+}
+
+// A change of control should be nothing to what runs: here is what it was.
+void Node::Impl::TellFirstPlan(const PlanUpdate& update) {
+  const auto count = [&](std::string_view kind) {
+    return std::to_string(std::ranges::count(update.decisions, kind, &Decision::kind));
+  };
+  Emit("plan.first", meta_.name,
+       "first plan of term " + std::to_string(region_.term) + ", for " +
+           std::to_string(membership_.PresentCount()) + " members: " + count("plan.start") + " to start, " +
+           count("plan.stop") + " to stop");
 }
 
 // A restarted agent finds a door that serves. Until the others have said what they run, its own table would

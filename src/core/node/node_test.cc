@@ -10,6 +10,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Not;
 using ::testing::SizeIs;
 
 using NodeTest = NodeFixture;
@@ -60,6 +61,44 @@ TEST_F(NodeTest, AnEventReachesEveryNodeAndIsToldOnceByTheOneWhereItHappened) {
   Hand(1, DoorStatus{"haproxy is not installed"});
   Run(1s);
   EXPECT_THAT(EventsOf(1, "door.failed"), SizeIs(1)) << "the same again is no news";
+}
+
+// ------------------------------------------------------------------------------------------------ roles
+
+TEST_F(NodeTest, AnOverloadedControllerIsRelievedAndItsWorkIsNotTouched) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  int old = 0;
+  while (IdOf(old) != ViewOf(0).controller) ++old;
+  const auto started =
+      SaidBy<StartReplica>(0).size() + SaidBy<StartReplica>(1).size() + SaidBy<StartReplica>(2).size();
+  for (int second = 0; second < 10; ++second) {
+    Hand(old, LoadMeasured{{{{.node = IdOf(old), .lag_ms = 400}}, {}}});
+    Run(1s);
+  }
+  const NodeId next = ViewOf(0).controller;
+  EXPECT_NE(next, IdOf(old));
+  for (const int i : {0, 1, 2}) EXPECT_EQ(ViewOf(i).controller, next);
+  EXPECT_THAT(EventsOf(old, "node.strained"), SizeIs(1));
+  EXPECT_THAT(EventsOf(old, "role.controller-ended"), Not(IsEmpty()));
+  ASSERT_TRUE(RunUntil([&] { return AllSteady(); }, 10s));
+  EXPECT_EQ(RunningInAll(), 3);
+  EXPECT_EQ(SaidBy<StartReplica>(0).size() + SaidBy<StartReplica>(1).size() + SaidBy<StartReplica>(2).size(),
+            started);
+  const auto& roles = std::get<NodeReport>(*ViewOf(old).reports.at(next)).roles;
+  const auto held = std::ranges::find(roles, Role::kController, &RoleHeld::role);
+  ASSERT_NE(held, roles.end()) << "every node can say why";
+  EXPECT_THAT(held->cause, HasSubstr("is overloaded"));
+}
+
+TEST_F(NodeTest, ANodeBarredFromWorkGetsNone) {
+  Start(0);
+  Start(1, 0, [](BootState& boot) { boot.meta.labels["homeostat.worker"] = "never"; });
+  ASSERT_TRUE(RunUntil([&] { return AllSteady(); }, 10s));
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  EXPECT_EQ(RunningOn(0), 3);
 }
 
 // ------------------------------------------------------------------------------------------- plan and door

@@ -287,7 +287,7 @@ std::string Fleet::WhyNot(const ServiceSpec& spec) const {
   say(memory_full,
       "lack memory (needs " + Mib(spec.reserve.memory_bytes) + ", most free " + Mib(memory_free_max) + ")");
   say(unfit, "do not meet the placement constraints");
-  say(drained, "drained");
+  say(drained, "drained or barred from work");
   say(quarantined, "in quarantine");
   say(away, "not alive");
   return "of " + std::to_string(boxes_.size()) + " boxes " + (why.empty() ? "none can take it" : why);

@@ -229,7 +229,8 @@ void ServicePlan::ChooseStops() {
     if (victim->spec != service_->hash) {
       cause = "replaced by the new version";
     } else if (fleet_.Drained(victim->box)) {
-      cause = BoxName(fleet_.MemberOf(victim->box)) + " is drained and its work runs elsewhere";
+      cause = BoxName(fleet_.MemberOf(victim->box)) +
+              " is drained or barred from work, and its work runs elsewhere";
     } else {
       cause = std::to_string(counts.stay) + " there, " + std::to_string(service_->replicas) + " wanted";
     }

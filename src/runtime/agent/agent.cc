@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "core/intent/keys.h"
+#include "core/leadership/roles.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
 #include "runtime/agent/footprint.h"
@@ -56,6 +57,7 @@ Result<void> Agent::OpenSockets() {
   sockets_ = *sockets;
   advertised_ = options_.advertise ? *options_.advertise : AdvertisedFor(sockets_.endpoint);
   door_endpoint_ = options_.door ? *options_.door : Endpoint{sockets_.endpoint.ip, kDefaultDoorPort};
+  if (IsBarred(options_.labels, Role::kDoor)) door_endpoint_ = {};
   if (options_.name.empty()) options_.name = advertised_.ip.ToString();
   return {};
 }
