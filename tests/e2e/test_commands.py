@@ -35,6 +35,9 @@ class TwoNodes(ClusterCase):
             rows = node.cli("nodes", parse=True)
             self.assertEqual([r["name"] for r in rows], ["127.2.1.1", "127.2.1.2"])
             for row in rows:
+                # Since when, once it has told.
+                since = {key: row.pop(key) for key in ("since", "roles_since") if key in row}
+                self.assertLessEqual(set(since.get("roles_since", ())), set(row["roles"]))
                 self.assert_shape(row, NODE_KEYS)
                 self.assertEqual((row["state"], row["address"]), ("alive", row["name"] + ":7700"))
             self.assertEqual(sum("controller" in r["roles"] for r in rows), 1)
