@@ -19,6 +19,7 @@
 #include "runtime/haproxy/files.h"
 #include "runtime/haproxy/limits.h"
 #include "runtime/haproxy/processes.h"
+#include "runtime/net/sockets.h"
 #include "runtime/process/proc_tree.h"
 
 namespace hs {
@@ -216,9 +217,10 @@ std::set<Endpoint> HaproxyDoor::Impl::TakenPorts(const DoorTable& table, bool ru
   std::set<Endpoint> taken;
   for (const DoorBind& bind : DoorBinds(table, config)) {
     if (ours.contains(bind.endpoint) || taken.contains(bind.endpoint)) continue;
-    const std::string reason = WhyNotBindable(bind.endpoint);
+    std::string reason = WhyNotBindable(bind.endpoint);
     if (reason.empty()) continue;
     taken.insert(bind.endpoint);
+    if (const std::string holder = HolderOf(bind.endpoint); !holder.empty()) reason = holder + " has it";
     round.Failed(fmt::format("{} cannot listen on {}: {}", bind.owner, bind.endpoint.ToString(), reason),
                  kRetryRefused);
   }

@@ -396,6 +396,7 @@ TEST_F(DoorWorld, ARefusedConfigurationAndAPortInUseLeaveTheOldOneServing) {
   EXPECT_TRUE(Eventually([&] {
     return StatusOf(box).find("service web cannot listen on") != std::string::npos;
   })) << StatusOf(box);
+  EXPECT_NE(StatusOf(box).find(" (pid "), std::string::npos) << "who has it is named: " << StatusOf(box);
   EXPECT_EQ(Ask(box.config.door, "/").status, 200);
 
   std::filesystem::rename(folder_ + "/node.pem", folder_ + "/away.pem");
