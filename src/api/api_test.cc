@@ -353,6 +353,15 @@ TEST(Api, EventsAreTheNewestSoManyOldestFirst) {
   ASSERT_EQ(events.as_array().size(), 1u);
   EXPECT_EQ(events.at(0).at("subject").as_string(), "api");
   EXPECT_EQ(Body(Ask(TestView(), "GET", "/v1/events?subject=web")).as_array().size(), 1u);
+  auto view = TestView();
+  view.events = {TestEvent("replica.gone", "web-0badcafe", "of web, which runs no more"),
+                 TestEvent("replica.gone", "web-api-0badcafe", "of another service"),
+                 TestEvent("replica.gone", "web-server12", "no replica's name")};
+  const auto of_web = Body(Ask(view, "GET", "/v1/events?subject=web"));
+  ASSERT_EQ(of_web.as_array().size(), 1u);
+  EXPECT_EQ(of_web.at(0).at("subject").as_string(), "web-0badcafe");
+  EventTail tail("web", 0);
+  EXPECT_EQ(tail.Next(view).size(), 1u);
   EXPECT_TRUE(std::holds_alternative<FollowEventsCommand>(Ask(TestView(), "GET", "/v1/events?follow=1")));
 }
 

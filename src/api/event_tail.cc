@@ -1,5 +1,6 @@
 #include "api/event_tail.h"
 
+#include "api/find.h"
 #include "api/json.h"
 
 namespace hs {
@@ -12,7 +13,7 @@ std::vector<Event> EventTail::Next(const NodeView& view) {
     if (event == nullptr) continue;
     present.insert(body);
     if (seen_.contains(body) || event->at_ms < since_ms_) continue;
-    if (subject_.empty() || subject_ == event->subject) fresh.push_back(*event);
+    if (subject_.empty() || IsAbout(event->subject, subject_)) fresh.push_back(*event);
   }
   seen_ = std::move(present);  // what the view forgot cannot come back
   return fresh;

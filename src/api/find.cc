@@ -194,13 +194,21 @@ ServiceCount CountService(const NodeView& view, const DesiredService& service) {
   return count;
 }
 
+bool IsAbout(std::string_view subject, std::string_view asked) {
+  if (subject == asked) return true;
+  constexpr std::size_t kIdDigits = 8;  // ReplicaName
+  if (!subject.starts_with(asked) || subject.size() != asked.size() + 1 + kIdDigits) return false;
+  const std::string_view id = subject.substr(asked.size() + 1);
+  return subject[asked.size()] == '-' && id.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
 std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects,
                                       std::size_t count) {
   std::vector<const Event*> found;
   for (auto it = view.events.rbegin(); it != view.events.rend() && found.size() < count; ++it) {
     const auto* event = *it == nullptr ? nullptr : std::get_if<Event>(it->get());
-    if (event != nullptr && std::ranges::find(subjects, event->subject) != subjects.end())
-      found.push_back(event);
+    const auto fits = [&](const std::string& asked) { return IsAbout(event->subject, asked); };
+    if (event != nullptr && std::ranges::any_of(subjects, fits)) found.push_back(event);
   }
   return found;
 }

@@ -68,6 +68,9 @@ struct ServiceCount {
 };
 ServiceCount CountService(const NodeView& view, const DesiredService& service);
 
+// Is an event with this subject about what was asked for? A service's replicas, also those that are gone,
+// belong to it.
+bool IsAbout(std::string_view subject, std::string_view asked);
 // The events about any of `subjects`, newest first, at most `count`.
 std::vector<const Event*> EventsAbout(const NodeView& view, const std::vector<std::string>& subjects,
                                       std::size_t count);

@@ -227,7 +227,7 @@ ApiResult GetEvents(const RouteCall& call) {
   for (const auto& body : call.view.events) {
     const auto* event = body == nullptr ? nullptr : std::get_if<Event>(body.get());
     if (event == nullptr || event->at_ms < static_cast<WallMs>(*since)) continue;
-    if (subject.empty() || event->subject == subject) out.push_back(EventJson(*event));
+    if (subject.empty() || IsAbout(event->subject, subject)) out.push_back(EventJson(*event));
   }
   if (out.size() > *count) out.erase(out.begin(), out.end() - static_cast<std::ptrdiff_t>(*count));
   return Json(std::move(out));

@@ -59,8 +59,6 @@ std::string RoleCause(const NodeView& view, const Member& member) {
 }
 
 std::string AliveCause(const NodeView& view, const Member& member) {
-  std::string cause =
-      fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
   if (IsDrained(view, member.id)) {
     const auto mine =
         std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
@@ -73,8 +71,11 @@ std::string AliveCause(const NodeView& view, const Member& member) {
   }
   const auto it = view.reports.find(member.id);
   const auto* report = it == view.reports.end() ? nullptr : std::get_if<NodeReport>(it->second.get());
-  if (report != nullptr && !report->door_error.empty())
-    cause += "; its door does not work: " + report->door_error;
+  const bool troubled = report != nullptr && !report->door_error.empty();
+  std::string cause =
+      troubled
+          ? fmt::format("{} is alive, but its door does not work: {}", member.meta.name, report->door_error)
+          : fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
   if (report != nullptr && !report->troubles.empty()) cause += "; " + report->troubles.front();
   return cause + RoleCause(view, member);
 }
@@ -345,9 +346,7 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
     why.advice.push_back(fmt::format("the level of {} comes from a scale command; its stack says {}",
                                      service.replicas, service.spec.replicas));
   }
-  std::vector<std::string> subjects{name};
-  for (const auto& row : ReplicasOf(view, name)) subjects.push_back(ReplicaName(name, row.status->id));
-  AddEvents(view, subjects, why);
+  AddEvents(view, {name}, why);
   return why;
 }
 

@@ -79,6 +79,18 @@ TEST(Why, ANodeWithoutARoleSaysWhatKeepsItFromOne) {
   EXPECT_NE(CauseOf(view, "n3").find("overloaded and takes no role"), std::string::npos);
 }
 
+TEST(Why, ADoorThatDoesNotWorkIsSaidBeforeTheRole) {
+  auto view = TestView();
+  NodeReport report;
+  report.door_error = "the port is taken";
+  report.roles = {{Role::kController, 1'700'000'000'000, "n3 is gone"}};
+  view.reports[TestNode(1)] = std::make_shared<const RecordBody>(report);
+  EXPECT_EQ(
+      CauseOf(view, "n1"),
+      "n1 is alive, but its door does not work: the port is taken; controller since 2023-11-14 22:13:20 "
+      "UTC: n3 is gone");
+}
+
 TEST(Why, AHealthyServiceIsAsAskedSinceATime) {
   EXPECT_EQ(CauseOf(TestView(), "web"),
             "web is as asked: all 2 replicas are healthy, since 2023-11-14 22:13:20 UTC");

@@ -102,7 +102,8 @@ ApiResult PutStack(const RouteCall& call) {
   for (const auto& service : stack->services) {
     if (service.bundle) command.bundles.push_back(service.bundle);
   }
-  command.note = fmt::format("{} is accepted with {} services", name, stack->services.size());
+  command.note = fmt::format("{} is accepted with {} service{}", name, stack->services.size(),
+                             stack->services.size() == 1 ? "" : "s");
   if (const auto* before = FindStack(call.view, name)) {
     std::vector<std::string> removed;
     for (const auto& old : std::get<StackSpec>(before->body).services) {

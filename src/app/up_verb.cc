@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "app/cli/context.h"
+#include "app/cli/words.h"
 #include "app/own_verbs.h"
 #include "runtime/agent/agent.h"
 #include "wire/names.h"
@@ -101,6 +102,12 @@ AgentOptions Check(const UpWords& words, Checker& checker) {
   } else if (!words.door.empty()) {
     options.door = checker.Take("--door", Endpoint::Parse(words.door, kDefaultDoorPort));
   }
+  const bool same_ip =
+      options.door && (options.door->ip == options.listen.ip || options.door->ip.IsUnspecified() ||
+                       options.listen.ip.IsUnspecified());
+  if (same_ip && options.door->port == options.listen.port)
+    checker.Complain("--door: port " + std::to_string(options.door->port) +
+                     " is what --listen has; choose another");
   options.name = words.name;
   if (!words.name.empty() && !IsWord(words.name, "._-:", kNameMax))
     checker.Complain("--name: '" + words.name + "' is not a name of letters, digits and ._-:");
@@ -146,12 +153,13 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
     Checker checker;
     const AgentOptions options = Check(*words, checker);
     if (!checker.problems().empty()) {
-      for (const std::string& problem : checker.problems()) fmt::print(stderr, "homeostat: {}\n", problem);
+      for (const std::string& problem : checker.problems())
+        PrintError(fmt::format("homeostat: {}\n", problem));
       exit_code = 1;
       return;
     }
     if (const auto outcome = RunAgent(options); !outcome) {
-      fmt::print(stderr, "homeostat: {}\n", outcome.error().message);
+      PrintError(fmt::format("homeostat: {}\n", outcome.error().message));
       exit_code = 1;
     }
   });

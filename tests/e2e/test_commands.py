@@ -119,6 +119,16 @@ class TwoNodes(ClusterCase):
                 self.assertIn(expected, done.stderr)
                 self.assertEqual(done.stdout, "")
 
+    def test_of_several_wishes_all_are_carried_out_or_none(self):
+        self.deploy_echo(replicas=1)
+        self.wait_healthy("echo", 1)
+        data = self.cluster.nodes[0].data
+        for words in (("scale", "echo=2", "nothing=3"), ("rm", "test", "nothing")):
+            done = self.cli(*words, "--data", data, code=1)
+            self.assertIn("'nothing'", done.stderr)
+            self.assertEqual(done.stdout, "")
+        self.assertEqual([s["desired"] for s in self.cluster.nodes[0].cli("ls", parse=True)], [1])
+
     def test_a_node_that_does_not_run_is_said_to_be_missing(self):
         done = self.cli("status", "--data", os.path.join(self.cluster.directory, "nowhere"), code=1)
         self.assertIn("nowhere", done.stderr)
@@ -165,7 +175,7 @@ class TwoNodes(ClusterCase):
                 self.cluster.nodes[0].cli("scale", f"echo={level}")
                 line = follower.stdout.readline()
                 while f"asked for {level} replicas" not in line:
-                    self.assertIn(" echo: ", line, "only what was asked for")
+                    self.assertRegex(line, r" echo(-[0-9a-f]{8})?: ", "only what was asked for")
                     line = follower.stdout.readline()
                 self.assertIn("intent.scale echo: ", line)
         finally:

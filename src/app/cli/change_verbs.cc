@@ -1,6 +1,8 @@
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <optional>
@@ -32,6 +34,9 @@ Wish ParseWish(const std::string& text) {
   const auto [last, code] = equals == std::string::npos
                                 ? std::from_chars_result{nullptr, std::errc::invalid_argument}
                                 : std::from_chars(text.data() + equals + 1, end, replicas);
+  constexpr std::uint32_t kMost = 100'000;  // what the API takes
+  if (code == std::errc::result_out_of_range || (code == std::errc{} && last == end && replicas > kMost))
+    throw CliError(fmt::format("'{}': at most {} replicas", text, kMost));
   if (code != std::errc{} || last != end || wish.service.empty()) {
     throw CliError(fmt::format("'{}' is no wish; write SERVICE=NUMBER or SERVICE=auto, such as web=3", text));
   }
@@ -57,9 +62,28 @@ std::string ShortageOf(CliContext& context, const std::string& service, std::uin
   return "";
 }
 
+// Of several wishes all are carried out or none: one that cannot be is found before the first is.
+void RequireAll(CliContext& context, const std::vector<std::string>& wanted, const std::string& list,
+                const char* what) {
+  if (wanted.size() < 2) return;  // the API's own answer will do
+  std::vector<std::string> there;
+  const auto listed = ParseBody(context.Get(list));
+  for (const auto& item : listed.as_array()) there.push_back(Word(item, what));
+  for (const auto& name : wanted) {
+    if (std::ranges::find(there, name) != there.end()) continue;
+    throw CliError(
+        fmt::format("no {} '{}'; there are: {}; nothing was changed", what, name, fmt::join(there, ", ")));
+  }
+}
+
 void Scale(CliContext& context, const std::vector<std::string>& texts) {
   std::vector<Wish> wishes;
-  for (const auto& text : texts) wishes.push_back(ParseWish(text));
+  std::vector<std::string> names;
+  for (const auto& text : texts) {
+    wishes.push_back(ParseWish(text));
+    names.push_back(wishes.back().service);
+  }
+  RequireAll(context, names, "/v1/services", "service");
   for (const auto& wish : wishes) {
     const std::string path = "/v1/services/" + PercentEncode(wish.service) + "/scale";
     PrintNote(context, wish.replicas
@@ -70,7 +94,7 @@ void Scale(CliContext& context, const std::vector<std::string>& texts) {
     if (!wish.replicas) continue;
     const std::string reason = ShortageOf(context, wish.service, *wish.replicas);
     if (reason.empty()) continue;
-    fmt::print(stderr, "homeostat: accepted, but cannot be placed now: {}\n", reason);
+    PrintError(fmt::format("homeostat: accepted, but cannot be placed now: {}\n", reason));
     context.exit_code = 2;
   }
 }
@@ -149,7 +173,7 @@ void Leave(CliContext& context, bool now) {
       break;  // its agent has ended
     }
     const std::string line = running.empty() ? "" : fmt::format("{} still runs {}{}", node, running, pending);
-    if (!line.empty() && line != said && !context.options.json) fmt::print(stderr, "{}\n", line);
+    if (!line.empty() && line != said && !context.options.json) PrintError(fmt::format("{}\n", line));
     said = line;
     std::this_thread::sleep_for(std::chrono::milliseconds(200));
   }
@@ -189,10 +213,11 @@ void AddToken(CLI::App& app, CliContext& context) {
     std::vector<std::vector<std::string>> rows;
     const auto list = ParseBody(body);
     for (const auto& item : list.as_array()) {
-      rows.push_back({Word(item, "id"), Word(item, "use"),
-                      Word(item, "expires_ms") == "0" ? "never" : Word(item, "expires_ms")});
+      const std::int64_t expires_ms = item.at("expires_ms").to_number<std::int64_t>();
+      rows.push_back(
+          {Word(item, "id"), Word(item, "use"), expires_ms == 0 ? "never" : LocalTimeText(expires_ms)});
     }
-    PrintLine(FormatTable({"ID", "USE", "EXPIRES_MS"}, rows));
+    PrintLine(FormatTable({"ID", "USE", "EXPIRES"}, rows));
   });
   auto* revoke = token->add_subcommand("revoke", "Make a token worthless");
   auto id = std::make_shared<std::string>();
@@ -215,6 +240,7 @@ void AddChangeVerbs(CLI::App& app, CliContext& context) {
   auto stacks = std::make_shared<std::vector<std::string>>();
   rm->add_option("STACK", *stacks, "one or more")->required();
   rm->callback([&context, stacks] {
+    RequireAll(context, *stacks, "/v1/stacks", "stack");
     for (const auto& stack : *stacks)
       PrintNote(context, context.Call("DELETE", "/v1/stacks/" + PercentEncode(stack), ""));
   });

@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "app/cli/verbs.h"
+#include "app/cli/words.h"
 
 namespace hs {
 namespace {
@@ -59,14 +60,14 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
     const auto unknown = app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>{};
     const std::string problem =
         unknown.empty() ? OneLine(e.what()) : fmt::format("there is no command '{}'", unknown.front());
-    fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", problem);
+    PrintError(fmt::format("homeostat: {}; homeostat --help shows how\n", problem));
   } catch (const CLI::ParseError& e) {
-    fmt::print(stderr, "homeostat: {}; homeostat --help shows how\n", OneLine(e.what()));
+    PrintError(fmt::format("homeostat: {}; homeostat --help shows how\n", OneLine(e.what())));
   } catch (const CliError& e) {
-    fmt::print(stderr, "homeostat: {}\n", e.what());
+    PrintError(fmt::format("homeostat: {}\n", e.what()));
     return e.exit_code;
   } catch (const std::exception& e) {
-    fmt::print(stderr, "homeostat: {}\n", OneLine(e.what()));
+    PrintError(fmt::format("homeostat: {}\n", OneLine(e.what())));
   }
   return 1;
 }

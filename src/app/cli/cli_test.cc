@@ -39,7 +39,9 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"scale", "web=-1", "--data", "/nonexistent"}, "web=3"},
       {{"scale", "web=3x", "--data", "/nonexistent"}, "web=3"},
       {{"scale", "=3", "--data", "/nonexistent"}, "web=3"},
-      {{"logs", "web", "--since", "yesterday"}, "15m"},
+      {{"scale", "web=100001", "--data", "/nonexistent"}, "at most 100000"},
+      {{"scale", "web=99999999999", "--data", "/nonexistent"}, "at most 100000"},
+      {{"logs", "web", "--since", "yesterday"}, "2026-11-22T08:00:00"},
       {{"token", "create", "--ttl", "soon"}, "90s"},
       {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"deploy", "-f", "/tmp"}, "cannot read /tmp"},
@@ -83,6 +85,7 @@ TEST(Target, TheMoreExplicitWins) {
   const Environment environment{{"HOMEOSTAT_ADDR", "10.0.0.1"}, {"HOMEOSTAT_TOKEN", "t"}};
   CliOptions options;
   EXPECT_EQ(socket(options, environment), "10.0.0.1:7700 t");
+  EXPECT_EQ(socket(options, {{"HOMEOSTAT_ADDR", "garbage"}}).find("error: HOMEOSTAT_ADDR: 'garbage'"), 0U);
   options.data = "/d";
   EXPECT_EQ(socket(options, environment), "/d/api.sock");
   options.addr = "10.0.0.2:99";

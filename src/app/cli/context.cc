@@ -24,11 +24,11 @@ HttpTarget SocketIn(const std::string& directory) {
 }
 
 Result<HttpTarget> FromAddress(const std::string& address, const CliOptions& options,
-                               const Environment& environment) {
+                               const Environment& environment, const char* named_by) {
   if (address.starts_with("unix:")) return UnixTarget{address.substr(5)};
   if (address.starts_with('/')) return UnixTarget{address};
   const auto endpoint = Endpoint::Parse(address, 7700);
-  if (!endpoint) return BadInput("--addr: " + endpoint.error().message);
+  if (!endpoint) return BadInput(named_by + (": " + endpoint.error().message));
   return TlsTarget{*endpoint, Lookup(environment, "HOMEOSTAT_TOKEN"), options.insecure};
 }
 
@@ -64,10 +64,10 @@ std::string DefaultDataDir(const Environment& environment, bool is_root) {
 }
 
 Result<HttpTarget> TargetOf(const CliOptions& options, const Environment& environment) {
-  if (!options.addr.empty()) return FromAddress(options.addr, options, environment);
+  if (!options.addr.empty()) return FromAddress(options.addr, options, environment, "--addr");
   if (!options.data.empty()) return SocketIn(options.data);
   const std::string address = Lookup(environment, "HOMEOSTAT_ADDR");
-  if (!address.empty()) return FromAddress(address, options, environment);
+  if (!address.empty()) return FromAddress(address, options, environment, "HOMEOSTAT_ADDR");
   return SocketIn(DefaultDataDir(environment, ::geteuid() == 0));
 }
 
@@ -97,7 +97,7 @@ Result<WallMs> ParseSince(std::string_view text, WallMs now_ms) {
     return static_cast<WallMs>(::timegm(&parts)) * 1000;
   }
   const auto span = ParseSpan(text);
-  if (!span) return std::unexpected(span.error());
+  if (!span) return BadInput(fmt::format("'{}' is no time; write 15m or 2026-11-22T08:00:00 (UTC)", text));
   return std::max<WallMs>(0, now_ms - *span * 1000);
 }
 

@@ -108,10 +108,10 @@ class ProgressPrinter {
   explicit ProgressPrinter(bool silent) : silent_(silent), terminal_(::isatty(STDERR_FILENO) != 0) {}
   void Show(const std::vector<std::string>& lines) {
     if (silent_ || lines == shown_) return;
-    if (terminal_ && !shown_.empty()) fmt::print(stderr, "\033[{}A\033[J", shown_.size());
+    if (terminal_ && !shown_.empty()) PrintError(fmt::format("\033[{}A\033[J", shown_.size()));
     for (const auto& line : lines) {
       const bool is_new = std::find(shown_.begin(), shown_.end(), line) == shown_.end();
-      if (terminal_ || is_new) fmt::print(stderr, "{}\n", line);
+      if (terminal_ || is_new) PrintError(fmt::format("{}\n", line));
     }
     shown_ = lines;
   }
@@ -160,10 +160,12 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       if (progress.at("short").as_bool() && now - short_since > kShortHolds) {
         return {2, "accepted, but cannot be placed now: " + Word(progress, "reason")};
       }
-    } catch (const CliError&) {
+    } catch (const CliError& error) {
       // The deploy itself is written; an agent that restarts meanwhile must not end the wait.
       broken_since = std::min(broken_since, now);
-      if (now - broken_since > std::chrono::seconds(10)) throw;
+      if (now - broken_since > std::chrono::seconds(10))
+        throw CliError(
+            stack + " was accepted and goes on, but the node that was asked says no more: " + error.what());
     }
     if (now > deadline) {
       return {1, fmt::format("{} is not healthy after {} s; it is tried further: homeostat why {}", stack,
@@ -179,7 +181,7 @@ void Deploy(CliContext& context, const DeployFlags& flags) {
   const fs::path path = ComposePath(flags);
   ComposeFile compose = ReadCompose(path);
   if (!flags.name.empty()) compose.stack.name = flags.name;
-  for (const auto& warning : compose.warnings) fmt::print(stderr, "homeostat: {}\n", warning);
+  for (const auto& warning : compose.warnings) PrintError(fmt::format("homeostat: {}\n", warning));
   const ScratchDir scratch;
   const auto packed = PackAll(fs::absolute(path).parent_path(), scratch.path(), compose);
   Upload(context, packed);
@@ -187,12 +189,12 @@ void Deploy(CliContext& context, const DeployFlags& flags) {
   const std::string body =
       context.Call("PUT", "/v1/stacks/" + PercentEncode(name), StackToJson(compose.stack));
   const auto written = ParseBody(body);
-  if (!context.options.json) fmt::print(stderr, "{}\n", Word(written, "note"));
+  if (!context.options.json) PrintError(fmt::format("{}\n", Word(written, "note")));
   if (!flags.no_wait) {
     const Ending ending = AwaitHealthy(context, name, Word(written, "stamp"), *timeout);
     context.exit_code = ending.exit_code;
-    for (const auto& warning : ending.warnings) fmt::print(stderr, "homeostat: {}\n", warning);
-    if (ending.exit_code != 0) fmt::print(stderr, "homeostat: {}\n", ending.reason);
+    for (const auto& warning : ending.warnings) PrintError(fmt::format("homeostat: {}\n", warning));
+    if (ending.exit_code != 0) PrintError(fmt::format("homeostat: {}\n", ending.reason));
   }
   if (context.options.json) PrintLine(body);
   if (!context.options.json && context.exit_code == 0 && !flags.no_wait) PrintLine(name + " is healthy");

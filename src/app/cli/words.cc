@@ -37,15 +37,24 @@ std::string Word(const json::value& object, const char* key) {
   return value == nullptr ? "" : TextOf(*value);
 }
 
+std::string LocalTimeText(std::int64_t at_ms) {
+  const std::time_t seconds = static_cast<std::time_t>(at_ms / 1000);
+  std::tm local{};
+  ::localtime_r(&seconds, &local);
+  return fmt::format("{:%Y-%m-%d %H:%M:%S}", local);
+}
+
 std::string EventLine(const json::value& event) {
   const auto* fields = event.if_object();
   const auto* at = fields == nullptr ? nullptr : fields->if_contains("at_ms");
   const std::int64_t ms = at != nullptr && at->is_int64() ? at->get_int64() : 0;
-  const std::time_t seconds = static_cast<std::time_t>(ms / 1000);
-  std::tm local{};
-  ::localtime_r(&seconds, &local);
-  return fmt::format("{:%Y-%m-%d %H:%M:%S}.{:03} {} {}: {}", local, ms % 1000, Word(event, "kind"),
+  return fmt::format("{}.{:03} {} {}: {}", LocalTimeText(ms), ms % 1000, Word(event, "kind"),
                      Word(event, "subject"), Word(event, "cause"));
+}
+
+void PrintError(std::string_view text) {
+  std::fwrite(text.data(), 1, text.size(), stderr);
+  std::fflush(stderr);
 }
 
 void PrintLine(std::string_view text) {

@@ -101,7 +101,7 @@ TEST(Token, ReadsBackAndSaysWhatIsWrongWithADamagedOne) {
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(*read, token);
 
-  EXPECT_THAT(ParseToken("hello").error().message, HasSubstr("not a join token"));
+  EXPECT_THAT(ParseToken("hello").error().message, HasSubstr("no token"));
   for (std::size_t size = 4; size < text.size(); ++size) {
     const auto cut = ParseToken(text.substr(0, size));
     ASSERT_FALSE(cut) << size;

@@ -69,7 +69,8 @@ Result<JoinToken> ParseToken(std::string_view text) {
     text.remove_suffix(1);
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   if (!text.starts_with(kPrefix)) {
-    return BadInput("this is not a join token: it should begin with 'hs1.' (see `homeostat token show`)");
+    return BadInput(
+        "this is no token: it should begin with 'hs1.'; 'homeostat token show' prints one to join with");
   }
   const std::string_view encoded = text.substr(kPrefix.size());
   const auto strange =
