@@ -1,6 +1,7 @@
 """Boxes, agents and replicas that die: what is lost (nothing that was acknowledged) and what comes back (all of it)."""
 
 import os
+import re
 import shutil
 import signal
 import unittest
@@ -70,6 +71,57 @@ class Losses(ClusterCase):
             self.cluster.wait_steady(PATIENCE)
             settle(1)
             self.assert_none_failed(load.stop())
+
+    def test_an_agent_whose_documents_are_lost_finds_the_others_and_stops_nothing(self):
+        self.deploy_echo(replicas=6)
+        self.wait_healthy("echo", 6)
+        self.cluster.wait_steady(PATIENCE)
+        before, node = self.pids(), self.cluster.nodes[2]
+        node.kill_agent()
+        for name in os.listdir(node.data):
+            if name.startswith("state.db"):
+                os.remove(os.path.join(node.data, name))
+        node.start()
+        self.cluster.wait_members(3, PATIENCE)
+        self.cluster.wait_steady(PATIENCE)
+        self.wait_healthy("echo", 6)
+        self.assertEqual(self.pids(), before)
+        stops = [e for e in self.events() if e["kind"] in ("plan.stop", "replica.draining") and
+                 any(name in e["subject"] for name in before)]
+        self.assertEqual(stops, [], "not even for a moment")
+
+    def test_an_old_copy_of_a_box_s_identity_that_is_put_back_is_heard_again(self):
+        self.deploy_echo(replicas=6)
+        self.wait_healthy("echo", 6)
+        before, node = self.pids(), self.cluster.nodes[2]
+        path = os.path.join(node.data, "identity")
+        with open(path, "rb") as file:
+            old = file.read()
+
+        def restart(until):
+            node.kill_agent()
+            self.cluster.wait(lambda: [m["state"] for m in self.cluster.members(self.cluster.nodes[0])
+                                       if m["name"] == node.name] == ["agent-down"], PATIENCE, "its end is noticed")
+            until()
+            node.start()
+            self.cluster.wait_members(3, PATIENCE)
+
+        def put_back():
+            with open(path, "wb") as file:
+                file.write(old)
+
+        def starts(text):
+            return int(re.search(rb"^boot (\d+)$", text, re.M).group(1))
+
+        def starts_now():
+            with open(path, "rb") as file:
+                return starts(file.read())
+        restart(lambda: None)
+        restart(put_back)
+        self.cluster.wait_steady(PATIENCE)
+        self.wait_healthy("echo", 6)
+        self.assertEqual(self.pids(), before)
+        self.cluster.wait(lambda: starts_now() > starts(old) + 1, PATIENCE, "its disk counts on from what others know")
 
     def test_a_killed_replica_is_restarted_by_its_own_node_and_counted(self):
         self.deploy_echo(replicas=3)

@@ -78,8 +78,11 @@ class Removed(unittest.TestCase):
             cluster.wait(lambda: 403 in {get(last.door)[0] for _ in range(9)}, PATIENCE, "its door is turned away")
             case.wait_door(first)
 
-            last.start(join=first.address)  # its disk does not know
-            cluster.wait(last.answers, PATIENCE, "its agent runs")
+            last.start()  # its disk does not know: the others tell it, and it stops what it ran
+            self.assertEqual(last.process.wait(PATIENCE), 1, last.log())
+            self.assertIn("was removed from cluster", last.log())
+            self.assertEqual(processes_of(last.data), [])
+            last.process = None
             cluster.wait(lambda: len(cluster.healthy("echo", first)) == 3, PATIENCE, "its work was replaced")
             for node in (first, second):
                 self.assertNotIn(last.name, states(cluster, node))

@@ -153,6 +153,17 @@ class Refusals(unittest.TestCase):
             with open(path, "rb") as file:
                 self.assertEqual(file.read(), b"not a certificate")
 
+    def test_a_lost_identity_is_told_and_does_not_make_another_cluster(self):
+        with Cluster(1, first="127.2.2.9", port=7793, door_port=8093) as other:
+            node = other.start().nodes[0]
+            node.kill_box()
+            os.remove(os.path.join(node.data, "identity"))
+            self.assert_refused(self.up(data=node.data, listen="127.2.2.9:7793"), "identity is missing")
+            self.assert_refused(self.up("--join", self.cluster.token, data=node.data, listen="127.2.2.9:7793"),
+                                "identity is missing")
+            self.assertFalse(os.path.exists(os.path.join(node.data, "identity")))
+        self.assertEqual(len(self.cluster.members()), 1)
+
     def test_a_port_in_use_is_refused_and_names_the_process(self):
         server = free_of("127.2.2.9", 7700)
         self.addCleanup(server.close)
@@ -168,11 +179,43 @@ class Refusals(unittest.TestCase):
 
     def test_all_bad_flags_are_told_at_once(self):
         done = run(self.cluster, "up", "--data", self.data, "--listen", "nowhere:x", "--label", "zone", "--label", "=1",
-                   "--set", "probe_interval=1", "--set", "no_such_thing=3", "--advertise", "0.0.0.0:7700")
+                   "--set", "probe_interval=1", "--set", "no_such_thing=3", "--advertise", "0.0.0.0:7700",
+                   "--door", "127.2.2.9:7700")
         self.assertEqual(done.returncode, 1)
-        for word in ("--listen", "nowhere:x", "'zone'", "'=1'", "probe_interval", "no_such_thing", "--advertise"):
+        for word in ("--listen", "nowhere:x", "'zone'", "'=1'", "probe_interval", "no_such_thing", "--advertise", "--door"):
             self.assertIn(word, done.stderr)
         self.assertEqual(os.listdir(self.data), [], "nothing was changed")
+
+    def test_a_door_port_in_use_is_told_with_the_process_and_taken_when_it_is_free(self):
+        server = free_of("127.2.2.9", 8094)
+        self.addCleanup(server.close)
+        with Cluster(1, first="127.2.2.9", port=7794, door_port=8094) as other:
+            node = other.start().nodes[0]
+            case = ClusterCase()
+            case.cluster = other
+            path = case.compose(case.echo_service(replicas=1, more="x-http: {path: /}\n"))
+            done = run(other, "deploy", "-f", path, "--data", node.data)
+            self.assertEqual(done.returncode, 1, "nobody can reach it")
+            self.assertIn(f"(pid {os.getpid()}) has it", done.stderr)
+            server.close()
+            case.wait_door(node)
+
+    def test_an_address_alone_lets_no_new_box_in(self):
+        self.assert_refused(self.up("--join", "127.2.2.1:7700"), "needs a token")
+        self.assertEqual(len(self.cluster.members()), 1)
+
+    def test_an_agent_whose_log_nobody_reads_any_more_lives_on(self):
+        read, write = os.pipe()
+        process = subprocess.Popen([self.cluster.binary, "up", "--data", self.data, "--listen", "127.2.2.9:7700", "--door",
+                                    "none"], stdout=write, stderr=write, stdin=subprocess.DEVNULL, cwd="/")
+        self.addCleanup(process.wait, 20)
+        self.addCleanup(kill_all_of, self.data)
+        os.close(write)
+        self.assertTrue(os.read(read, 1))
+        os.close(read)
+        self.cluster.wait(lambda: run(self.cluster, "token", "create", "--data", self.data).returncode == 0, PATIENCE,
+                          "it logs an event and answers")
+        self.assertIsNone(process.poll())
 
     def test_an_address_of_another_box_is_refused(self):
         self.assert_refused(self.up(listen="192.0.2.1:7700"), r"192\.0\.2\.1:7700")

@@ -171,6 +171,7 @@ void Membership::Fire(const Timer& timer) {
         retries_.erase({PeerOf(timer.id).next_retry, timer.id});
         peers_.erase(timer.id);
         queue_.Erase(timer.id);
+        refusals_.Forget(timer.id);
         members_.erase(timer.id);
         return;
       }

@@ -60,6 +60,11 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
+  documents_lost_ = intent_.documents().empty() && !supervisor_.statuses().empty();
+  if (documents_lost_)
+    Emit("intent.lost", meta_.name,
+         "replicas run here, but no document is left on this disk: none of them is stopped before the "
+         "documents were compared with another node's, or something is deployed");
   if (boot.peers.empty()) {
     table_known_ = true;  // nobody to compare with
   } else {

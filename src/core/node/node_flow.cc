@@ -75,7 +75,10 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
                         after.id == region_.standby || plays(after) ||
                         (change.before && plays(*change.before));
   lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
-  if (after.id == self_) return;
+  if (after.id == self_) {
+    const bool reborn = change.before && after.incarnation.boot > change.before->incarnation.boot;
+    return reborn ? CountLivesFrom(after.incarnation.boot) : void();
+  }
   TellPeer(change);
   if (ConcernsDoor(change)) dirty_.serving = true;
   const bool was_present = change.before && IsPresent(change.before->state);
@@ -116,6 +119,16 @@ bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
          change.before->meta.inbound_tcp != after.inbound_tcp;
 }
 
+// An old copy of this node's disk was put back: what it says now must count for more than what it said then.
+void Node::Impl::CountLivesFrom(std::uint32_t boot) {
+  Observe(NewLife{boot});
+  Emit(
+      "member.reborn", meta_.name,
+      "others know of a later start of this node than its disk does: an old copy was put back; it counts its "
+      "starts from " +
+          std::to_string(boot));
+}
+
 // Who counts as present, and where, concerns all that talk to others.
 void Node::Impl::TellPeer(const Membership::MemberChanged& change) {
   const Member& after = change.after;
@@ -137,7 +150,8 @@ void Node::Impl::On(const Membership::PeerDigests& digests) {
   if (digests.intent != 0 && std::exchange(intent_digests_[digests.peer], digests.intent) != digests.intent) {
     steady_dirty_ = true;
   }
-  if (digests.intent == intent_.digest()) intent_known_ = true;
+  const bool nothing_to_compare = documents_lost_ && intent_.documents().empty();
+  if (digests.intent == intent_.digest() && !nothing_to_compare) intent_known_ = true;
   Intend(IntentDigestHeard{digests.peer, digests.intent});
   Observe(BoardDigestHeard{digests.peer, digests.observation});
 }

@@ -101,6 +101,7 @@ class Node::Impl {
   void AsMember(const DatagramReceived& datagram);
   void AsMember(NodeId from, const PushPull& table);
   void TellPeer(const Membership::MemberChanged& change);
+  void CountLivesFrom(std::uint32_t boot);
   bool ConcernsDoor(const Membership::MemberChanged& change) const;
   void Intend(const IntentInput& input);
   void Observe(const BoardInput& input);
@@ -142,6 +143,7 @@ class Node::Impl {
   void SettleKeepers();
   bool KnowsWhatServes() const;
   bool KnowsWhatRuns() const;
+  bool LostWhatWasAsked() const { return documents_lost_ && asked_.empty(); }
   void SettleDoor();
   void SettleDigests();
   void SettleSteady();
@@ -245,8 +247,9 @@ class Node::Impl {
 
   // Derived:
   RegionView region_;
-  bool table_known_ = false;   // the member table was compared with somebody's
-  bool intent_known_ = false;  // the documents were found equal to somebody's, or nobody else is there
+  bool table_known_ = false;     // the member table was compared with somebody's
+  bool intent_known_ = false;    // the documents were found equal to somebody's, or nobody else is there
+  bool documents_lost_ = false;  // work ran here at the start, and not one document was on the disk
   std::vector<DesiredService> asked_;     // by the documents
   std::vector<DesiredService> services_;  // the same with the levels of the controller
   std::vector<ServiceLevel> own_levels_;  // while this node controls

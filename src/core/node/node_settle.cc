@@ -90,7 +90,7 @@ void Node::Impl::SettleServices() {
 }
 
 void Node::Impl::SettleMembers() {
-  if (membership_.PresentCount() == 1 && table_known_) intent_known_ = true;
+  if (membership_.PresentCount() == 1 && table_known_ && !LostWhatWasAsked()) intent_known_ = true;
   if (table_known_) TakeEarlyWrites();
 }
 
@@ -251,7 +251,7 @@ SteadyView::Standing Node::Impl::Standing() {
 void Node::Impl::Plan() {
   planned_at_ = now_.mono;
   plan_at_ = now_.mono + tunables_.plan_interval;
-  if (now_.mono - started_ > kIntentPatience) intent_known_ = true;
+  if (now_.mono - started_ > kIntentPatience && !LostWhatWasAsked()) intent_known_ = true;
   const auto reports = ObservedReports();
   health_watch_.Observe(now_.mono, reports);
   const KnownSlices previous = plan_book_.Known(ObservedSlices());

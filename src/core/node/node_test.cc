@@ -346,6 +346,58 @@ TEST_F(NodeTest, AnAppsNumberThatIsMissingIsSaidOnceAndSoIsItsReturn) {
   EXPECT_THAT(EventsOf(0, "metric.missing"), SizeIs(1));
 }
 
+// ------------------------------------------------------------------------------------------ lost, and old
+
+TEST_F(NodeTest, AnOldCopyOfADiskThatIsPutBackIsHeardAgain) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && RunningInAll() == 3; }, 30s));
+  boxes_.at(1).gone = true;
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && RunningInAll() == 3; }, 60s)) << "its work is replaced";
+  Start(1, 0, [](BootState& boot) { boot.boot_counter = 1; });
+  Run(5s);
+  Deploy(0, {Service("web", 6)}, 2);
+  EXPECT_TRUE(RunUntil([&] { return AllSteady() && RunningInAll() == 6; }, 60s));
+  EXPECT_GT(RunningOn(1), 0U);
+  EXPECT_THAT(EventsOf(1, "member.reborn"), SizeIs(1));
+}
+
+// A replica of "web" survived the former agent.
+void FoundRunning(BootState& boot) {
+  AdoptedReplica replica;
+  replica.id = ReplicaId{77};
+  replica.spec.name = "web";
+  replica.spec.command = {"/bin/web"};
+  replica.address = {boot.meta.address.ip, 20000};
+  replica.pid = 4000;
+  replica.alive = true;
+  boot.replicas = {replica};
+}
+
+TEST_F(NodeTest, WorkThatNoDocumentAsksForAnyMoreRunsOnUntilSomebodyKnows) {
+  Start(0, -1, FoundRunning);
+  boxes_.at(0).running[ReplicaId{77}] = {};
+  Run(120s);
+  EXPECT_THAT(EventsOf(0, "plan.stop"), IsEmpty());
+  EXPECT_THAT(SaidBy<SignalReplica>(0), IsEmpty());
+  EXPECT_THAT(EventsOf(0, "intent.lost"), SizeIs(1));
+  EXPECT_FALSE(ViewOf(0).steady.steady);
+  // Something is asked for again: that is all there is.
+  Deploy(0, {Service("api", 1)});
+  EXPECT_TRUE(RunUntil([&] { return AllSteady(); }, 30s));
+  EXPECT_THAT(SaidBy<SignalReplica>(0), SizeIs(1));
+}
+
+TEST_F(NodeTest, WorkWithoutDocumentsStopsWhenTheOthersDoNotAskForItEither) {
+  GrowTo(2);
+  Deploy(0, {Service("api", 1)});
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && RunningInAll() == 1; }, 30s));
+  Start(2, 0, FoundRunning);
+  boxes_.at(2).running[ReplicaId{77}] = {};
+  EXPECT_TRUE(RunUntil([&] { return AllSteady() && SaidBy<SignalReplica>(2).size() == 1; }, 60s));
+  EXPECT_EQ(RunningInAll(), 1U);
+}
+
 // ------------------------------------------------------------------------------------------------ bundles
 
 TEST_F(NodeTest, ABundleGoesWhenNoRevisionAndNoReplicaRefersToItForAWhile) {

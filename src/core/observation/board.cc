@@ -71,6 +71,19 @@ Time Board::NextDeadline() const { return std::min(differences_.NextDeadline(), 
 // ------------------------------------------------------------------------------------------------ own
 // records
 
+void Board::On(const NewLife& life) {
+  if (life.boot <= boot_) return;
+  boot_ = life.boot;
+  std::vector<Record> own;
+  for (const auto& [key, record] : records_) {
+    if (key.owner == self_ && !IsEvent(record)) own.push_back(record);
+  }
+  for (Record& record : own) {
+    record.version = {boot_, ++sequence_};
+    Put(record);
+  }
+}
+
 void Board::On(const Publish& publish) {
   HS_CHECK(publish.body != nullptr && publish.kind != RecordKind::kEvent);
   HS_CHECK(publish.body->index() == static_cast<std::size_t>(publish.kind));

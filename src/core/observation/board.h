@@ -81,8 +81,13 @@ struct OwnerGone {
   std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
 };
 
-using BoardInput = std::variant<Tick, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp,
-                                LinkDown, BoardPeers, BoardPeer, BoardDigestHeard, OwnerGone>;
+// This node learned that it must count its lives from here: its disk is older than what others know of it.
+struct NewLife {
+  std::uint32_t boot = 0;
+};
+
+using BoardInput = std::variant<Tick, NewLife, Publish, PublishEvent, RecordsReceived, RecordOfferReceived,
+                                LinkUp, LinkDown, BoardPeers, BoardPeer, BoardDigestHeard, OwnerGone>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -123,6 +128,7 @@ class Board {
   };
 
   void On(const Tick&);
+  void On(const NewLife& life);
   void On(const Publish& publish);
   void On(const PublishEvent& publish);
   void On(const RecordsReceived& received);
@@ -158,7 +164,7 @@ class Board {
 
   const Tunables tunables_;
   const NodeId self_;
-  const std::uint32_t boot_;
+  std::uint32_t boot_;
   DifferenceWatch differences_;
   Time now_{};  // of the present Step
   BoardOutputs out_;

@@ -256,6 +256,25 @@ TEST(BoardTest, ANewLifeVoidsEverythingSaidInTheFormerOneExceptEvents) {
   EXPECT_TRUE(board.Slices(Node(2)).empty()) << "a late copy does not bring it back";
 }
 
+TEST(BoardTest, AnOwnersWordCountsAgainOnceItKnowsHowOftenItHasLived) {
+  Board old({}, Node(0), 7, Prng(1)), young({}, Node(0), 2, Prng(2)), other({}, Node(1), 1, Prng(3));
+  const auto tell = [&](const Board& from) {
+    RecordPush push;
+    for (const auto& [key, record] : from.records()) push.records.push_back(record);
+    other.Step(Time{2s}, RecordsReceived{Node(0), push});
+    return NumberIn(other.Report(Node(0)));
+  };
+  old.Step(Time{1s}, Publish{RecordKind::kNodeReport, 0, Said(70)});
+  young.Step(Time{1s}, Publish{RecordKind::kNodeReport, 0, Said(20)});
+  EXPECT_EQ(tell(old), 70u);
+  EXPECT_EQ(tell(young), 70u);
+  young.Step(Time{2s}, NewLife{8});
+  EXPECT_EQ(tell(young), 20u);
+  young.Step(Time{2s}, NewLife{3});
+  young.Step(Time{2s}, Publish{RecordKind::kNodeReport, 0, Said(21)});
+  EXPECT_EQ(tell(young), 21u) << "lives are counted upwards only";
+}
+
 TEST(BoardTest, WhatAGoneNodeSaidIsVoidUntilItIsPresentAgain) {
   Board board({}, Node(0), 1, Prng(1));
   const RecordPush push{{{{RecordKind::kNodeReport, Node(2), 0}, {3, 1}, Said(1)}}, true};

@@ -75,7 +75,7 @@ Result<void> Agent::Start() {
   StoreContent content;
   const StoreCodec codec{[](const Document& document) { return EncodeDocument(document); },
                          [](std::string_view bytes) { return DecodeDocument(bytes); }};
-  auto store = Store::Open(loop_, directory_.PathOf("state.db"), codec, content);
+  auto store = Store::Open(loop_, directory_.PathOf(kStateFile), codec, content);
   if (!store) return std::unexpected(store.error());
   store_ = std::move(*store);
   for (const std::string& warning : content.warnings) Log("documents: {}", warning);
@@ -154,6 +154,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   boot.containment = processes_->WeakContainment();
   boot.peers = std::move(content.peers);
   boot.peers.insert(boot.peers.end(), entry.peers.begin(), entry.peers.end());
+  if (boot.peers.empty()) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
   boot.seed = RandomU64();
@@ -196,6 +197,12 @@ Result<void> Agent::StartTransport() {
     return tunnel ? tunnel : address;
   };
   handlers.relay = [this](TlsStream&& stream, NodeId from) { relay_->Serve(std::move(stream), from); };
+  // A removed box whose own disk does not know it yet.
+  handlers.why_denied = [this](NodeId node) {
+    const Document* document = node_->FindDocument(NodeKey(node));
+    if (document == nullptr || !document->IsTombstone()) return std::string();
+    return EncodeLinkMessage(DocumentPush{{*document}, false, {}});
+  };
   handlers.http = [this](TlsStream&& stream, std::optional<NodeId> peer) {
     http_->ServeTls(std::move(stream), peer);
   };
@@ -268,8 +275,8 @@ void Agent::Announce() {
     Log("door: http://{}", node_->View(ReadClocks()).members.empty() ? "" : MakeMeta({}).door.ToString());
   if (!formed_) return;
   if (const auto token = JoinToken()) {
-    fmt::print("A new cluster. On the next box:\n\n  homeostat up --join {}\n\n", *token);
-    std::fflush(stdout);
+    WriteAtOnce(STDOUT_FILENO,
+                fmt::format("A new cluster. On the next box:\n\n  homeostat up --join {}\n\n", *token));
   }
 }
 

@@ -59,7 +59,7 @@ Result<std::string> Agent::JoinToken() {
   const auto text = directory_.Read(kTokenFile);
   if (!text) return std::unexpected(text.error());
   auto token = ParseToken(*text);
-  if (!token) return std::unexpected(token.error());
+  if (!token) return Fail(Reaction::kFixInput, directory_.PathOf(kTokenFile) + " is damaged" + advice);
   const Document* document = node_->FindDocument(TokenKey(token->id));
   // Revoked is a tombstone; nothing at all has only not come yet.
   if (document == nullptr)

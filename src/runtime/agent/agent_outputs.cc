@@ -75,6 +75,10 @@ void Agent::Do(EmitEvent& output) {
         peers.emplace_back(member.id, member.meta.address);
     }
     store_->SavePeers(std::move(peers));
+    const std::uint32_t boot = node_->Members().at(identity_.node).incarnation.boot;
+    if (boot <= identity_.boot_counter) return;
+    if (auto kept = KeepBootCounter(directory_, identity_, boot); !kept)
+      Log("the number of starts was not kept: {}", kept.error().message);
   });
 }
 

@@ -9,9 +9,17 @@
 namespace hs {
 namespace {
 
-Result<Entry> Return(const AgentOptions& options, Identity identity) {
-  Entry entry{std::move(identity), false, {}};
-  if (options.join.empty()) return entry;
+Result<Entry> Return(const DataDir& directory, const AgentOptions& options, Identity identity) {
+  Entry entry{std::move(identity), false, {}, {}};
+  if (options.join.empty()) {
+    // Where others were last seen is in state.db; when that is lost, the token still names somebody.
+    const auto text = directory.Has(kTokenFile) ? directory.Read(kTokenFile) : Result<std::string>("");
+    const auto kept = text ? ParseToken(*text) : std::unexpected(text.error());
+    if (kept && kept->ca == FingerprintOf(entry.identity.authority.certificate_pem)) {
+      for (const Endpoint& address : kept->addresses) entry.fallback.emplace_back(NodeId{}, address);
+    }
+    return entry;
+  }
   // A member that comes back needs no permission, only an address.
   if (const auto hint = Endpoint::Parse(options.join, kDefaultPort)) {
     entry.peers.emplace_back(NodeId{}, *hint);
@@ -29,6 +37,10 @@ Result<Entry> Return(const AgentOptions& options, Identity identity) {
 
 Result<Entry> Join(boost::asio::io_context& loop, const DataDir& directory, const AgentOptions& options,
                    const std::string& name) {
+  if (Endpoint::Parse(options.join, kDefaultPort)) {
+    return BadInput("--join: this box has not been a member before, so the address " + options.join +
+                    " is not enough: it needs a token; 'homeostat token show' on a member prints one");
+  }
   const auto token = ParseToken(options.join);
   if (!token) return std::unexpected(token.error());
   const NewNode self = DrawNode();
@@ -47,7 +59,7 @@ Result<Entry> Join(boost::asio::io_context& loop, const DataDir& directory, cons
   auto identity = StoreAdmission(directory, self, (*outcome)->admission);
   if (!identity) return std::unexpected(identity.error());
   if (auto kept = directory.Write(kTokenFile, options.join); !kept) return std::unexpected(kept.error());
-  return Entry{std::move(*identity), false, (*outcome)->peers};
+  return Entry{std::move(*identity), false, (*outcome)->peers, {}};
 }
 
 }  // namespace
@@ -56,11 +68,19 @@ Result<Entry> EnterCluster(boost::asio::io_context& loop, const DataDir& directo
                            const AgentOptions& options, const std::string& name) {
   auto known = LoadIdentity(directory);
   if (!known) return std::unexpected(known.error());
-  if (*known) return Return(options, std::move(**known));
+  if (*known) return Return(directory, options, std::move(**known));
+  // A node has an identity before it has documents: this one lost it, and must not become another by
+  // accident.
+  if (directory.Has(kStateFile)) {
+    return BadInput(
+        directory.PathOf("identity") + " is missing, though " + directory.PathOf(kStateFile) +
+        " is there: this node cannot know who it was; put it back, or move the directory away and "
+        "join afresh with a token");
+  }
   if (!options.join.empty()) return Join(loop, directory, options, name);
   auto identity = FormCluster(directory);
   if (!identity) return std::unexpected(identity.error());
-  return Entry{std::move(*identity), true, {}};
+  return Entry{std::move(*identity), true, {}, {}};
 }
 
 }  // namespace hs

@@ -18,11 +18,13 @@ class io_context;
 namespace hs {
 
 inline constexpr std::string_view kTokenFile = "join.token";
+inline constexpr std::string_view kStateFile = "state.db";
 
 struct Entry {
   Identity identity;
-  bool formed = false;                             // a new cluster: its first documents are to be written
-  std::vector<std::pair<NodeId, Endpoint>> peers;  // where to look for others; zero id: whoever is there
+  bool formed = false;                                // a new cluster: its first documents are to be written
+  std::vector<std::pair<NodeId, Endpoint>> peers;     // where to look for others; zero id: whoever is there
+  std::vector<std::pair<NodeId, Endpoint>> fallback;  // only where no others are known
 };
 
 // Runs `loop` while it waits for a cluster to let it in. Errors are for the person who typed `up`.

@@ -10,7 +10,12 @@
 
 namespace hs {
 
+// Best effort: whoever reads may have stopped, gone away, or have a full disk, and the agent goes on without
+// him. A line that cannot be taken at once is dropped, and counted in the next one that can.
 void LogLine(std::string_view line);
+
+// All of it without waiting, or false.
+bool WriteAtOnce(int fd, std::string_view text);
 
 // "2026-11-22T08:36:11.123Z"
 std::string TimeText(WallMs wall_ms);

@@ -159,6 +159,11 @@ Result<Identity> StoreAdmission(const DataDir& directory, const NewNode& self, c
   return WriteAll(directory, std::move(identity));
 }
 
+Result<void> KeepBootCounter(const DataDir& directory, Identity& identity, std::uint32_t counter) {
+  identity.boot_counter = counter;
+  return directory.Write("identity", IdentityText(identity));
+}
+
 Result<Identity> RenewNode(const DataDir& directory, const Identity& old) {
   const NewNode self = DrawNode();
   auto certificate = IssueNodeCertificate(old.authority, old.cluster, self.node, self.public_key_pem);

@@ -57,6 +57,10 @@ Result<std::optional<Identity>> LoadIdentity(const DataDir& directory);
 Result<Identity> FormCluster(const DataDir& directory);
 // Checks that what was handed over fits together before anything is written.
 Result<Identity> StoreAdmission(const DataDir& directory, const NewNode& self, const Admission& admission);
+// Starts of this node are counted from `counter`: others know of as many.
+Result<void> KeepBootCounter(const DataDir& directory, Identity& identity, std::uint32_t counter);
+// Starts of this node are counted from `counter`: others know of as many.
+Result<void> KeepBootCounter(const DataDir& directory, Identity& identity, std::uint32_t counter);
 // A new node id and key within the same cluster: for a copied data directory whose original is alive.
 Result<Identity> RenewNode(const DataDir& directory, const Identity& old);
 

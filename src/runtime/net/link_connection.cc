@@ -157,7 +157,7 @@ void LinkConnection::Deny() {
   if (ended_ || denying_) return;
   denying_ = true;
   queue_.clear();
-  queue_.push_back({FrameType::kDeny, {}});
+  queue_.push_back({FrameType::kDeny, owner_->WhyDenied(peer_)});
   Arm(limits_.bye_timeout, LinkEnd::kDenied);
   Write();
 }
@@ -238,8 +238,11 @@ void LinkConnection::Consume() {
 }
 
 bool LinkConnection::TakeFrame(FrameType type, std::string_view content) {
-  if (type == FrameType::kDeny) return false;
-  if (denying_) return true;  // nothing it says counts any more
+  if (denying_) return type != FrameType::kDeny;  // nothing it says counts any more
+  if (type == FrameType::kDeny) {
+    if (proven_ && !content.empty()) owner_->OnMessage(*this, content);
+    return false;
+  }
   if (!ready_) {
     if (type != FrameType::kHello) return false;
     ByteReader reader(content);

@@ -30,6 +30,8 @@ class LinkOwner {
   virtual ~LinkOwner() = default;
   // Proven by its certificate; false refuses it.
   virtual bool OnProven(LinkConnection& connection, const NodeCertificate& peer) = 0;
+  // The message that explains it to one who is refused; may be empty.
+  virtual std::string WhyDenied(NodeId peer) = 0;
   virtual void OnReady(LinkConnection& connection) = 0;
   virtual void OnMessage(LinkConnection& connection, std::string_view message) = 0;
   virtual void OnEnd(LinkConnection& connection, LinkEnd end) = 0;
@@ -59,7 +61,7 @@ class LinkConnection : public std::enable_shared_from_this<LinkConnection> {
   void Send(std::string_view message);
   void SendHold(bool hold);
   void SendBye();
-  // Drops what is queued, tells the peer that it is not let in, and ends as kDenied.
+  // Drops what is queued, tells the peer that it is not let in and why, and ends as kDenied.
   void Deny();
   // Ends it now. The owner hears of it like of any other end, unless it is silent.
   void End(LinkEnd end, bool silent = false);

@@ -174,6 +174,10 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     return good;
   }
 
+  std::string WhyDenied(NodeId peer) override {
+    return handlers_.why_denied ? handlers_.why_denied(peer) : std::string();
+  }
+
   void OnReady(LinkConnection& ready) override {
     if (leaving_) return ready.SendBye();
     const Connection connection = ready.shared_from_this();
@@ -206,12 +210,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     const Connection connection = ended.shared_from_this();
     newcomers_.erase(connection);
     if (end == LinkEnd::kDenied && !connection->ready()) ++counts_.handshakes_failed;
-    for (auto dial = anonymous_.begin(); dial != anonymous_.end(); ++dial) {
-      if (dial->second != connection) continue;
-      anonymous_.erase(dial);
-      if (handlers_.down) handlers_.down({}, end);
-      break;
-    }
+    const auto dialed = [&](const auto& dial) { return dial.second == connection; };
+    if (std::erase_if(anonymous_, dialed) > 0 && handlers_.down) handlers_.down({}, end);
     const NodeId id = connection->ready() ? connection->peer() : connection->expected();
     if (const auto found = peers_.find(id); found != peers_.end()) {
       const auto removed = std::erase(found->second.connections, connection);

@@ -51,6 +51,8 @@ struct LinkHostHandlers {
   std::function<Endpoint(NodeId peer, const Endpoint& address)> dial_at;
   // Tunnels through this node; without it they are closed. `from` is proven and a member.
   std::function<void(TlsStream&&, NodeId from)> relay;
+  // Optional: the message for a node that is not allowed, from which it can see why.
+  std::function<std::string(NodeId node)> why_denied;
   HttpHandler http;                       // without it, HTTP connections are closed
   std::function<void(TlsStream&&)> join;  // JoinServer::Serve; without it, joins are closed
 };

@@ -114,6 +114,7 @@ TEST_F(LinkTest, ARevokedNodeIsDeniedAndALiveLinkOfItEnds) {
   bool revoked = false;
   LinkHostHandlers handlers;
   handlers.allowed = [&](NodeId node, const Digest&) { return !(revoked && node.bytes[0] == 1); };
+  handlers.why_denied = [](NodeId node) { return "gone: " + std::to_string(node.bytes[0]); };
   TestNode a(loop_, cluster_.Member(1)), b(loop_, cluster_.Member(2), {}, handlers);
   a.Send(b, "hello");
   ASSERT_TRUE(Until([&] { return b.Saw("1: hello"); }));
@@ -123,6 +124,7 @@ TEST_F(LinkTest, ARevokedNodeIsDeniedAndALiveLinkOfItEnds) {
   a.Send(b, "again");
   ASSERT_TRUE(Until([&] { return a.Times("down 2 denied") == 2; }));
   EXPECT_EQ(b.Times("up 1"), 1);
+  EXPECT_EQ(a.Times("2: gone: 1"), 2) << "it is told why, each time";
 }
 
 TEST_F(LinkTest, ARestartedPeerEndsItsFormerLifeAsAReset) {
