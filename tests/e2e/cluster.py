@@ -14,10 +14,12 @@ HAProxy, shims, replicas) is found by that directory in its command line, enviro
 Standard library only. Nothing here decides whether a test passed: conditions raise Timeout with what was seen last.
 """
 
+import glob
 import http.client
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -92,6 +94,25 @@ def kill_all_of(directory, deadline_s=10):
                 killed.add(pid)
             except ProcessLookupError:
                 pass
+
+
+def remove_cgroups_of(data):
+    """The empty cgroups of a killed box: its agent would remove them, but nobody starts it again."""
+    try:
+        with open(os.path.join(data, "identity"), encoding="utf-8") as file:
+            node = re.search(r"^node ([0-9a-f]{8})", file.read(), re.M).group(1)
+        with open("/proc/self/cgroup", encoding="utf-8") as file:
+            own = re.search(r"^0::/(.*)$", file.read(), re.M).group(1)
+        with open("/proc/mounts", encoding="utf-8") as file:
+            mount = re.search(r"^\S+ (\S+) cgroup2 ", file.read(), re.M).group(1)
+    except (OSError, AttributeError):
+        return  # no node ever lived there, or there are no cgroups
+    base = os.path.join(mount, own, f"homeostat-{node}")
+    for folder in [*glob.glob(os.path.join(base, "*/")), base]:
+        try:
+            os.rmdir(folder)
+        except OSError:
+            pass
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -231,6 +252,7 @@ class Cluster:
             for node in self.nodes:
                 if node.process is not None:
                     node.process.wait(10)
+                remove_cgroups_of(node.data)
             if not self.keep:
                 shutil.rmtree(self.directory, ignore_errors=True)
         finally:
