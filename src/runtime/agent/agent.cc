@@ -3,6 +3,7 @@
 #include <sys/sysinfo.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <chrono>
 
@@ -154,7 +155,13 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   boot.containment = processes_->WeakContainment();
   boot.peers = std::move(content.peers);
   boot.peers.insert(boot.peers.end(), entry.peers.begin(), entry.peers.end());
-  if (boot.peers.empty()) boot.peers = std::move(entry.fallback);
+  // A cluster of one has nobody to look for, also where its token names the address it had before.
+  const bool alone =
+      !boot.documents.empty() && std::ranges::none_of(boot.documents, [&](const Document& document) {
+        return document.key.starts_with("node/") && document.key != NodeKey(identity_.node) &&
+               !document.IsTombstone();
+      });
+  if (boot.peers.empty() && !alone) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
   boot.seed = RandomU64();
