@@ -81,7 +81,11 @@ void HalfWrite(World& world, Host& host, const std::vector<Document>& documents,
                                  world.host(prng.Below(world.size())).address);
   }
   host.meta.region = static_cast<RegionId>(prng.Below(4));
-  host.meta.roles = {prng.Chance(0.3), prng.Chance(0.3), prng.Chance(0.3), prng.Chance(0.3), prng.Below(100)};
+  RoleClaim& roles = host.meta.roles;
+  for (bool* role :
+       {&roles.controller, &roles.standby, &roles.monitor, &roles.door, &roles.worker, &roles.strained})
+    *role = prng.Chance(0.3);
+  roles.term = prng.Below(100);
 }
 
 }  // namespace
