@@ -22,16 +22,16 @@ def counts(cluster, service, node=None):
 class Balance(ClusterCase):
     SIZE, FIRST = 3, "127.2.12.1"
 
-    def test_a_box_that_returns_is_used_without_a_failed_request_and_says_why(self):
+    def test_a_box_that_may_take_work_is_used_without_a_failed_request_and_says_why(self):
         self.deploy_echo(replicas=6)
         self.wait_healthy("echo", 6)
-        away, asked = self.cluster.nodes[2], self.cluster.nodes[0]
-        away.kill_box()
-        self.cluster.wait(lambda: len(self.cluster.healthy("echo", asked)) == 6, PATIENCE, "its work is replaced")
+        empty, asked = self.cluster.nodes[2], self.cluster.nodes[0]
+        self.cluster.cli("drain", empty.name)
+        self.cluster.wait(lambda: counts(self.cluster, "echo")[empty.name] == 0, PATIENCE, "the box is empty")
+        self.wait_healthy("echo", 6)
         self.wait_door(asked)
         with self.load(asked) as load:
-            away.start()
-            self.cluster.wait_members(3, PATIENCE)
+            self.cluster.cli("drain", "--undo", empty.name)
             self.cluster.wait(lambda: set(counts(self.cluster, "echo").values()) == {2} and
                               len(self.cluster.healthy("echo")) == 6, PATIENCE, "two replicas on each box")
             self.cluster.wait_steady()
@@ -41,8 +41,24 @@ class Balance(ClusterCase):
         self.assertEqual(len(moves), 2, moves)
         for move in moves:
             self.assertIn("moved here from", move["cause"])
-        moved = next(r["replica"] for r in self.cluster.replicas("echo") if r["node"] == away.name)
+        moved = next(r["replica"] for r in self.cluster.replicas("echo") if r["node"] == empty.name)
         self.assertIn("moved here from", self.cluster.cli("why", moved))
+
+    def test_a_box_that_returns_serves_with_what_it_brings_back(self):
+        self.deploy_echo(replicas=6)
+        self.wait_healthy("echo", 6)
+        away, asked = self.cluster.nodes[2], self.cluster.nodes[0]
+        away.kill_box()
+        self.cluster.wait(lambda: len([r for r in self.cluster.healthy("echo", asked) if r["node"] != away.name]) == 6,
+                          PATIENCE, "its work is replaced")
+        self.wait_door(asked)
+        with self.load(asked) as load:
+            away.start()
+            self.cluster.wait_members(3, PATIENCE)
+            self.cluster.wait(lambda: set(counts(self.cluster, "echo").values()) == {2} and
+                              len(self.cluster.healthy("echo")) == 6, PATIENCE, "two replicas on each box")
+            self.cluster.wait_steady()
+            self.assert_none_failed(load.stop())
 
     def test_work_that_is_not_to_move_stays(self):
         self.deploy_echo(replicas=6, more="x-move: never\n")
