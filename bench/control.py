@@ -85,7 +85,7 @@ def measure(fleet, options, table):
         if old is None:
             sys.exit("nobody controls")
         witness, took = next(name for name in alive if name != old), []
-        writer = threading.Thread(target=write_during, args=(fleet, witness, 2.0, took))
+        writer = threading.Thread(target=write_during, args=(fleet, witness, options.writes, took))
         writer.start()
         fleet.pump(0.5)
         began, address = time.monotonic(), fleet.ip(old)
@@ -122,6 +122,7 @@ def main():
     parser.add_argument("--runs", type=int, default=10, help="controllers killed, one after the other")
     parser.add_argument("--quiet", type=float, default=30, help="seconds of rest before the first")
     parser.add_argument("--rest", type=float, default=4, help="seconds after each kill and each return")
+    parser.add_argument("--writes", type=float, default=2, help="seconds of writing around each kill; 0: none")
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between starts")
     parser.add_argument("--json", action="store_true", help="one object per row")
     options = parser.parse_args()
