@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from fleet import ROOT, Table, alone, binary_path, summary  # noqa: E402
 from cluster import Cluster, kill_all_of, processes_of  # noqa: E402
-from load import Load, failures_after  # noqa: E402
+from load import Load  # noqa: E402
 
 APP = os.path.join(ROOT, "tests", "e2e", "apps", "echo")
 COMMAND = ["python3", "-S", "-E", "-u", "echo.py"]
@@ -94,7 +94,7 @@ class Regrow:
             deployed = self.deploy(survivor, died, compose(cluster, "late", {"extra": 1}))
             cluster.wait(lambda: counts(cluster, survivor)[0] == services, 60, "the survivor serves everything")
             serves = time.monotonic() - died
-            time.sleep(1)
+            time.sleep(max(1, self.options.grace + 1 - serves))
             returned = time.monotonic()
             for node in others:
                 node.start()
@@ -103,9 +103,11 @@ class Regrow:
             time.sleep(1)
             result = load.stop()
         lost = [n.name for n in cluster.nodes if not cluster.replicas("extra", n)]
+        failed = [(b["t"], b["failed"]) for b in result["buckets"] if b["failed"]]
         row = {"deployed": deployed, "serves": serves, "same": same, "lost": len(lost),
-               "failed_alone": failures_after(result, died, self.options.grace) - failures_after(result, returned, 0),
-               "failed_back": failures_after(result, returned, 0), "reasons": result["reasons"]}
+               "failed_alone": sum(count for at, count in failed if died + self.options.grace <= at < returned),
+               "failed_back": sum(count for at, count in failed if at >= returned), "reasons": result["reasons"],
+               "failed_after_return_s": [round(at - returned, 1) for at, _ in failed if at >= returned]}
         if self.options.verbose:
             print(row, file=sys.stderr)
             print(cluster.cli("events", node=survivor), file=sys.stderr)
@@ -116,7 +118,7 @@ class Regrow:
     def deploy(self, survivor, died, path):
         """Seconds from the deaths until the survivor acknowledges a deploy; how it goes on is measured apart."""
         with subprocess.Popen([self.cluster.binary, "deploy", "-f", path, "--data", survivor.data], cwd="/",
-                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as deploy:
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as deploy:
             first = deploy.stdout.readline()
             at = time.monotonic() - died
             deploy.stdout.read()
