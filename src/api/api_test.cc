@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/event_tail.h"
+#include "api/find.h"
 #include "api/json.h"
 #include "api/log_json.h"
 #include "api/routes.h"
@@ -191,6 +192,21 @@ TEST(Api, ANodeIsRemovedByATombstoneOnItsKey) {
   // Long gone: only its key is left.
   view.members.erase(view.members.begin() + 1);
   EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2")));
+}
+
+TEST(Api, ANameMeansTheNodeThatIsHereElseTheOneThatMayReturn) {
+  auto view = TestView();
+  view.members[2].meta.name = "n2";
+  const auto meant = [&](MemberState second, MemberState third) {
+    view.members[1].state = second;
+    view.members[2].state = third;
+    const auto node = FindNode(view, "n2");
+    return node ? (*node)->id.Short() : node.error().message;
+  };
+  EXPECT_EQ(meant(MemberState::kLeft, MemberState::kAlive), TestNode(3).Short());
+  EXPECT_EQ(meant(MemberState::kLeft, MemberState::kDead), TestNode(3).Short()) << "the first was removed";
+  EXPECT_EQ(meant(MemberState::kAgentDown, MemberState::kLeft), TestNode(2).Short());
+  EXPECT_EQ(meant(MemberState::kDead, MemberState::kDead), "'n2' means 2 nodes; use the id");
 }
 
 TEST(Api, ARemovedNodeIsNotListedOnceItIsGone) {

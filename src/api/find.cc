@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <functional>
 #include <map>
 
 #include "core/intent/keys.h"
@@ -59,10 +60,13 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
       exact.push_back(&member);
     if (word.size() >= 4 && hex.starts_with(word)) prefixed.push_back(&member);
   }
-  // A box that was replaced may have left its name behind: the one that is here is meant.
-  if (exact.size() > 1) {
-    std::erase_if(exact, [](const Member* m) { return !IsPresent(m->state); });
-  }
+  // A box that was replaced may have left its name behind: the one that is here is meant, else one that may
+  // return.
+  const auto prefer = [&exact](auto good) {
+    if (std::ranges::any_of(exact, good)) std::erase_if(exact, std::not_fn(good));
+  };
+  prefer([](const Member* m) { return IsPresent(m->state); });
+  prefer([](const Member* m) { return m->state != MemberState::kLeft; });
   auto& found = exact.empty() ? prefixed : exact;
   if (found.size() == 1) return found.front();
   std::vector<std::string> names;
