@@ -35,6 +35,12 @@ Capacity MeasureCapacity() {
   return capacity;
 }
 
+bool HasOtherNodes(const std::vector<Document>& documents, NodeId self) {
+  return std::ranges::any_of(documents, [self](const Document& document) {
+    return document.key.starts_with("node/") && document.key != NodeKey(self) && !document.IsTombstone();
+  });
+}
+
 }  // namespace
 
 Agent::~Agent() {
@@ -153,14 +159,16 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   for (const std::string& problem : problems) Log("replicas: {}", problem);
   boot.bundles = bundles_->List();
   boot.containment = processes_->WeakContainment();
+  const bool nobody_kept = content.peers.empty();
   boot.peers = std::move(content.peers);
   boot.peers.insert(boot.peers.end(), entry.peers.begin(), entry.peers.end());
+  // Kept at once: a box that is killed just after it joined must find the others again.
+  if (nobody_kept && !entry.peers.empty() && entry.peers.front().first) store_->SavePeers(entry.peers);
   // A cluster of one has nobody to look for, also where its token names the address it had before.
-  const bool alone =
-      !boot.documents.empty() && std::ranges::none_of(boot.documents, [&](const Document& document) {
-        return document.key.starts_with("node/") && document.key != NodeKey(identity_.node) &&
-               !document.IsTombstone();
-      });
+  knows_others_ = HasOtherNodes(boot.documents, identity_.node);
+  const bool alone = !knows_others_ && std::ranges::any_of(boot.documents, [this](const Document& document) {
+    return document.key == NodeKey(identity_.node);
+  });
   if (boot.peers.empty() && !alone) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
@@ -261,8 +269,9 @@ void Agent::WriteFirstDocuments() {
       Log("the join token was not kept: {}", kept.error().message);
     documents.emplace_back(TokenKey(token.id), DocumentOf(token, 0, false));
   }
-  const bool has_documents = !node_->View(ReadClocks()).documents.empty();
-  if (formed_ || (has_documents && node_->FindDocument(NodeKey(identity_.node)) == nullptr)) {
+  // Only who holds the others' keys can tell that nobody wrote this one down. A removed box that lost its
+  // documents would let itself in again.
+  if (formed_ || (knows_others_ && node_->FindDocument(NodeKey(identity_.node)) == nullptr)) {
     const auto certificate = ReadNodeCertificate(identity_.node_certificate_pem);
     if (certificate)
       documents.emplace_back(NodeKey(identity_.node),
