@@ -44,7 +44,12 @@ void ShowLinks(CliContext& context) {
     const std::string state = Word(node, "state");
     if (state != "alive" && state != "suspect") continue;
     const auto rows = ParseBody(context.Get("/v1/links?node=" + PercentEncode(Word(node, "id"))));
-    for (const auto& row : rows.as_array()) links.push_back(row);
+    for (json::value row : rows.as_array()) {
+      auto* ms = row.as_object().if_contains("round_trip_ms");
+      if (ms != nullptr && !context.options.json)
+        *ms = JsonText(fmt::format("{:.2f}", ms->to_number<double>()));
+      links.push_back(std::move(row));
+    }
   }
   ShowList(context, json::serialize(links),
            {{"FROM", "from"},

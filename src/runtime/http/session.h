@@ -290,8 +290,9 @@ class Session {
     Pending<std::string> done(stream_.get_executor());
     backend_.FetchFrom(command.node, command.target, std::make_shared<Collector>(done.Setter()));
     auto told = co_await done.Wait(limits_.ask_wait, "it does not answer in time");
-    // Cut off on the way: half an object.
-    if (told && told->ends_with('}')) command.own.body = *std::move(told);
+    // Cut off on the way: half an object, or half a list.
+    if (told && !told->empty() && told->ends_with(command.own.body.back()))
+      command.own.body = *std::move(told);
     co_return co_await Send(std::move(command.own));
   }
 

@@ -1,0 +1,112 @@
+"""Boxes with network namespaces of their own, on one switch, whose wires can be cut one direction at a time.
+
+    with Net(3) as net, NetCluster(net) as cluster:
+        cluster.start()
+        net.cut(0, 1)          # what 0 sends to 1 is dropped
+        net.mend()
+
+Needs root. Everything lives in namespaces of this process's name; leaving the `with` block removes them, and with them
+all interfaces and rules. Nothing of the machine's own network is touched.
+"""
+
+import contextlib
+import ctypes
+import os
+import subprocess
+
+from cluster import Cluster
+
+CLONE_NEWNET = 0x40000000
+
+
+def _ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+class Net:
+    """`size` namespaces with one interface each, 10.77.0.1 and up, on a bridge in a namespace of its own."""
+
+    def __init__(self, size, rate_mbit=None):
+        """`rate_mbit`: what each box can send (tbf)."""
+        self.base = f"hs{os.getpid()}"
+        self.switch = f"{self.base}-sw"
+        self.names = [f"{self.base}-{i}" for i in range(size)]
+        self.rate_mbit = rate_mbit
+
+    def __enter__(self):
+        try:
+            self._build()
+        except subprocess.CalledProcessError as error:
+            self.close()
+            raise RuntimeError(f"{error.cmd}: {error.stderr}") from error
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _build(self):
+        _ip("netns", "add", self.switch)
+        _ip("-n", self.switch, "link", "add", "br0", "type", "bridge")
+        _ip("-n", self.switch, "link", "set", "br0", "up")
+        for i, name in enumerate(self.names):
+            _ip("netns", "add", name)
+            _ip("link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", f"p{i}", "netns", self.switch)
+            _ip("-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
+            _ip("-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "eth0")
+            _ip("-n", name, "link", "set", "lo", "up")
+            _ip("-n", name, "link", "set", "eth0", "up")
+            self._nft(i, "add table inet cuts\nadd chain inet cuts input { type filter hook input priority 0; }\n")
+            if self.rate_mbit:
+                self.run(i, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{self.rate_mbit}mbit", "burst",
+                         "64kb", "latency", "50ms")
+
+    def close(self):
+        for name in [*self.names, self.switch]:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+    @staticmethod
+    def address(i):
+        return f"10.77.0.{i + 1}"
+
+    def prefix(self, i):
+        return ["ip", "netns", "exec", self.names[i]]
+
+    def run(self, i, *words):
+        done = subprocess.run([*self.prefix(i), *words], check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def _nft(self, i, rules):
+        subprocess.run([*self.prefix(i), "nft", "-f", "-"], input=rules, check=True, capture_output=True, text=True)
+
+    def cut(self, a, b):
+        """What box `a` sends to box `b` is dropped from now on."""
+        self._nft(b, f"add rule inet cuts input ip saddr {self.address(a)} drop")
+
+    def cut_both(self, a, b):
+        self.cut(a, b)
+        self.cut(b, a)
+
+    def mend(self):
+        for i in range(len(self.names)):
+            self._nft(i, "flush chain inet cuts input")
+
+    @contextlib.contextmanager
+    def inside(self, i):
+        """Sockets that this thread makes meanwhile are box `i`'s."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{self.names[i]}", "rb") as there:
+            if libc.setns(there.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), "setns")
+            try:
+                yield
+            finally:
+                libc.setns(home.fileno(), CLONE_NEWNET)
+
+
+class NetCluster(Cluster):
+    """One node in each namespace."""
+
+    def __init__(self, net, **more):
+        super().__init__(len(net.names), first=net.address(0), **more)
+        for node in self.nodes:
+            node.prefix = net.prefix(node.number)
