@@ -93,10 +93,11 @@ class Loads(ClusterCase):
             self.cluster.wait(seen, PATIENCE, f"{node.name} shows the load of both nodes and of the service")
         series = f"replica.{replica['replica']}.cpu_cores"
         self.assertIn(series, home.get("/v1/history")["series"])
-        past = home.get(f"/v1/history?series={series},node.cpu_cores&since=60&step=1")["series"]
-        self.assertEqual([s["name"] for s in past], [series, "node.cpu_cores"])
-        times = [point[0] for point in past[1]["points"]]
-        self.assertGreater(len(times), 1)
+        def past():
+            return home.get(f"/v1/history?series={series},node.cpu_cores&since=60&step=1")["series"]
+        self.cluster.wait(lambda: len(past()[1]["points"]) > 1, PATIENCE, "two seconds of history")
+        self.assertEqual([s["name"] for s in past()], [series, "node.cpu_cores"])
+        times = [point[0] for point in past()[1]["points"]]
         self.assertTrue(all(b - a >= 999 for a, b in zip(times, times[1:])), times)
 
     def test_top_without_a_terminal_is_one_plain_page(self):
