@@ -83,6 +83,8 @@ void Node::Impl::StopAll(const std::string& cause) {
     order.slice.assignments.push_back({status.id, status.service, status.spec, status.id, cause});
   }
   Supervise(order);
+  // What the order makes due now is not left for a deadline that has passed.
+  if (supervisor_.NextDeadline() <= now_.mono) Supervise(Tick{});
 }
 
 void Node::Impl::SayGoodbye() {
