@@ -55,8 +55,12 @@ std::vector<RoutingOutput> Routing::Step(Time now, const std::map<NodeId, Member
     for (auto& [sequence, probe] : probes_) probe.deadline = now + tunables_.probe_timeout;
   }
   std::visit([this](const auto& what) { On(what); }, input);
-  RunTimers();
-  SetDeadline();
+  // What one timer makes due at once (a detour is dropped, so another is sought) is done at once.
+  for (int round = 0; round < 4; ++round) {
+    RunTimers();
+    SetDeadline();
+    if (deadline_ > now_) break;
+  }
   return std::exchange(out_, {});
 }
 
@@ -383,8 +387,9 @@ void Routing::SetDeadline() {
   for (const auto& [sequence, probe] : probes_) deadline_ = std::min(deadline_, probe.deadline);
   for (const auto& [peer, next] : watched_) deadline_ = std::min(deadline_, next);
   for (const auto& [peer, trouble] : troubles_) {
-    deadline_ = std::min(
-        {deadline_, trouble.direct_next, trouble.detour_next, trouble.search_next, trouble.improve_next});
+    deadline_ = std::min(deadline_, trouble.direct_next);
+    if (trouble.cut) deadline_ = std::min(deadline_, trouble.search_next);
+    if (trouble.detour) deadline_ = std::min({deadline_, trouble.detour_next, trouble.improve_next});
   }
 }
 
