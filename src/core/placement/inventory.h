@@ -24,6 +24,7 @@ struct Piece {
   const ReplicaStatus* status = nullptr;  // null: assigned, not reported yet
   const Assignment* prior = nullptr;      // null: not in the box's earlier slice
   bool leaving = false;                   // told to stop, or stopping
+  bool going = false;                     // the fleet has been told that its room will be free
   // Decided by the service's plan:
   ReplicaId keeper;  // set when leaving
   std::string cause;

@@ -251,6 +251,44 @@ TEST(Move, WhatABoxBringsBackIsLeftToStartInsteadOfBeingStoppedAndMovedThere) {
   }
 }
 
+TEST(Move, OneWhoseStopIsTakenBackMayMoveInTheSameLook) {
+  int moves = 0;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    World w(1);
+    w.prng = Prng(seed);
+    const ServiceSpec spec = w.Spec("web", "1");
+    w.Want(spec, 2);
+    w.Settle();
+    w.boxes_act = false;
+    w.Want(spec, 1);
+    w.Plan();
+    EXPECT_EQ(w.Decided("plan.stop"), 1);
+    w.AddBox(2);
+    w.members[Box(2)].alive_since = w.now - 1h;
+    w.Want(spec, 2);
+    w.Plan();
+    EXPECT_EQ(w.Decided("plan.keep"), 1);
+    moves += w.Decided("plan.move");
+  }
+  EXPECT_EQ(moves, 20);
+}
+
+TEST(Move, AScaleUpInTheMiddleOfAMoveKeepsBoth) {
+  World w(1);
+  const ServiceSpec spec = w.Spec("web", "1");
+  w.Want(spec, 4);
+  w.Settle();
+  w.AddBox(2);
+  w.broken_boxes.insert(Box(2));
+  for (int i = 0; i < 6; ++i) w.Round();
+  ASSERT_EQ(w.On(2), 1);
+  w.broken_boxes.clear();
+  w.Want(spec, 5);
+  SettleWithMoves(w);
+  EXPECT_EQ(w.Healthy("web"), 5);
+  EXPECT_LE(Spread(w, 2), 1);
+}
+
 // Any fleet, any services: peace comes, and nothing that could be moved to a more even place is left.
 TEST(Move, RandomFleetsComeToPeaceWithinOneOfEven) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {

@@ -47,15 +47,19 @@ PlanDraft Reconcile(const ReconcileInput& input, Prng& prng) {
   std::map<std::string_view, const DesiredService*> wanted;
   for (const DesiredService& service : input.services) wanted.emplace(service.spec.name, &service);
   std::int64_t moves_under_way = 0;
-  for (const auto& [name, found] : inventory.services) {
+  for (auto& [name, found] : inventory.services) {
     const auto it = wanted.find(name);
     const DesiredService* service = it == wanted.end() ? nullptr : it->second;
-    const std::set<ReplicaId> replaced = Replaced(found.pieces);
-    for (const Piece& piece : found.pieces) {
+    const auto stay = std::ranges::count(found.pieces, false, &Piece::leaving);
+    // Where more are wanted by now, both stay.
+    std::set<ReplicaId> replaced;
+    if (service != nullptr && stay > service->replicas) replaced = Replaced(found.pieces);
+    for (Piece& piece : found.pieces) {
       const Resources reserve = ReserveOf(input, service, piece.spec);
       fleet.Reserve(piece.box, reserve);
       const bool moves = !piece.leaving && replaced.contains(piece.id);
-      if (piece.leaving || moves) fleet.MarkGoing(piece.box, reserve);
+      piece.going = piece.leaving || moves;
+      if (piece.going) fleet.MarkGoing(piece.box, reserve);
       moves_under_way += moves ? 1 : 0;
     }
   }

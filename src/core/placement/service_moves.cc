@@ -97,7 +97,8 @@ void ServicePlan::BeginMove() {
   assignment.replaces = moved->id;
   assignment.cause =
       "moved here from " + BoxName(fleet_.MemberOf(move->from)) + " to spread the work: " + move->why;
-  fleet_.MarkGoing(moved->box, spec.reserve);
+  // One whose stop was just taken back has been told of already.
+  if (!moved->going) fleet_.MarkGoing(moved->box, spec.reserve);
   ++moves_under_way_;
   draft_.moves_begun.push_back(service_->hash);
   Put(move->to, spec, std::move(assignment));
