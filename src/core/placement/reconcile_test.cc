@@ -424,5 +424,21 @@ TEST(Reconcile, FromAnyHistoryItReachesTheSameCountsAndRests) {
   }
 }
 
+TEST(Reconcile, OneIdOnTwoBoxesIsNotItsOwnKeeper) {
+  World w(2);
+  w.Want(w.Spec("web", "1"), 2);
+  w.Settle();
+  // A copied data directory: the second box runs the first one's replica, and not its own.
+  w.reports[Box(2)].replicas = w.reports[Box(1)].replicas;
+  w.book = PlanBook{Box(1)};
+  for (int i = 0; i < 30; ++i) {
+    w.Round();
+    for (const auto& [node, slice] : w.book.slices()) {
+      for (const Assignment& a : slice.assignments) EXPECT_NE(a.stop_keeper, a.replica);
+    }
+  }
+  EXPECT_EQ(w.Healthy("web"), 2);
+}
+
 }  // namespace
 }  // namespace hs

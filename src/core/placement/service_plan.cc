@@ -185,6 +185,13 @@ void ServicePlan::Put(BoxIndex box, const ServiceSpec& spec, Assignment assignme
   ++started_;
 }
 
+// Somebody else is healthy, under an id of his own.
+bool ServicePlan::HasKeeper(const Piece& victim) const {
+  return std::ranges::any_of(found_->pieces, [&](const Piece& piece) {
+    return !piece.leaving && piece.Healthy() && piece.id != victim.id;
+  });
+}
+
 // The next replica that can be spared, or null. In this order: not good before good, ailing before healthy,
 // the most crowded domain and box, the newest, and the lesser draw.
 Piece* ServicePlan::NextVictim(const Counts& counts) {
@@ -207,6 +214,7 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
     if (good ? counts.good <= target : covered < healthy_floor + 1) continue;
     if (piece.Healthy() && (counts.healthy < healthy_floor + 1 || (target > 0 && counts.healthy < 2)))
       continue;
+    if (piece.Healthy() && target > 0 && !HasKeeper(piece)) continue;
     // A redeploy that has stopped keeps its old replicas, but for those above the wanted number.
     if (failed_ != nullptr && piece.spec != service_->hash && counts.old <= target && piece.Healthy())
       continue;
@@ -253,7 +261,9 @@ ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
   ReplicaId keeper;
   Key best{};
   for (const Piece& piece : found_->pieces) {
-    if (piece.leaving || !piece.Healthy()) continue;
+    // One id on two boxes (a copied directory): an order that names itself as its keeper would wait for
+    // nobody.
+    if (piece.leaving || !piece.Healthy() || piece.id == victim.id) continue;
     const Key key{Good(piece), piece.id == before, piece.box != victim.box,
                   Mix64(piece.id.value ^ victim.id.value)};
     if (!keeper || key > best) std::tie(keeper, best) = std::tuple(piece.id, key);

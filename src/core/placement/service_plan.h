@@ -61,6 +61,7 @@ class ServicePlan {
   void FinishMoves();
   void BeginMove();
   Piece* NextVictim(const Counts& counts);
+  bool HasKeeper(const Piece& victim) const;
   ReplicaId KeeperFor(const Piece& victim) const;
   void Emit(const std::string& name, std::vector<Piece>& pieces);  // takes the causes along
   void SayPending();
