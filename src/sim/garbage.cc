@@ -77,7 +77,7 @@ void HalfWrite(World& world, Host& host, const std::vector<Document>& documents,
   for (std::uint64_t i = prng.Below(4); i > 0; --i) {
     const Host& other = world.host(prng.Below(world.size()));
     // Addresses of another life: somebody else may live there now.
-    host.disk.peers.emplace_back(prng.Chance(0.5) ? DrawNode(prng) : other.disk.node,
+    host.disk.peers.emplace_back(prng.Chance(0.5) ? NodeId{} : other.disk.node,
                                  world.host(prng.Below(world.size())).address);
   }
   host.meta.region = static_cast<RegionId>(prng.Below(4));

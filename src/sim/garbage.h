@@ -2,9 +2,9 @@
 //
 // Before the agents start: processes that nobody asked for, of unknown and of old versions, one id on two
 // boxes; half-written data directories (some documents missing, others old, deletions some have and others
-// not), peers that never existed, counters that went back, bundles gone, marks of regions and roles that were
-// another life's. Once they run: plans by controllers that are none, which contradict each other and what
-// runs.
+// not), peers at addresses of other boxes, counters that went back, bundles gone, marks of regions and roles
+// that were another life's. Once they run: plans by controllers that are none, which contradict each other
+// and what runs.
 #pragma once
 
 #include "base/prng.h"
