@@ -9,7 +9,7 @@ import unittest
 from load import failures_after
 from support import ClusterCase, HERE, PATIENCE, metric, settle
 
-UP, DOWN = 30, 400  # seconds; a fall waits for a window of 30 to 300 s and goes in steps 10 s apart
+UP = 30  # seconds. A fall waits for a window of 30 to 300 s: bench/scaling.py waits for it, and the simulator's tests
 
 
 class Scaling(ClusterCase):
@@ -48,7 +48,7 @@ class Scaling(ClusterCase):
     def wait_level(self, holds, seconds, what):
         return self.cluster.wait(lambda: holds(self.level()) and self.level(), seconds, what, every=0.3)
 
-    def test_an_automatic_service_goes_up_with_its_load_and_comes_back(self):
+    def test_an_automatic_service_goes_up_with_its_load(self):
         self.cluster.deploy(self.sleeper("{min: 1, max: 8}"))
         node = self.cluster.nodes[0]
         self.wait_door(node)
@@ -73,8 +73,6 @@ class Scaling(ClusterCase):
         self.assertLess(failures_after(result, enough, 3), 0.01 * result["sent"], result["reasons"])
         up = [e for e in self.events("web") if e["kind"] == "scale.up"]
         self.assertIn("need", up[0]["cause"])
-        self.wait_level(lambda level: level == 1, DOWN, "the level is back")
-        self.wait_healthy("web", 1)
 
     def test_requests_in_flight_move_the_level(self):
         self.cluster.deploy(self.sleeper("{min: 1, max: 8, target: {in-flight: 4}}", slots=50, service_ms=100))
