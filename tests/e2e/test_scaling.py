@@ -105,8 +105,8 @@ class Scaling(ClusterCase):
             self.assertLessEqual(now - seen, len(self.cluster.nodes), "said once by each box, not each second")
             self.assertEqual(self.level(), 6, text)
             self.tell("jobs 29\n")
-            # Half a minute of good numbers, and the box says so.
-            self.cluster.wait(lambda: "the level holds" not in self.cluster.cli("why", self.service), 90, "it is told again")
+            # After ten seconds of good numbers each box says so.
+            self.cluster.wait(lambda: "the level holds, since" not in self.cluster.cli("why", self.service), 60, "it is told again")
         self.assertEqual(len(self.cluster.healthy(self.service)), 6)
 
     def test_wishes_that_make_no_sense_are_refused_in_clear_words(self):
