@@ -111,7 +111,8 @@ class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
   }
 
   // `self` keeps all this while it waits.
-  TunnelTask<void> Connect(std::shared_ptr<Impl> self, std::shared_ptr<Port> port, tcp::socket socket) {
+  TunnelTask<void> Connect([[maybe_unused]] std::shared_ptr<Impl> self, std::shared_ptr<Port> port,
+                           tcp::socket socket) {
     const auto detour = detours_.find(port->peer);
     if (detour == detours_.end()) {  // the direct path is back: whoever asked asks there next
       --port->connections;
@@ -135,9 +136,10 @@ class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
     open->relays = relays;
     open->session = std::make_shared<TunnelSession>(std::move(*tls), std::move(socket));
     sessions_.insert(open);
-    open->session->Start([self, port, weak = std::weak_ptr(open)] {
+    // Weak: the session is ours, so it must not keep us.
+    open->session->Start([owner = weak_from_this(), port, weak = std::weak_ptr(open)] {
       --port->connections;
-      self->sessions_.erase(weak.lock());
+      if (const auto impl = owner.lock()) impl->sessions_.erase(weak.lock());
     });
   }
 
