@@ -59,7 +59,7 @@ class Screen:
 
 
 class Loads(ClusterCase):
-    SIZE, FIRST = 2, "127.2.6.1"
+    SIZE, FIRST = 2, "127.2.16.1"
 
     def deploy_busy(self):
         self.cluster.deploy(self.write_compose(f"""

@@ -20,7 +20,7 @@ def built(name):
 
 
 class Overload(ClusterCase):
-    SIZE, FIRST = 2, "127.2.7.1"
+    SIZE, FIRST = 2, "127.2.15.1"
 
     def deploy_app(self):
         """The bench's app: its capacity is known and needs no CPU."""
