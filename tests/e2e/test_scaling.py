@@ -75,6 +75,7 @@ class Scaling(ClusterCase):
         self.assertIn("need", up[0]["cause"])
 
     def test_requests_in_flight_move_the_level(self):
+        self.service = "flight"
         self.cluster.deploy(self.sleeper("{min: 1, max: 8, target: {in-flight: 4}}", slots=50, service_ms=100))
         node = self.cluster.nodes[1]
         self.wait_door(node)
