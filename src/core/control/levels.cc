@@ -90,13 +90,17 @@ Levels::Entry& Levels::EntryOf(Time now, const DesiredService& service, const Le
   return scalers_.emplace(service.spec.name, std::move(entry)).first->second;
 }
 
+void Levels::Keep(const std::vector<DesiredService>& services) {
+  std::erase_if(scalers_, [&](const auto& entry) {
+    const auto found = std::ranges::lower_bound(services, entry.first, {},
+                                                [](const DesiredService& of) { return of.spec.name; });
+    return found == services.end() || found->spec.name != entry.first || found->fixed;
+  });
+}
+
 LevelsOutcome Levels::Step(Time now, const LevelsInput& input) {
   LevelsOutcome outcome;
-  std::erase_if(scalers_, [&](const auto& entry) {
-    const auto found = std::ranges::lower_bound(input.services, entry.first, {},
-                                                [](const DesiredService& of) { return of.spec.name; });
-    return found == input.services.end() || found->spec.name != entry.first || found->fixed;
-  });
+  Keep(input.services);
   for (const DesiredService& service : input.services) {
     if (service.fixed) continue;
     Entry& entry = EntryOf(now, service, input);

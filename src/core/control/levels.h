@@ -59,6 +59,9 @@ class Levels {
  public:
   // Once a second while this node controls.
   LevelsOutcome Step(Time now, const LevelsInput& input);
+  // What is asked for changed: a service that is no longer, or no longer scaled, is forgotten at once, so
+  // that one of its name that comes a moment later begins anew.
+  void Keep(const std::vector<DesiredService>& services);
   // Control is lost: what was learned goes stale.
   void Close() { scalers_.clear(); }
 

@@ -62,6 +62,17 @@ TEST(Levels, StartsFromWhatWasPublishedElseFromWhatRuns) {
   EXPECT_EQ(outside.Level(), 20u) << "never above max";
 }
 
+TEST(Levels, AServiceThatWasRemovedBeginsAnewThoughItComesBackWithinASecond) {
+  Desk desk;
+  desk.Load(40, 20);
+  for (int i = 0; i < 10; ++i) desk.Second();
+  ASSERT_GE(desk.Level(), 10u);
+  desk.levels.Keep({});
+  desk.counts.clear();
+  desk.loads.clear();
+  EXPECT_EQ(desk.Level(), desk.services[0].spec.replicas);
+}
+
 TEST(Levels, RisesWithLoadSaysSoAndKeepsTheLevelOverADeploy) {
   Desk desk;
   desk.Load(40, 20);

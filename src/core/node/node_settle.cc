@@ -76,6 +76,11 @@ void Node::Impl::SettleServices() {
   const Documents& documents = intent_.documents();
   asked_ = DesiredServices(documents);
   withheld_.clear();  // of what was asked for before; placement names what does not fit until the next look
+  levels_.Keep(asked_);
+  std::erase_if(own_levels_, [this](const ServiceLevel& level) {
+    return std::ranges::find(asked_, level.service, [](const DesiredService& of) { return of.spec.name; }) ==
+           asked_.end();
+  });
   ApplyLevels();
   specs_.clear();
   const auto drained_before = std::exchange(drained_, {});
