@@ -63,6 +63,7 @@ class FlatMap {
     return std::lower_bound(begin(), end(), key,
                             [](const value_type& a, const Key& b) { return a.first < b; });
   }
+  const_iterator lower_bound(const Key& key) const { return const_cast<FlatMap*>(this)->lower_bound(key); }
   iterator upper_bound(const Key& key) {
     return std::upper_bound(begin(), end(), key,
                             [](const Key& a, const value_type& b) { return a < b.first; });

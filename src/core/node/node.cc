@@ -154,8 +154,8 @@ void Node::Impl::Apply(const LinkReceived& input) {
     }
     void operator()(const DocumentPush& message) { node.Intend(DocumentsReceived{from, message}); }
     void operator()(const DocumentOffer& message) { node.Intend(DocumentOfferReceived{from, message}); }
-    void operator()(const RecordPush& message) { node.Observe(RecordsReceived{from, message}); }
-    void operator()(const RecordOffer& message) { node.Observe(RecordOfferReceived{from, message}); }
+    void operator()(const RecordPush& message) { node.Observe(from, message); }
+    void operator()(const RecordOffer& message) { node.Observe(from, message); }
     void operator()(const LoadReport& message) { node.Gather(from, message); }
   };
   std::visit(Visitor{*this, input.from}, input.message);

@@ -54,6 +54,10 @@ void Node::Impl::AsMember(const DatagramReceived& datagram) { Carry(membership_.
 void Node::Impl::AsMember(NodeId from, const PushPull& table) { Carry(membership_.Hear(now_, from, table)); }
 void Node::Impl::Intend(const IntentInput& input) { Carry(intent_.Step(now_, input)); }
 void Node::Impl::Observe(const BoardInput& input) { Carry(board_.Step(now_.mono, input)); }
+void Node::Impl::Observe(NodeId from, const RecordPush& push) { Carry(board_.Hear(now_.mono, from, push)); }
+void Node::Impl::Observe(NodeId from, const RecordOffer& offer) {
+  Carry(board_.Hear(now_.mono, from, offer));
+}
 void Node::Impl::Supervise(const SupervisorInput& input) { Carry(supervisor_.Step(now_, input)); }
 void Node::Impl::Weigh(const EvidenceInput& input) { Carry(evidence_.Step(now_.mono, input)); }
 
@@ -80,6 +84,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     return reborn ? CountLivesFrom(after.incarnation.boot) : void();
   }
   TellPeer(change);
+  if (!change.before || change.before->meta.address != after.meta.address) addresses_changed_ = true;
   if (ConcernsDoor(change)) dirty_.serving = true;
   const bool was_present = change.before && IsPresent(change.before->state);
   if (was_present != IsPresent(after.state) || (change.before && change.before->meta.name != after.meta.name))

@@ -105,6 +105,8 @@ class Node::Impl {
   bool ConcernsDoor(const Membership::MemberChanged& change) const;
   void Intend(const IntentInput& input);
   void Observe(const BoardInput& input);
+  void Observe(NodeId from, const RecordPush& push);
+  void Observe(NodeId from, const RecordOffer& offer);
   void Supervise(const SupervisorInput& input);
   void Weigh(const EvidenceInput& input);
   void Reach(const RoutingInput& input);
@@ -281,6 +283,7 @@ class Node::Impl {
   bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
   std::uint64_t routes_version_ = 0;               // of what was told to others
   std::vector<Detour> detours_;                    // as the caller was told
+  bool addresses_changed_ = false;                 // of members, since then
   std::set<NodeId> door_paths_;
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them

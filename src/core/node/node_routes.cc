@@ -141,7 +141,8 @@ std::vector<LinkView> Node::Impl::Links() const {
 }
 
 void Node::Impl::SettleRoutes() {
-  if (routes_version_ == routing_.version() && detours_.empty()) return;
+  const bool moved = std::exchange(addresses_changed_, false) && !detours_.empty();
+  if (routes_version_ == routing_.version() && !moved) return;
   std::vector<Detour> detours;
   for (const auto& [peer, relays] : routing_.Detours()) {
     Detour detour{peer, AddressOf(peer), {}};

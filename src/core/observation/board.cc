@@ -32,14 +32,6 @@ constexpr std::size_t kPushMax = 256;
 // What was learned by comparing notes is passed on when it is little (as documents are).
 constexpr std::size_t kPassOnMax = 32;
 
-std::uint64_t HashOfVersion(const Record& record) {
-  std::uint64_t hash =
-      CombineHash(static_cast<std::uint64_t>(record.key.kind), Hash64(record.key.owner.Hex()));
-  hash = CombineHash(hash, record.key.sub);
-  hash = CombineHash(hash, record.version.boot);
-  return CombineHash(hash, record.version.sequence);
-}
-
 bool IsEvent(const Record& record) { return record.key.kind == RecordKind::kEvent; }
 
 // Under what two boards compare a record: itself, or all events of one life of their owner.
@@ -47,7 +39,32 @@ RecordKey ComparedBy(const RecordKey& key, const RecordVersion& version) {
   return key.kind == RecordKind::kEvent ? RecordKey{key.kind, key.owner, version.boot} : key;
 }
 
-WallMs AgeOf(const Record& record) { return std::get<Event>(*record.body).at_ms; }
+// Goes through what somebody holds in step with what we do.
+class Others {
+ public:
+  using Entry = std::pair<RecordKey, RecordVersion>;
+  explicit Others(const RecordOffer& offer) : entries_(offer.held) {
+    for (auto& [key, version] : entries_) key = ComparedBy(key, version);
+    if (!std::ranges::is_sorted(entries_, {}, &Entry::first))
+      std::ranges::stable_sort(entries_, {}, &Entry::first);
+  }
+  // Keys must be asked for in their order.
+  std::optional<RecordVersion> Find(const RecordKey& key) {
+    std::optional<RecordVersion> version;
+    for (; next_ < entries_.size() && entries_[next_].first <= key; ++next_) {
+      if (entries_[next_].first == key) version = entries_[next_].second;
+      unasked_ = unasked_ || entries_[next_].first != key;
+    }
+    return version;
+  }
+  // They hold what was not asked for.
+  bool AnyUnasked() const { return unasked_ || next_ < entries_.size(); }
+
+ private:
+  std::vector<Entry> entries_;
+  std::size_t next_ = 0;
+  bool unasked_ = false;
+};
 
 }  // namespace
 
@@ -56,12 +73,28 @@ Board::Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prn
       self_(self),
       boot_(boot),
       differences_(kPatience, tunables.sync_interval, prng),
-      digest_(kEmptyDigest) {}
+      digest_(kEmptyDigest),
+      events_(static_cast<std::size_t>(tunables.events_kept)) {}
 
 BoardOutputs Board::Step(Time now, const BoardInput& input) {
   now_ = now;
   std::visit([&](const auto& what) { On(what); }, input);
-  DropOldEvents();
+  return Finish();
+}
+
+BoardOutputs Board::Hear(Time now, NodeId from, const RecordPush& push) {
+  now_ = now;
+  Take(from, push);
+  return Finish();
+}
+
+BoardOutputs Board::Hear(Time now, NodeId from, const RecordOffer& offer) {
+  now_ = now;
+  Answer(from, offer);
+  return Finish();
+}
+
+BoardOutputs Board::Finish() {
   Flush();
   return std::exchange(out_, {});
 }
@@ -76,7 +109,7 @@ void Board::On(const NewLife& life) {
   boot_ = life.boot;
   std::vector<Record> own;
   for (const auto& [key, record] : records_) {
-    if (key.owner == self_ && !IsEvent(record)) own.push_back(record);
+    if (key.owner == self_) own.push_back(record);
   }
   for (Record& record : own) {
     record.version = {boot_, ++sequence_};
@@ -113,73 +146,61 @@ bool Board::Accept(const Record& record) const {
 }
 
 bool Board::Put(const Record& record) {
-  const RecordKey& key = record.key;
-  if (IsEvent(record)) {
-    if (IsTooOld(record)) return false;
-  } else {
-    if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
-      return false;
-    const auto life = lives_.find(key.owner);
-    if (life != lives_.end() && record.version.boot < life->second) return false;
-  }
-  const auto it = records_.find(key);
-  if (it != records_.end()) {
-    if (record.version <= it->second.version) return false;
-    Erase(it);
-  }
-  records_.emplace(key, record);
+  if (!(IsEvent(record) ? events_.Put(record) : PutStatement(record))) return false;
   differences_.Changed(now_);
-  if (IsEvent(record)) {
-    CountEvent(record);
-  } else {
-    digest_ ^= HashOfVersion(record);
-    DropEarlierLives(record);
-  }
-  Change& change = changed_[key];
-  change.record = record;
-  change.from.clear();
-  if (step_from_) change.from.push_back(step_from_);
-  urgent_ = urgent_ || !IsEvent(record);
-  out_.push_back(RecordChanged{record});
+  Tell(record);
   return true;
 }
 
-void Board::CountEvent(const Record& record) {
-  const auto [it, fresh] = newest_event_.try_emplace(record.key.owner, record.key);
-  if (!fresh) {
-    const Record& newest = records_.at(it->second);
-    const bool older = record.version <= newest.version;
-    const Record& spare = older ? record : newest;
-    spare_events_.emplace(AgeOf(spare), spare.key);
-    if (older) return;
-    digest_ ^= HashOfVersion(newest);
-    it->second = record.key;
-  }
-  digest_ ^= HashOfVersion(record);
-}
-
-// It would be dropped at once. Were it news all the same, two full boards would tell each other of it for
-// ever.
-bool Board::IsTooOld(const Record& record) const {
-  if (spare_events_.size() + newest_event_.size() < static_cast<std::size_t>(tunables_.events_kept))
+bool Board::PutStatement(const Record& record) {
+  const RecordKey& key = record.key;
+  if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
     return false;
-  const auto newest = newest_event_.find(record.key.owner);
-  if (newest == newest_event_.end() || records_.at(newest->second).version < record.version) return false;
-  return spare_events_.empty() || EventAge{AgeOf(record), record.key} < *spare_events_.begin();
+  const auto life = lives_.find(key.owner);
+  if (life != lives_.end() && record.version.boot < life->second) return false;
+  const auto [it, fresh] = records_.try_emplace(key);
+  if (!fresh) {
+    if (record.version <= it->second.version) return false;
+    digest_ ^= HashOfVersion(key, it->second.version);
+  }
+  it->second = record;
+  digest_ ^= HashOfVersion(key, record.version);
+  DropEarlierLives(record);
+  return true;
 }
 
-void Board::Erase(std::map<RecordKey, Record>::iterator it) {
-  if (IsEvent(it->second)) {
-    spare_events_.erase({AgeOf(it->second), it->first});
-    const auto newest = newest_event_.find(it->first.owner);
-    if (newest != newest_event_.end() && newest->second == it->first) {
-      digest_ ^= HashOfVersion(it->second);
-      newest_event_.erase(newest);
-    }
+void Board::Tell(const Record& record) {
+  Change* change = nullptr;
+  if (IsEvent(record)) {
+    change = &changed_.emplace_back();
+    if (std::uint32_t* waiting = events_.WaitingOf(record))
+      *waiting = static_cast<std::uint32_t>(changed_.size());
   } else {
-    digest_ ^= HashOfVersion(it->second);
+    const auto [place, fresh] = changed_statements_.try_emplace(record.key, changed_.size());
+    change = fresh ? &changed_.emplace_back() : &changed_[place->second];
+    urgent_ = true;
   }
-  records_.erase(it);
+  change->record = record;
+  change->from = {};
+  if (step_from_) change->from.Add(step_from_);
+  out_.push_back(RecordChanged{record});
+}
+
+Board::Change* Board::WaitingWith(const Record& record) {
+  if (changed_.empty()) return nullptr;
+  std::size_t place = 0;
+  if (IsEvent(record)) {
+    const std::uint32_t* waiting = events_.WaitingOf(record);
+    if (waiting == nullptr || *waiting == 0) return nullptr;
+    place = *waiting - 1;
+  } else {
+    const auto waiting = changed_statements_.find(record.key);
+    if (waiting == changed_statements_.end()) return nullptr;
+    place = waiting->second;
+  }
+  if (place >= changed_.size()) return nullptr;  // was passed on
+  Change& change = changed_[place];
+  return change.record.key == record.key && change.record.version == record.version ? &change : nullptr;
 }
 
 // What a node said in a former life, and has not said again, is void.
@@ -195,21 +216,14 @@ void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
        {RecordKind::kNodeReport, RecordKind::kPlanSlice, RecordKind::kRegionReport, RecordKind::kReach}) {
     auto it = records_.lower_bound({kind, owner, 0});
     while (it != records_.end() && it->first.kind == kind && it->first.owner == owner) {
-      const auto next = std::next(it);
-      if (it->second.version.boot <= boot) {
-        Erase(it);
-        differences_.Changed(now_);
+      if (it->second.version.boot > boot) {
+        ++it;
+        continue;
       }
-      it = next;
+      digest_ ^= HashOfVersion(it->first, it->second.version);
+      it = records_.erase(it);
+      differences_.Changed(now_);
     }
-  }
-}
-
-// The newest of each owner stays in any case: boards compare by it.
-void Board::DropOldEvents() {
-  while (!spare_events_.empty() &&
-         spare_events_.size() + newest_event_.size() > static_cast<std::size_t>(tunables_.events_kept)) {
-    Erase(records_.find(spare_events_.begin()->second));
   }
 }
 
@@ -225,38 +239,35 @@ void Board::On(const OwnerGone& gone) {
 // nodes
 
 void Board::On(const Tick&) {
-  while (const auto peer = differences_.Due(now_, digest_)) {
+  while (const auto peer = differences_.Due(now_, digest())) {
     if (peers_.contains(*peer)) SendOffer(*peer, true);
   }
 }
 
-void Board::On(const RecordsReceived& received) {
-  const RecordPush& push = received.push;
-  if (push.known) OnKnown(received.from);
-  std::vector<RecordKey> fresh;
-  step_from_ = received.from;
+void Board::Take(NodeId from, const RecordPush& push) {
+  if (push.known) OnKnown(from);
+  const std::size_t waited = changed_.size();
+  std::size_t fresh = 0;
+  step_from_ = from;
   for (const Record& record : push.records) {
     if (!Accept(record)) {
       ++refused_;
-      continue;
+    } else if (Put(record)) {
+      ++fresh;
+    } else if (Change* waiting = WaitingWith(record)) {
+      waiting->from.Add(from);
     }
-    if (Put(record)) {
-      fresh.push_back(record.key);
-      continue;
-    }
-    const auto waiting = changed_.find(record.key);
-    if (waiting != changed_.end() && waiting->second.record.version == record.version)
-      waiting->second.from.push_back(received.from);
   }
   step_from_ = {};
   if (!push.flood) {
-    if (fresh.size() > kPassOnMax) {
-      for (const RecordKey& key : fresh) changed_.erase(key);
-    }
-  } else if (!fresh.empty()) {
-    SetLazy(received.from, false);
+    if (fresh <= kPassOnMax) return;
+    changed_.resize(waited);
+    for (auto it = changed_statements_.begin(); it != changed_statements_.end();)
+      it = it->second < waited ? std::next(it) : changed_statements_.erase(it);
+  } else if (fresh > 0) {
+    SetLazy(from, false);
   } else if (!push.records.empty()) {
-    OnNothingNew(received.from);
+    OnNothingNew(from);
   }
 }
 
@@ -264,71 +275,83 @@ void Board::On(const RecordsReceived& received) {
 std::size_t Board::EagerLinks() const {
   if (!eager_links_) {
     eager_links_ = static_cast<std::size_t>(std::ranges::count_if(
-        links_, [this](const NodeId& peer) { return !lazy_.contains(peer) && peers_.contains(peer); }));
+        links_, [this](const auto& entry) { return !entry.second.lazy && peers_.contains(entry.first); }));
   }
   return *eager_links_;
 }
 
 void Board::SetLazy(NodeId peer, bool lazy) {
-  if (lazy ? lazy_.insert(peer).second : lazy_.erase(peer) != 0) eager_links_.reset();
+  const auto link = links_.find(peer);
+  if (link != links_.end() && std::exchange(link->second.lazy, lazy) != lazy) eager_links_.reset();
 }
 
 void Board::OnNothingNew(NodeId from) {
-  if (now_ < asking_until_ || !links_.contains(from)) return;
-  const auto asked = asked_.find(from);
-  if (asked != asked_.end() && now_ - asked->second < kAskAgain) return;
-  if (!lazy_.contains(from) && EagerLinks() <= kEagerMin) return;
-  asked_[from] = now_;
+  if (now_ < asking_until_) return;
+  const auto link = links_.find(from);
+  if (link == links_.end()) return;
+  if (link->second.asked != Time{} && now_ - link->second.asked < kAskAgain) return;
+  if (!link->second.lazy && EagerLinks() <= kEagerMin) return;
+  link->second.asked = now_;
   asking_until_ = now_ + kAskWait;
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
 
 void Board::OnKnown(NodeId from) {
-  if (asked_.contains(from)) asking_until_ = now_;
-  if (!links_.contains(from) || lazy_.contains(from) || EagerLinks() <= kEagerMin) return;
+  const auto link = links_.find(from);
+  if (link == links_.end()) return;
+  if (link->second.asked != Time{}) asking_until_ = now_;
+  if (link->second.lazy || EagerLinks() <= kEagerMin) return;
   SetLazy(from, true);
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
 
-void Board::On(const RecordOfferReceived& received) {
-  std::map<RecordKey, RecordVersion> theirs;
-  for (const auto& [key, version] : received.offer.held) theirs[ComparedBy(key, version)] = version;
+void Board::Answer(NodeId from, const RecordOffer& offer) {
+  Others theirs(offer);
   std::vector<Record> newer;
-  for (const auto& [key, record] : records_) {
-    const auto it = theirs.find(ComparedBy(key, record.version));
-    if (it == theirs.end() || it->second < record.version) newer.push_back(record);
+  bool lacking = false;
+  for (const auto& [key, version] : Held()) {
+    const auto known = theirs.Find(ComparedBy(key, version));
+    if (known && version < *known) lacking = true;
+    if (known && version <= *known) continue;
+    if (key.kind == RecordKind::kEvent) {
+      events_.AddLaterOf(key.owner, version.boot, known, newer);
+    } else {
+      newer.push_back(records_.at(key));
+    }
   }
-  if (!newer.empty()) SetLazy(received.from, false);  // news does not reach it well
-  Send(received.from, std::move(newer), false);
-  if (!received.offer.reply_wanted) return;
-  std::map<RecordKey, RecordVersion> ours;
-  for (const auto& [key, version] : Held()) ours[ComparedBy(key, version)] = version;
-  const bool lacking = std::ranges::any_of(theirs, [&](const auto& entry) {
-    const auto it = ours.find(entry.first);
-    return it == ours.end() || it->second < entry.second;
-  });
-  if (lacking) SendOffer(received.from, false);
+  lacking = lacking || theirs.AnyUnasked();
+  if (!newer.empty()) SetLazy(from, false);  // news does not reach it well
+  Send(from, std::move(newer), false);
+  if (offer.reply_wanted && lacking) SendOffer(from, false);
 }
 
 void Board::On(const LinkUp& link) {
   if (link.peer == self_) return;
   const bool enough = EagerLinks() >= kEagerMax;
-  if (!links_.insert(link.peer).second) return;
+  const auto [known, fresh] = links_.try_emplace(link.peer);
+  if (!fresh) return;
   eager_links_.reset();
   if (!enough || !peers_.contains(link.peer)) return;
-  asked_[link.peer] = now_;
+  known->second.asked = now_;
   out_.push_back(SendLink{link.peer, AddressOf(link.peer), RecordPush{{}, false, true}});
 }
-void Board::On(const LinkDown& link) {
-  if (links_.erase(link.peer) == 0) return;
+void Board::On(const LinkDown& down) {
+  const auto link = links_.find(down.peer);
+  if (link == links_.end()) return;
+  const bool lazy = link->second.lazy;
+  links_.erase(link);
   eager_links_.reset();
-  asked_.erase(link.peer);
-  if (lazy_.erase(link.peer) == 0) BringBack();
+  if (!lazy) BringBack();
 }
 
 // A way is lost: others take its place.
 void Board::BringBack() {
-  while (!lazy_.empty() && EagerLinks() < kEagerMax) SetLazy(*lazy_.begin(), false);
+  for (auto& [peer, link] : links_) {
+    if (!link.lazy) continue;
+    if (EagerLinks() >= kEagerMax) return;
+    link.lazy = false;
+    eager_links_.reset();
+  }
 }
 
 void Board::On(const BoardPeers& peers) {
@@ -351,11 +374,11 @@ void Board::On(const BoardPeer& peer) {
   }
   if (peers_.erase(peer.id) == 0) return;
   differences_.Forget(peer.id);
-  if (links_.contains(peer.id) && !lazy_.contains(peer.id)) BringBack();
+  if (const auto link = links_.find(peer.id); link != links_.end() && !link->second.lazy) BringBack();
 }
 
 void Board::On(const BoardDigestHeard& heard) {
-  if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest_);
+  if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest());
 }
 
 void Board::Send(NodeId to, std::vector<Record> records, bool flood) {
@@ -378,13 +401,12 @@ void Board::SendOffer(NodeId to, bool reply_wanted) {
 // Every statement, and of events the last one of each life: those before it came before it.
 std::vector<std::pair<RecordKey, RecordVersion>> Board::Held() const {
   std::vector<std::pair<RecordKey, RecordVersion>> held;
-  for (const auto& [key, record] : records_) {
-    const bool continues =
-        IsEvent(record) && !held.empty() &&
-        ComparedBy(key, record.version) == ComparedBy(held.back().first, held.back().second);
-    if (continues) held.pop_back();
-    held.emplace_back(key, record.version);
-  }
+  held.reserve(records_.size() + 2 * lives_.size());
+  const auto after_events = records_.lower_bound({RecordKind::kReach, {}, 0});
+  auto it = records_.begin();
+  for (; it != after_events; ++it) held.emplace_back(it->first, it->second.version);
+  events_.AddLastOfLives(held);
+  for (; it != records_.end(); ++it) held.emplace_back(it->first, it->second.version);
   return held;
 }
 
@@ -402,17 +424,18 @@ void Board::Flush() {
   urgent_ = false;
   flush_at_ = kNever;
   flush_next_ = now_ + std::clamp<Duration>(kFloodPausePerPeer * peers, kFloodPause, kFloodPauseMax);
-  std::vector<Change> changed;
-  changed.reserve(changed_.size());
-  for (auto& [key, change] : std::exchange(changed_, {})) changed.push_back(std::move(change));
-  for (const NodeId& peer : links_) {
-    if (lazy_.contains(peer)) continue;
+  std::ranges::sort(changed_, {}, [](const Change& change) { return change.record.key; });
+  for (const auto& [peer, link] : links_) {
+    if (link.lazy) continue;
     std::vector<Record> records;
-    for (const Change& change : changed) {
-      if (std::ranges::find(change.from, peer) == change.from.end()) records.push_back(change.record);
+    records.reserve(changed_.size());
+    for (const Change& change : changed_) {
+      if (!change.from.Contains(peer)) records.push_back(change.record);
     }
     if (!records.empty()) Send(peer, std::move(records), true);
   }
+  changed_.clear();
+  changed_statements_.clear();
 }
 
 Endpoint Board::AddressOf(NodeId peer) const {
@@ -457,13 +480,6 @@ std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Slices(NodeId control
   return slices;
 }
 
-std::vector<std::shared_ptr<const RecordBody>> Board::Events() const {
-  std::vector<EventAge> ages(spare_events_.begin(), spare_events_.end());
-  for (const auto& [owner, key] : newest_event_) ages.emplace_back(AgeOf(records_.at(key)), key);
-  std::ranges::sort(ages);
-  std::vector<std::shared_ptr<const RecordBody>> events;
-  for (const auto& [age, key] : ages) events.push_back(records_.at(key).body);
-  return events;
-}
+std::vector<std::shared_ptr<const RecordBody>> Board::Events() const { return events_.OldestFirst(); }
 
 }  // namespace hs

@@ -7,11 +7,9 @@
 //  1. Per key the greatest version wins, in whatever order and however often records come.
 //  2. Only the owner makes versions. What others claim in our name from a life not later than this one is
 //  ignored.
-//  3. Events are bounded to `events_kept`, oldest gone first, and left out of the digest beyond the newest of
-//  each
-//     owner, so that boards which dropped different old events still agree. One older than all that a full
-//     board keeps is no news to it. An offer names only the newest event of each life of an owner, and is
-//     answered with those after it.
+//  3. Events are bounded to `events_kept` (event_book.h), and count in the digest by the last of each owner
+//     alone, so that boards which dropped different old events still agree. An offer names only the last
+//     event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
 //  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
 //     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
@@ -23,11 +21,13 @@
 // Source: Leitao, Pereira, Rodrigues, "Epidemic broadcast trees", SRDS 2007.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -37,6 +37,7 @@
 #include "base/tunables.h"
 #include "core/messages.h"
 #include "core/node/contract.h"
+#include "core/observation/event_book.h"
 
 namespace hs {
 
@@ -104,6 +105,9 @@ class Board {
   Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng);
 
   BoardOutputs Step(Time now, const BoardInput& input);
+  // The same for what comes most often and is large: without a copy.
+  BoardOutputs Hear(Time now, NodeId from, const RecordPush& push);
+  BoardOutputs Hear(Time now, NodeId from, const RecordOffer& offer);
   Time NextDeadline() const;
 
   // Null when unknown. Bodies hold the alternative of their kind.
@@ -115,24 +119,48 @@ class Board {
   std::shared_ptr<const RecordBody> Slice(NodeId controller, NodeId node) const;
   std::shared_ptr<const RecordBody> Region(NodeId controller, RegionId region) const;
   std::vector<std::shared_ptr<const RecordBody>> Events() const;  // oldest first
-  const std::map<RecordKey, Record>& records() const { return records_; }
-  std::uint64_t digest() const { return digest_; }  // never 0
+  // All but the events.
+  const FlatMap<RecordKey, Record>& records() const { return records_; }
+  std::uint64_t digest() const { return digest_ ^ events_.digest(); }  // never 0
   std::uint64_t refused() const { return refused_; }
 
  private:
-  // Orders events of all owners for dropping the oldest.
-  using EventAge = std::pair<WallMs, RecordKey>;
+  // Who told a piece of news need not be told. Mostly they are few, and room for them is at hand.
+  class Tellers {
+   public:
+    void Add(NodeId id) {
+      if (count_ < few_.size()) {
+        few_[count_++] = id;
+      } else {
+        more_.push_back(id);
+      }
+    }
+    bool Contains(NodeId id) const {
+      return std::any_of(few_.begin(), few_.begin() + static_cast<std::ptrdiff_t>(count_),
+                         [&](const NodeId& known) { return known == id; }) ||
+             std::ranges::find(more_, id) != more_.end();
+    }
+
+   private:
+    std::array<NodeId, 4> few_;
+    std::size_t count_ = 0;
+    std::vector<NodeId> more_;
+  };
   struct Change {
     Record record;
-    std::vector<NodeId> from;  // who told it; nobody: our own
+    Tellers from;  // nobody: our own
+  };
+  struct Link {
+    bool lazy = false;  // left out
+    Time asked{};       // when to leave us out; zero: not
   };
 
   void On(const Tick&);
   void On(const NewLife& life);
   void On(const Publish& publish);
   void On(const PublishEvent& publish);
-  void On(const RecordsReceived& received);
-  void On(const RecordOfferReceived& received);
+  void On(const RecordsReceived& received) { Take(received.from, received.push); }
+  void On(const RecordOfferReceived& received) { Answer(received.from, received.offer); }
   void On(const LinkUp& link);
   void On(const LinkDown& link);
   void On(const BoardPeers& peers);
@@ -140,13 +168,15 @@ class Board {
   void On(const BoardDigestHeard& heard);
   void On(const OwnerGone& gone);
 
+  BoardOutputs Finish();
+  void Take(NodeId from, const RecordPush& push);
+  void Answer(NodeId from, const RecordOffer& offer);
   bool Accept(const Record& record) const;
   bool Put(const Record& record);
-  void Erase(std::map<RecordKey, Record>::iterator it);
-  bool IsTooOld(const Record& record) const;
-  void DropOldEvents();
-  // Moves the owner's newest event to this one in the digest.
-  void CountEvent(const Record& record);
+  bool PutStatement(const Record& record);
+  void Tell(const Record& record);
+  // Waits to be flooded with this very version; null: does not.
+  Change* WaitingWith(const Record& record);
   void DropEarlierLives(const Record& record);
   void EraseStatements(NodeId owner, std::uint32_t boot);  // up to this life
   void Send(NodeId to, std::vector<Record> records, bool flood);
@@ -168,26 +198,26 @@ class Board {
   DifferenceWatch differences_;
   Time now_{};  // of the present Step
   BoardOutputs out_;
-  std::map<RecordKey, Change> changed_;  // to be flooded
-  NodeId step_from_;                     // of what this Step brought
-  bool urgent_ = false;                  // not events alone
+  // To be flooded, in the order in which they came. An event knows its place here; of statements, whose keys
+  // come again and again, the place is kept beside.
+  std::vector<Change> changed_;
+  FlatMap<RecordKey, std::size_t> changed_statements_;
+  NodeId step_from_;     // of what this Step brought
+  bool urgent_ = false;  // not events alone
   Time flush_at_ = kNever;
   Time flush_next_{};  // not before
 
-  std::map<RecordKey, Record> records_;
-  std::set<EventAge> spare_events_;           // those that are not the newest of their owner
-  std::map<NodeId, RecordKey> newest_event_;  // per owner, by version
-  std::map<NodeId, std::uint32_t> lives_;     // latest boot heard of, per owner
-  std::map<NodeId, std::uint32_t> gone_;      // last boot known to be over
-  std::uint64_t digest_;
+  FlatMap<RecordKey, Record> records_;    // statements
+  FlatMap<NodeId, std::uint32_t> lives_;  // latest boot heard of, per owner
+  FlatMap<NodeId, std::uint32_t> gone_;   // last boot known to be over
+  std::uint64_t digest_;                  // of the statements
+  EventBook events_;
   std::uint64_t sequence_ = 0;
   std::uint64_t event_number_ = 0;
   std::uint64_t refused_ = 0;
   FlatMap<NodeId, Endpoint> peers_;  // present members
-  std::set<NodeId> links_;
-  std::set<NodeId> lazy_;                           // of these, those left out
-  mutable std::optional<std::size_t> eager_links_;  // as counted, until one of the three sets changes
-  std::map<NodeId, Time> asked_;                    // when to leave us out
+  FlatMap<NodeId, Link> links_;
+  mutable std::optional<std::size_t> eager_links_;  // as counted, until links or peers change
   Time asking_until_{};                             // one is asked at a time
 };
 
