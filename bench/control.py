@@ -15,7 +15,8 @@ import sys
 import threading
 import time
 
-from fleet import Agents, Table, alone, summary
+from fleet import GONE, Agents, Table, alone, cpu_seconds, sent_bytes, summary  # noqa: E402
+from cluster import processes_of  # noqa: E402
 
 COMPOSE = """name: work
 services:
@@ -51,10 +52,26 @@ class Controlled(Agents):
 
 
 def controller_of(fleet, name):
-    for node in json.loads(fleet.cli(name, "nodes", "--json").stdout):
-        if node["state"] == "alive" and "controller" in node["roles"]:
-            return node["name"]
-    return None
+    """Control may just be changing hands: asked for a while."""
+    for _ in range(20):
+        for node in json.loads(fleet.cli(name, "nodes", "--json").stdout or "[]"):
+            if node["state"] == "alive" and "controller" in node["roles"] and node["name"] in fleet.running:
+                return node["name"]
+        fleet.pump(0.25)
+    sys.exit(f"nobody controls, says {name}\n{fleet.last_words()}")
+
+
+def cost_at_rest(fleet, options, table):
+    """CPU of all agents, and of all that belongs to them: HAProxy, shims, the work itself."""
+    agents = list(fleet.pids().values())
+    others = [pid for pid in processes_of(fleet.directory) if pid not in agents and pid != os.getpid()]
+    seconds = lambda pids: sum(cpu_seconds(pid) for pid in pids if os.path.exists(f"/proc/{pid}/stat"))  # noqa: E731
+    before, (sent, _), began = (seconds(agents), seconds(others)), sent_bytes(), time.monotonic()
+    fleet.pump(options.steady)
+    per_node = 60 / (time.monotonic() - began) / options.size
+    table.row(f"{options.size}: at rest, CPU of an agent", round((seconds(agents) - before[0]) * per_node, 3), "s/min",
+              of_its_haproxy_and_work=round((seconds(others) - before[1]) * per_node, 3),
+              sent_bytes_per_s=round((sent_bytes()[0] - sent) * per_node / 60))
 
 
 def write_during(fleet, name, seconds, took):
@@ -68,6 +85,15 @@ def write_during(fleet, name, seconds, took):
         time.sleep(0.1)
 
 
+def tell(fleet, old, began):
+    gone = sorted(fleet.who(old, GONE, began).values())
+    print(f"{old} killed; its end known to {len(gone)} from {gone[0] - began:.3f} to {gone[-1] - began:.3f}" if gone else
+          f"{old} killed; nobody noticed", file=sys.stderr)
+    for stamp, observer, kind, words in sorted(row for subject in ("roles", "plans", "replicas")
+                                               for row in fleet.events.get(subject, ()) if row[0] >= began):
+        print(f"  {stamp - began:7.3f} {observer} {kind} {words[:150]}", file=sys.stderr)
+
+
 def measure(fleet, options, table):
     names = fleet.boot(options.size, options.gap)
     table.row(f"{options.size}: all known to all", len(names), "nodes")
@@ -78,12 +104,11 @@ def measure(fleet, options, table):
     if deployed.returncode != 0:
         sys.exit(f"deploy: {deployed.stderr}")
     fleet.pump(options.quiet)
+    cost_at_rest(fleet, options, table)
     claims, plans, writes, touched = [], [], [], 0
     for _ in range(options.runs):
         alive = [name for name in names if name in fleet.running]
         old = controller_of(fleet, alive[0])
-        if old is None:
-            sys.exit("nobody controls")
         witness, took = next(name for name in alive if name != old), []
         writer = threading.Thread(target=write_during, args=(fleet, witness, options.writes, took))
         writer.start()
@@ -101,9 +126,11 @@ def measure(fleet, options, table):
         writes += took
         # The dead agent's work lives on, and until its patience is over nobody may have touched any of it.
         touched += sum(1 for stamp, _, kind, _ in fleet.events.get("plans", ())
-                       if stamp >= began and kind in ("plan.start", "plan.stop"))
+                       if stamp >= began and kind in ("plan.start", "plan.stop", "plan.move", "plan.keep"))
         fleet.launch(old, address)
         fleet.pump(options.rest)
+        if options.verbose:
+            tell(fleet, old, began)
     claimed, planned = summary(claims), summary(plans)
     table.row(f"{options.size}: controller killed: the next one claims", claimed["median"], "s", max=claimed["max"],
               missed=claimed["missed"])
@@ -121,6 +148,8 @@ def main():
     parser.add_argument("size", type=int, help="how many agents")
     parser.add_argument("--runs", type=int, default=10, help="controllers killed, one after the other")
     parser.add_argument("--quiet", type=float, default=30, help="seconds of rest before the first")
+    parser.add_argument("--steady", type=float, default=10, help="seconds for which the cost at rest is measured")
+    parser.add_argument("--verbose", action="store_true", help="what roles and plans did after each kill, on stderr")
     parser.add_argument("--rest", type=float, default=4, help="seconds after each kill and each return")
     parser.add_argument("--writes", type=float, default=2, help="seconds of writing around each kill; 0: none")
     parser.add_argument("--gap", type=float, default=0.1, help="seconds between starts")

@@ -128,6 +128,7 @@ class Fleet:
         self.running = {}  # name -> (process, ip)
         self.buffers, self.tails = {}, {}
         self.actions, self.made = [], 0
+        self.ending = {}  # name -> process that was killed and not yet waited for
 
     def __enter__(self):
         return self
@@ -135,7 +136,7 @@ class Fleet:
     def __exit__(self, *_):
         for process, _ in self.running.values():
             process.kill()
-        for process, _ in self.running.values():
+        for process in (*(process for process, _ in self.running.values()), *self.ending.values()):
             process.wait()
         kill_all_of(self.directory)
         shutil.rmtree(self.directory, ignore_errors=True)
@@ -151,6 +152,8 @@ class Fleet:
 
     def launch(self, name, ip):
         """Also one that ended: with the address and the data it had."""
+        if name in self.ending:
+            self.ending.pop(name).wait()
         process = subprocess.Popen(self.command(name, ip), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, cwd="/", env=self.environment())
         os.set_blocking(process.stdout.fileno(), False)
@@ -178,10 +181,10 @@ class Fleet:
         self.running[name][0].send_signal(number)
 
     def kill(self, name):
-        process, _ = self.running.pop(name)
+        """Does not wait for the end: lines that come meanwhile are to be stamped when they come."""
+        self.ending[name], _ = self.running.pop(name)
         began = time.monotonic()
-        process.kill()
-        process.wait()
+        self.ending[name].kill()
         return began
 
     def ip(self, name):

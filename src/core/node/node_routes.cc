@@ -100,7 +100,8 @@ void Node::Impl::Wrap(SendDatagram& datagram) {
 // Where this box's door sends people's requests, a cut must be found before they hang on it.
 void Node::Impl::WatchDoorPaths() {
   std::set<NodeId> paths;
-  for (const DoorService& service : door_.services) {
+  // Without a door of its own this node sends nobody's requests anywhere.
+  for (const DoorService& service : meta_.door ? door_.services : std::vector<DoorService>{}) {
     for (const DoorServer& server : service.servers) {
       if (!server.tls) continue;
       if (const auto id = NodeId::FromHex(server.name)) paths.insert(*id);

@@ -153,7 +153,7 @@ void Node::Impl::WatchEvidence() {
   const bool watch = region_.controller == self_ || region_.standby == self_;
   if (!std::exchange(evidence_watched_, watch) && !watch) return;
   const auto reports = ObservedReports();
-  Weigh(EvidenceWatch{watch, &membership_.members(), &reports});
+  Weigh(EvidenceWatch{watch, &membership_.members(), &reports, &specs_});
 }
 
 void Node::Impl::On(const VerdictChanged&) { PlanSoon(); }

@@ -137,6 +137,27 @@ TEST_F(NodeTest, TheDoorIsBuiltAtMostOnceIn5Ms) {
   EXPECT_EQ(doors.back().second.table.services.at(0).name, "web20") << "the last state is told";
 }
 
+TEST_F(NodeTest, OnlyWhoHasADoorLooksAfterThePathsToOthersReplicas) {
+  Start(0);
+  Start(1, 0, [](BootState& boot) { boot.meta.door = {}; });
+  Run(2s);
+  Deploy(0, {Service("web", 2)});
+  const auto serves = [&] {
+    const DoorTable door = ViewOf(1).door;
+    return !door.services.empty() && door.services.at(0).servers.size() == 2;
+  };
+  ASSERT_TRUE(RunUntil(serves, 10s));
+  for (auto& [i, box] : boxes_) box.said.clear();
+  Run(3s);
+  const auto looks = [&](int i) {
+    return std::ranges::count_if(SaidBy<SendDatagram>(i), [](const auto& said) {
+      return std::holds_alternative<PathPing>(said.second.message.body);
+    });
+  };
+  EXPECT_GE(looks(0), 5);
+  EXPECT_EQ(looks(1), 0);
+}
+
 TEST_F(NodeTest, ARestartedAgentTouchesItsDoorOnlyWhenItKnowsWhatTheOthersServe) {
   GrowTo(3);
   Deploy(0, {Service("web", 3)});

@@ -22,7 +22,20 @@ Time WorkEvidence::NextDeadline() const {
   return next;
 }
 
-std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, const NodeReport* report) {
+namespace {
+
+bool Listens(const std::map<SpecHash, ServiceSpec>& specs, SpecHash hash) {
+  const auto found = specs.find(hash);
+  if (found == specs.end()) return true;
+  const ServiceSpec& spec = found->second;
+  return spec.http || !spec.ports.empty() || spec.health.kind == HealthKind::kHttp ||
+         spec.health.kind == HealthKind::kTcp;
+}
+
+}  // namespace
+
+std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, const NodeReport* report,
+                                                          const std::map<SpecHash, ServiceSpec>& specs) {
   std::vector<Target> targets;
   const MemberMeta& meta = member.meta;
   if (meta.inbound_http != 0) targets.push_back({ReplicaId{}, {meta.address.ip, meta.inbound_http}});
@@ -31,6 +44,7 @@ std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, 
     // One that was not running need not have had its port open yet: its silence says nothing.
     if (status.state != ReplicaState::kRunning || !status.address || status.address.ip != meta.address.ip)
       continue;
+    if (!Listens(specs, status.spec)) continue;
     targets.push_back({status.id, status.address});
   }
   return targets;
@@ -60,7 +74,8 @@ void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<Evide
       const auto seen = watch.reports->find(node);
       box.since = member.state_since;
       box.next_round = now;
-      box.targets = TargetsOf(member, seen == watch.reports->end() ? nullptr : seen->second.report);
+      box.targets =
+          TargetsOf(member, seen == watch.reports->end() ? nullptr : seen->second.report, *watch.specs);
     }
     if (!box.proven && now >= box.next_round) Round(now, box, outputs);
   }

@@ -11,6 +11,8 @@
 //  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
 //  from
 //     here, unless that is the box's very address.
+//  4. Nor is one asked whose port nobody has a use for (no route, no port, no check that connects): such work
+//     need not listen, and a port that nothing listens on refuses while the work goes on.
 //
 // It decides nothing about replicas: Reconcile reads verdicts().
 #pragma once
@@ -29,6 +31,7 @@ struct EvidenceWatch {
   bool enabled = false;  // controller or stand-by
   const std::map<NodeId, Member>* members = nullptr;
   const std::map<NodeId, ObservedReport>* reports = nullptr;
+  const std::map<SpecHash, ServiceSpec>* specs = nullptr;  // what is not among them is taken to listen
 };
 using EvidenceInput = std::variant<EvidenceWatch, ConnectOutcome>;
 
@@ -67,7 +70,8 @@ class WorkEvidence {
   void Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs);
   void Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs);
   void Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs);
-  static std::vector<Target> TargetsOf(const Member& member, const NodeReport* report);
+  static std::vector<Target> TargetsOf(const Member& member, const NodeReport* report,
+                                       const std::map<SpecHash, ServiceSpec>& specs);
 
   std::map<NodeId, Box> boxes_;
   std::map<ReplicaId, WorkVerdict> verdicts_;

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 namespace hs {
 namespace {
 
@@ -13,6 +15,7 @@ struct Scene {
   std::map<NodeId, Member> members;
   NodeReport report;
   std::map<NodeId, ObservedReport> reports;
+  std::map<SpecHash, ServiceSpec> specs;
   WorkEvidence evidence;
   Time now = Time{} + 50s;
   std::vector<EvidenceOutput> outputs;
@@ -38,7 +41,7 @@ struct Scene {
   }
   // Looks, and returns the ports asked.
   std::vector<std::uint16_t> Look(bool enabled = true) {
-    outputs = evidence.Step(now, EvidenceWatch{enabled, &members, &reports});
+    outputs = evidence.Step(now, EvidenceWatch{enabled, &members, &reports, &specs});
     std::vector<std::uint16_t> ports;
     for (const auto& output : outputs) {
       if (const auto* attempt = std::get_if<TryConnect>(&output)) ports.push_back(attempt->address.port);
@@ -95,6 +98,39 @@ TEST(WorkEvidence, AsksOnlyWhereTheAnswerMeansSomething) {
     SCOPED_TRACE(row.why);
     Scene s;
     s.Run(1, row.ip, row.state);
+    EXPECT_EQ(s.Look().size(), row.asked ? 2U : 1U);
+  }
+}
+
+TEST(WorkEvidence, WorkThatNeedNotListenIsNotAskedByItsPort) {
+  struct Row {
+    const char* why;
+    std::function<void(ServiceSpec&)> set;
+    bool asked;
+  };
+  const Row rows[] = {
+      {"no check, no route, no port", [](ServiceSpec& s) { s.health.kind = HealthKind::kNone; }, false},
+      {"a command says how it is", [](ServiceSpec& s) { s.health.kind = HealthKind::kCommand; }, false},
+      {"the check connects", [](ServiceSpec& s) { s.health.kind = HealthKind::kTcp; }, true},
+      {"the check asks for a page", [](ServiceSpec& s) { s.health.kind = HealthKind::kHttp; }, true},
+      {"doors route to it",
+       [](ServiceSpec& s) {
+         s.health.kind = HealthKind::kNone;
+         s.http = HttpRoute{};
+       },
+       true},
+      {"a port is published",
+       [](ServiceSpec& s) {
+         s.health.kind = HealthKind::kCommand;
+         s.ports.emplace_back();
+       },
+       true},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    Scene s;
+    s.Run(1, kOwn);
+    row.set(s.specs[s.report.replicas[0].spec]);
     EXPECT_EQ(s.Look().size(), row.asked ? 2U : 1U);
   }
 }

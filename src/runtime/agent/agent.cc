@@ -25,6 +25,7 @@ namespace {
 
 // After this long a node has joined and exchanged its tables.
 constexpr Duration kStartUpTime = 15s;
+constexpr Duration kFootprintInterval = 60s;
 
 Capacity MeasureCapacity() {
   Capacity capacity;
@@ -315,12 +316,18 @@ Result<void> Agent::Run() {
     WriteFirstDocuments();
     ArmSense();
   });
-  footprint_.expires_after(kStartUpTime);
-  footprint_.async_wait([](const boost::system::error_code& failure) {
-    if (!failure) GiveBackUnused();
-  });
+  ArmFootprint(kStartUpTime);
   loop_.run();
   return outcome_;
+}
+
+void Agent::ArmFootprint(Duration wait) {
+  footprint_.expires_after(wait);
+  footprint_.async_wait([this](const boost::system::error_code& failure) {
+    if (failure) return;
+    GiveBackUnused();
+    ArmFootprint(kFootprintInterval);
+  });
 }
 
 // ------------------------------------------------------------------------------------------------ loop

@@ -76,6 +76,7 @@ class Agent : public ApiBackend {
   void Feed(Input input);
   void ArmTimer();
   void ArmSense();
+  void ArmFootprint(Duration wait);
   void MeasureLoad(Time due);
   void TakeLoad(const std::vector<ServiceLoad>& doors, const MetricReader::Round& metrics);
 

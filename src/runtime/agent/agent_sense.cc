@@ -105,6 +105,7 @@ void Agent::MeasureLoad(Time due) {
   // A door that does not tell makes the whole node silent: its traffic must not look as if it had ended.
   telemetry_->Measure([this, has_rates, metrics = metrics_.Next(node_->MetricTargets())](
                           const std::optional<std::vector<ServiceLoad>>& doors) {
+    if (doors && telemetry_->traffic().inbound_moved()) door_->LookAtLimits();
     if (has_rates && doors) TakeLoad(*doors, metrics);
   });
 }

@@ -36,6 +36,7 @@ using boost::system::error_code;
 namespace {
 
 constexpr std::size_t kOutputMax = 16 * 1024;
+constexpr std::size_t kAnswerUsual = 8 * 1024;
 constexpr std::size_t kAnswerMax = 64 * 1024 * 1024;
 
 // Calls `cut` unless the work is done in time; cancelled by destroying the timer.
@@ -55,7 +56,9 @@ awaitable<Result<std::string>> Exchange(std::string socket_path, std::string lin
   co_await asio::async_write(socket, asio::buffer(line), asio::redirect_error(use_awaitable, error));
   if (!error) socket.shutdown(asio::local::stream_protocol::socket::shutdown_send, error);
   if (error) co_return Fail(Reaction::kReconnect, "HAProxy's command socket: " + error.message());
+  // Most answers come with one read: a dynamic buffer offers the room that its string has.
   std::string answer;
+  answer.reserve(kAnswerUsual);
   co_await asio::async_read(socket, asio::dynamic_buffer(answer, kAnswerMax),
                             asio::redirect_error(use_awaitable, error));
   if (error && error != asio::error::eof) {

@@ -115,7 +115,8 @@ HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_st
     : impl_(std::make_shared<Impl>(io, std::move(config), std::move(on_status))) {}
 
 HaproxyDoor::~HaproxyDoor() {
-  impl_->closed = impl_->limited->closed = true;
+  impl_->closed = true;
+  impl_->limited->Close();
   impl_->on_status = nullptr;
   impl_->Wake();
 }
@@ -147,8 +148,11 @@ void HaproxyDoor::Apply(DoorTable table) {
   }
 }
 
+void HaproxyDoor::LookAtLimits() { impl_->limited->Look(); }
+
 void HaproxyDoor::Shutdown(std::function<void()> done) {
-  impl_->closed = impl_->limited->closed = true;
+  impl_->closed = true;
+  impl_->limited->Close();
   impl_->Wake();
   asio::co_spawn(
       impl_->io, [impl = impl_, call = std::move(done)]() mutable { return impl->End(std::move(call)); },
@@ -435,6 +439,8 @@ awaitable<void> HaproxyDoor::Impl::AdjustServers(const DoorTable& table, const H
 
 awaitable<void> HaproxyDoor::Impl::AdjustMap(std::string path, std::optional<Routes>& known, Routes wanted,
                                              Round& round) {
+  // Without a door of its own, a box's HAProxy has no use for most maps, and refuses what it has not loaded.
+  if (loaded.find(EscapeWord(path)) == std::string::npos) co_return;
   if (!known) {
     const Result<std::string> answer = co_await AskWorker("show map " + EscapeWord(path));
     if (!answer) {

@@ -48,6 +48,9 @@ class HaproxyDoor {
   // The whole table each time; a newer one overtakes an older one that is still being carried out.
   void Apply(DoorTable table);
 
+  // Requests come to replicas here (again): their limits are looked at now, not at the next pause's end.
+  void LookAtLimits();
+
   // Ends HAProxy for good (the node leaves). `done` is called when it is gone or 5 s have passed.
   void Shutdown(std::function<void()> done);
 

@@ -346,6 +346,22 @@ TEST_F(DoorWorld, UrgencyIsPassedOnFromBoxesAndCutFromOutside) {
   EXPECT_THAT(config, HasSubstr("!{ src,map_ip(" + BoxesPath(box.config) + ") -m found }"));
 }
 
+TEST_F(DoorWorld, ABoxWithoutADoorServesOthersDoorsAndDoesNotMissTheMapsOfOne) {
+  Box& door = MakeBox(1);
+  Box& box = MakeBox(2);
+  box.config.door = {};
+  OpenDoor(box);
+  const DoorServer one = StartReplica("r1", 2, 20001);
+  Apply(box, Web(std::vector<DoorServer>{}, {one}));
+  Apply(door, Web({Inbound(box, "n2")}, {}));
+  ASSERT_TRUE(Eventually([&] { return Ask(door.config.door, "/").status == 200; })) << StatusOf(box);
+  DoorTable moved = Web(std::vector<DoorServer>{}, {one});
+  moved.services[0].http = HttpRoute{"shop.example", "/"};
+  moved.services[0].servers = {Inbound(door, "n1")};  // a box with replicas: the map of boxes would change
+  Apply(box, moved);
+  EXPECT_FALSE(Eventually([&] { return StatusOf(box) != ""; }, 1s)) << StatusOf(box);
+}
+
 TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
   Box& box = MakeBox(1);
   const DoorServer one = StartReplica("r1", 1, 20001);

@@ -2,9 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 #include <set>
-#include <sstream>
+#include <string_view>
 
 #include "runtime/haproxy/commands.h"
 
@@ -15,27 +17,45 @@ namespace {
 constexpr std::string_view kBackend = "BACKEND";
 constexpr std::size_t kPrefix = 3;  // "in_"
 
-std::vector<std::string> Fields(const std::string& line) {
-  std::vector<std::string> fields;
-  std::istringstream words(line);
-  for (std::string word; std::getline(words, word, ',');) fields.push_back(word);
+// Takes what is before the next separator off `text`.
+std::string_view Take(std::string_view& text, char separator) {
+  const std::size_t end = text.find(separator);
+  const std::string_view part = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  return part;
+}
+
+std::vector<std::string_view> Fields(std::string_view line) {
+  std::vector<std::string_view> fields;
+  while (!line.empty()) fields.push_back(Take(line, ','));
   return fields;
 }
 
 template <typename Number>
-bool Read(const std::string& text, Number& value) {
+bool Read(std::string_view text, Number& value) {
   if (text.empty()) return true;  // what does not apply to a line is left out
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
 
-// Where the columns are, as the head line says.
+constexpr std::array<std::string_view, 8> kColumns = {"qcur",     "scur",     "slim",     "hrsp_2xx",
+                                                      "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"};
+
+// Where these are, as the head line says.
 struct Columns {
-  std::map<std::string, std::size_t> at;
+  std::array<std::size_t, kColumns.size()> at;
+
+  Columns() { at.fill(std::string_view::npos); }
+  void Find(std::string_view head) {
+    const std::vector<std::string_view> names = Fields(head);
+    for (std::size_t i = 0; i < kColumns.size(); ++i) {
+      const auto found = std::ranges::find(names, kColumns[i]);
+      at[i] = found == names.end() ? std::string_view::npos : static_cast<std::size_t>(found - names.begin());
+    }
+  }
   template <typename Number>
-  bool Take(const std::vector<std::string>& fields, const std::string& name, Number& value) const {
-    const auto found = at.find(name);
-    return found != at.end() && found->second < fields.size() && Read(fields[found->second], value);
+  bool Get(const std::vector<std::string_view>& fields, std::size_t column, Number& value) const {
+    return at[column] < fields.size() && Read(fields[at[column]], value);
   }
 };
 
@@ -44,28 +64,28 @@ struct Columns {
 Result<std::vector<ServerCount>> ParseCounts(const std::string& text) {
   std::vector<ServerCount> counts;
   Columns columns;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
+  for (std::string_view rest = text; !rest.empty();) {
+    const std::string_view line = Take(rest, '\n');
     if (line.empty()) continue;
     if (line.starts_with("# ")) {
-      const std::vector<std::string> names = Fields(line.substr(2));
-      for (std::size_t i = 0; i < names.size(); ++i) columns.at[names[i]] = i;
+      columns.Find(line.substr(2));
       continue;
     }
-    const std::vector<std::string> fields = Fields(line);
+    const std::vector<std::string_view> fields = Fields(line);
     ServerCount count;
-    bool whole = fields.size() > 2 && columns.Take(fields, "qcur", count.queued) &&
-                 columns.Take(fields, "scur", count.inside) && columns.Take(fields, "slim", count.limit);
-    for (const char* name : {"hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"}) {
+    bool whole = fields.size() > 2 && columns.Get(fields, 0, count.queued) &&
+                 columns.Get(fields, 1, count.inside) && columns.Get(fields, 2, count.limit);
+    for (std::size_t column = 3; column < kColumns.size(); ++column) {
       std::uint64_t answers = 0;
-      whole = whole && columns.Take(fields, name, answers);
+      whole = whole && columns.Get(fields, column, answers);
       count.answered += answers;
     }
     if (!whole) {
-      return Fail(Reaction::kRetryLater, "a line of HAProxy's counts cannot be read: " + line.substr(0, 100));
+      return Fail(Reaction::kRetryLater,
+                  fmt::format("a line of HAProxy's counts cannot be read: {:.100}", line));
     }
-    count.backend = fields[0];
-    count.server = fields[1];
+    count.backend = std::string(fields[0]);
+    count.server = std::string(fields[1]);
     counts.push_back(std::move(count));
   }
   return counts;

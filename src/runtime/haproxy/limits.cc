@@ -1,5 +1,6 @@
 #include "runtime/haproxy/limits.h"
 
+#include <algorithm>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -19,7 +20,7 @@ using WallTimer = std::chrono::steady_clock;
 namespace {
 
 constexpr Duration kBusyPause = 100ms;
-constexpr Duration kIdlePause = 500ms;
+constexpr Duration kIdlePauseMax = 5s;
 constexpr Duration kAskTimeout = 1s;
 constexpr std::size_t kCommandsAtOnce = 100;  // a line is at most as long as HAProxy's buffer, 16 KB
 
@@ -56,10 +57,11 @@ std::vector<std::string> WithReplicasHere(const DoorTable& table) {
   return names;
 }
 
-awaitable<void> KeepLimits(DoorConfig config, std::shared_ptr<const LimitedServices> services) {
+awaitable<void> KeepLimits(DoorConfig config, std::shared_ptr<LimitedServices> services) {
   const std::string socket = MasterSocketPath(config);
   Limiter limiter(config);
-  asio::steady_timer timer(co_await asio::this_coro::executor);
+  Duration pause = kBusyPause;
+  services->pause.emplace(co_await asio::this_coro::executor);
   while (!services->closed) {
     if (const std::vector<std::string> names = services->names; !names.empty()) {
       const std::string counts = co_await Counts(socket, names);
@@ -70,9 +72,10 @@ awaitable<void> KeepLimits(DoorConfig config, std::shared_ptr<const LimitedServi
       if (commands && !services->closed) co_await Tell(socket, *commands);
     }
     if (services->closed) break;
-    timer.expires_after(limiter.busy() ? kBusyPause : kIdlePause);
+    pause = limiter.busy() ? kBusyPause : std::min(pause * 2, kIdlePauseMax);
+    services->pause->expires_after(pause);
     boost::system::error_code error;
-    co_await timer.async_wait(asio::redirect_error(use_awaitable, error));
+    co_await services->pause->async_wait(asio::redirect_error(use_awaitable, error));
   }
 }
 

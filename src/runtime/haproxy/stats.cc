@@ -185,6 +185,7 @@ std::map<std::string, DoorTraffic::Moved> DoorTraffic::Differences(const std::ve
       {"b", Kind::kDoor}, {"t", Kind::kDoorTcp}, {"in", Kind::kInbound}, {"int", Kind::kInbound}};
   std::map<std::string, Moved> services;
   std::map<pid_t, std::map<std::string, BackendStats>> seen;
+  inbound_moved_ = false;
   for (const WorkerStats& worker : workers) {
     auto& former = before_[worker.pid];
     auto& present = seen[worker.pid];
@@ -193,7 +194,10 @@ std::map<std::string, DoorTraffic::Moved> DoorTraffic::Differences(const std::ve
       if (mark == std::string::npos || present.size() >= kBackendsMax) continue;
       const auto kind = kKinds.find(std::string_view(now.name).substr(0, mark));
       if (kind == kKinds.end()) continue;
-      Tally(services[now.name.substr(mark + 1)], kind->second, former[now.name], now);
+      BackendStats& before = former[now.name];
+      Tally(services[now.name.substr(mark + 1)], kind->second, before, now);
+      inbound_moved_ = inbound_moved_ || (kind->second == Kind::kInbound &&
+                                          (now.arrived != before.arrived || now.in_flight + now.queued > 0));
       present.emplace(now.name, now);
     }
   }

@@ -103,6 +103,8 @@ class DoorTraffic {
 
   const std::map<std::string, DoorTotals, std::less<>>& totals() const { return totals_; }
   std::uint64_t lines_refused() const { return lines_refused_; }  // that were no request lines
+  // Between the last two Takes some door's requests came to replicas of this box, or are with them.
+  bool inbound_moved() const { return inbound_moved_; }
 
  private:
   // Of one service's lines since the last Take.
@@ -133,6 +135,7 @@ class DoorTraffic {
   std::map<std::string, Lines, std::less<>> lines_;
   std::map<std::string, DoorTotals, std::less<>> totals_;
   std::uint64_t lines_refused_ = 0;
+  bool inbound_moved_ = false;
 };
 
 }  // namespace hs

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -28,6 +29,7 @@ constexpr std::size_t kLineMax = 1024;
 // Lines read before others get their turn.
 constexpr int kLinesAtOnce = 256;
 constexpr std::size_t kOldWorkersMax = 8;
+constexpr const char* kStatsHead = "# pxname,";
 
 }  // namespace
 
@@ -44,6 +46,7 @@ struct DoorTelemetry::Impl : std::enable_shared_from_this<Impl> {
   Clock clock;
   LineSocket socket;
   DoorTraffic traffic;
+  pid_t known_worker = 0;  // of the last second
   bool measuring = false;
   bool closed = false;
 };
@@ -107,22 +110,33 @@ awaitable<void> DoorTelemetry::Impl::Run(Done done) {
 awaitable<std::optional<std::vector<WorkerStats>>> DoorTelemetry::Impl::AskWorkers() {
   const Time deadline = clock() + kMeasureTimeout;
   const std::string socket_path = MasterSocketPath(config);
-  std::vector<WorkerStats> workers;
-  const Result<std::string> processes_text = co_await AskHaproxy(socket_path, "show proc", kMeasureTimeout);
+  const auto question = [](pid_t pid) { return fmt::format("@!{} show stat -1 2 -1", pid); };
+  // Nearly always the worker is the one of the last second: then one question tells all.
+  const std::string both = known_worker == 0 ? "show proc" : "show proc;" + question(known_worker);
+  const Result<std::string> answer = co_await AskHaproxy(socket_path, both, kMeasureTimeout);
+  const std::size_t stats_at = answer ? std::min(answer->find(kStatsHead), answer->size()) : 0;
   const std::optional<HaproxyProcesses> processes =
-      processes_text ? ParseProcesses(*processes_text) : std::nullopt;
+      answer ? ParseProcesses(answer->substr(0, stats_at)) : std::nullopt;
+  std::vector<WorkerStats> workers;
   if (!processes) {
+    known_worker = 0;
     if (RunningMaster(config) == 0) co_return workers;
     co_return std::nullopt;
   }
+  const bool known = std::exchange(known_worker, processes->worker) == processes->worker;
   std::vector<pid_t> pids = processes->old_workers;
   if (pids.size() > kOldWorkersMax) pids.resize(kOldWorkersMax);
   pids.push_back(processes->worker);
   for (const pid_t pid : pids) {
+    const bool is_told = known && pid == processes->worker && stats_at < answer->size();
     const Time now = clock();
-    if (now >= deadline) co_return std::nullopt;
-    const Result<std::string> text =
-        co_await AskHaproxy(socket_path, fmt::format("@!{} show stat -1 2 -1", pid), deadline - now);
+    if (!is_told && now >= deadline) co_return std::nullopt;
+    Result<std::string> text;
+    if (is_told) {
+      text = answer->substr(stats_at);
+    } else {
+      text = co_await AskHaproxy(socket_path, question(pid), deadline - now);
+    }
     Result<std::vector<BackendStats>> backends = text ? ParseStats(*text) : std::unexpected(text.error());
     if (backends) {
       workers.push_back({pid, std::move(*backends)});
