@@ -397,6 +397,13 @@ TEST(Api, TokensNeverShowTheirSecret) {
   EXPECT_TRUE(std::holds_alternative<ShowJoinTokenCommand>(Ask(view, "GET", "/v1/tokens/join")));
 }
 
+TEST(Api, EveryKindOfDocumentIsShownByItsName) {
+  auto view = TestView();
+  view.documents.push_back({QuotaKey("services"), {}, QuotaDoc{"services", 40, 0, 0}});
+  const auto body = std::get<ApiResponse>(Ask(view, "GET", "/v1/documents")).body;
+  EXPECT_NE(body.find(R"("kind":"quota","subject":"services","replicas":40)"), std::string::npos) << body;
+}
+
 TEST(Api, ReadyMeansAControllerIsKnown) {
   auto view = TestView();
   EXPECT_EQ(StatusOf(Ask(view, "GET", "/readyz", "", std::nullopt)), 200);

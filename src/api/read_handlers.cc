@@ -111,8 +111,16 @@ json::array ShortJson(const NodeView& view) {
   return out;
 }
 
+void AddQuota(const QuotaDoc& quota, json::object& out) {
+  out["subject"] = SafeText(quota.subject);
+  out["replicas"] = quota.replicas_max;
+  out["cpu_millicores"] = quota.cpu_millicores_max;
+  out["memory_bytes"] = quota.memory_bytes_max;
+}
+
 json::object DocumentJson(const Document& document) {
-  static constexpr const char* kKinds[] = {"tombstone", "stack", "scale", "drain", "token", "node"};
+  static constexpr const char* kKinds[] = {"tombstone", "stack", "scale", "drain", "token", "node", "quota"};
+  static_assert(std::size(kKinds) == std::variant_size_v<DocumentBody>);
   json::object out{{"key", SafeText(document.key)},
                    {"stamp", JsonText(StampText(document.stamp))},
                    {"at_ms", document.stamp.wall_ms},
@@ -134,6 +142,8 @@ json::object DocumentJson(const Document& document) {
     out["node"] = JsonText(node->node.Hex());
     out["name"] = SafeText(node->name);
     out["public_key"] = JsonText(node->public_key.Hex());
+  } else if (const auto* quota = std::get_if<QuotaDoc>(&document.body)) {
+    AddQuota(*quota, out);
   }
   return out;
 }
@@ -349,10 +359,9 @@ ApiResult GetQuotas(const RouteCall& call) {
   for (const Document& document : call.view.documents) {
     const auto* quota = std::get_if<QuotaDoc>(&document.body);
     if (quota == nullptr) continue;
-    out.push_back(json::object{{"subject", SafeText(quota->subject)},
-                               {"replicas", quota->replicas_max},
-                               {"cpu_millicores", quota->cpu_millicores_max},
-                               {"memory_bytes", quota->memory_bytes_max}});
+    json::object row;
+    AddQuota(*quota, row);
+    out.push_back(std::move(row));
   }
   return Json(std::move(out));
 }

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <set>
 
 #include "api/find.h"
 #include "api/handlers.h"
@@ -96,7 +97,9 @@ ApiResult PutStack(const RouteCall& call) {
   const Documents documents = DocumentMap(call.view);
   if (const auto checked = CheckDeploy(documents, *stack); !checked) return ErrorResponse(checked.error());
   WriteCommand command;
-  command.documents = DeployWrites(documents, *stack, Tunables{}.revisions_kept);
+  std::set<SpecHash> running;
+  for (const auto& row : ReplicasOf(call.view)) running.insert(row.status->spec);
+  command.documents = DeployWrites(documents, *stack, Tunables{}.revisions_kept, running);
   if (const auto fits = CheckQuotasAfter(documents, command.documents); !fits)
     return ErrorResponse(fits.error());
   for (const auto& service : stack->services) {

@@ -120,15 +120,27 @@ const ServiceSpec* FindSpec(const Documents& documents, std::string_view service
   return nullptr;
 }
 
-Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept) {
+Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept,
+                    const std::set<SpecHash>& running) {
   Writes writes;
+  std::set<SpecHash> described;
+  const auto describes_more = [&](const StackSpec& revision) {
+    bool more = false;
+    for (const ServiceSpec& spec : revision.services) {
+      const SpecHash hash = HashOf(spec);
+      more = (described.insert(hash).second && running.contains(hash)) || more;
+    }
+    return more;
+  };
+  describes_more(stack);
   std::uint64_t number = 1;
   for (const Stack& known : StacksOf(documents)) {
     if (known.name != stack.name) continue;
     number = known.number_max + 1;
     std::int64_t kept = 1;  // the new one
     for (const Revision& revision : known.revisions) {
-      if (++kept > revisions_kept) writes.emplace_back(revision.document->key, std::monostate{});
+      const bool needed = describes_more(revision.spec());
+      if (++kept > revisions_kept && !needed) writes.emplace_back(revision.document->key, std::monostate{});
     }
   }
   writes.insert(writes.begin(), {StackKey(stack.name, number), stack});

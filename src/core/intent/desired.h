@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,8 +31,10 @@ std::vector<DesiredService> DesiredServices(const Documents& documents);
 const ServiceSpec* FindSpec(const Documents& documents, std::string_view service, SpecHash hash);
 
 // The new revision, numbered one above all known of its stack, and tombstones for what is then older than the
-// newest `revisions_kept` live ones.
-Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept);
+// newest `revisions_kept` live ones. Versions of `running` stay described, however many bad ones came after:
+// a lost replica of theirs is replaced by its like.
+Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept,
+                    const std::set<SpecHash>& running = {});
 
 // Tombstones for every live revision and for the scale overrides of services the stack alone provides.
 // Empty when there is no such stack.

@@ -87,6 +87,19 @@ TEST(DesiredTest, OldRevisionsAreDeletedButThoseKeptStillDescribeTheirReplicas) 
   EXPECT_EQ(FindSpec(documents, "api", HashOf(Service("web", "v2"))), nullptr);
 }
 
+TEST(DesiredTest, AVersionThatStillRunsStaysDescribedHoweverManyBadOnesCame) {
+  Documents documents;
+  const SpecHash runs = HashOf(Service("web", "good"));
+  Put(documents, DeployWrites(documents, {"shop", {Service("web", "good")}}, 3, {runs}));
+  for (const auto* version : {"bad1", "bad2", "bad3", "bad4", "bad5"}) {
+    Put(documents, DeployWrites(documents, {"shop", {Service("web", version)}}, 3, {runs}));
+    EXPECT_NE(FindSpec(documents, "web", runs), nullptr) << version;
+  }
+  EXPECT_EQ(FindSpec(documents, "web", HashOf(Service("web", "bad1"))), nullptr);
+  Put(documents, DeployWrites(documents, {"shop", {Service("web", "good2")}}, 3));
+  EXPECT_EQ(FindSpec(documents, "web", runs), nullptr) << "none of it runs any more";
+}
+
 TEST(DesiredTest, RemovingAStackLeavesNothingOfItAndNothingElseGoes) {
   Documents documents;
   Put(documents, DeployWrites(documents, {"shop", {Service("web")}}, 3));

@@ -15,9 +15,11 @@
 //   suspicion starts
 //          confirmed and lasts its shortest time. The suspect is told first, and so is everyone else.
 //   +350 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
-// A prober that is itself deaf gets no Nacks, so it has no second witness: its suspicion lasts longest, its
-// own health multiplier grows, and nobody takes 'unreachable' from one witness alone for more than a
-// suspicion.
+// Where not even the relays say a word, this node may be cut off with a few others, or alone. Asking one
+// member per interval, ever slower for its growing health multiplier, it would take longer the more are gone.
+// So it asks all at once whom it has not heard since, at the usual pace. A prober that is itself deaf gets no
+// Nacks, so it has no second witness: its suspicion lasts longest, its own health multiplier grows, and
+// nobody takes 'unreachable' from one witness alone for more than a suspicion.
 //
 // Invariants:
 //  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
@@ -180,7 +182,7 @@ class Membership {
     std::uint64_t number = 0;
   };
   using Timers = std::multimap<Time, Timer>;
-  enum class ProbeKind : std::uint8_t { kRegular, kConfirm, kRetry };
+  enum class ProbeKind : std::uint8_t { kRegular, kConfirm, kRetry, kSweep };
   struct Probe {
     NodeId target;  // zero: whoever is there
     Endpoint address;
@@ -263,6 +265,7 @@ class Membership {
   void StartProbe(NodeId target, Endpoint address, ProbeKind kind);
   void OnProbeTimeout(std::uint32_t sequence);
   void OnProbeEnd(std::uint32_t sequence);
+  void Sweep(const Probe& unheard);
   void OnRelayEnd(std::uint32_t sequence);
   void OnDatagram(const DatagramReceived& datagram);
   void OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known);
@@ -346,6 +349,7 @@ class Membership {
   int health_ = 0;
   int push_pulls_skipped_ = 0;
   Time grace_until_;              // woke late: accuses nobody before
+  Time sweep_next_{};             // not before
   Time exchange_next_{};          // a whole table because of some difference: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
   bool ring_changed_ = false;     // and not yet told by HoldLinks

@@ -13,6 +13,9 @@ constexpr Duration kFailureLife = 2s;
 constexpr Duration kDifferenceLasts = 2s;
 // A newcomer hears from many unknown members before the first table is there.
 constexpr Duration kUnknownPause = 250ms;
+// Whoever is cut off from many asks them all at once, so many at most and not more often.
+constexpr std::size_t kSweepMax = 32;
+constexpr Duration kSweepPause = 2s;
 
 }  // namespace
 
@@ -42,11 +45,27 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   // Whoever may not know us, or not think us alive, learns of us.
   if (member == nullptr || !IsPresent(member->state)) first.push_back(UpdateOf(self()));
   Send(target, address, Ping{sequence, target}, std::move(first));
+  const bool sweep = kind == ProbeKind::kSweep;
   if (kind != ProbeKind::kRetry) {
-    probe.timeout =
-        Arm(now_.mono + Scaled(tunables_.probe_timeout), TimerKind::kProbeTimeout, target, sequence);
+    const Duration wait = sweep ? tunables_.probe_timeout : Scaled(tunables_.probe_timeout);
+    probe.timeout = Arm(now_.mono + wait, TimerKind::kProbeTimeout, target, sequence);
   }
-  probe.end = Arm(now_.mono + Scaled(tunables_.probe_interval), TimerKind::kProbeEnd, target, sequence);
+  const Duration whole = sweep ? tunables_.probe_interval : Scaled(tunables_.probe_interval);
+  probe.end = Arm(now_.mono + whole, TimerKind::kProbeEnd, target, sequence);
+}
+
+// Neither the target nor a relay said a word since this probe began.
+void Membership::Sweep(const Probe& unheard) {
+  if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
+  sweep_next_ = now_.mono + kSweepPause;
+  std::vector<NodeId> except{unheard.target};
+  for (const NodeId& id : present_.all()) {
+    if (PeerOf(id).heard_at >= unheard.sent) except.push_back(id);
+  }
+  for (const NodeId& id : present_.Draw(kSweepMax, except)) {
+    if (members_.at(id).state == MemberState::kAlive)
+      StartProbe(id, members_.at(id).meta.address, ProbeKind::kSweep);
+  }
 }
 
 void Membership::OnProbeTimeout(std::uint32_t sequence) {
@@ -64,8 +83,13 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
     if (now_.mono < grace_until_ || members_.at(target).state != MemberState::kSuspect) return;
     return Suspect(target, {self_}, Source::kGossip, {});
   }
-  // Relays that are suspect themselves would cost a witness.
+  // Relays that are suspect themselves would cost a witness, and those of whom a sweep has heard nothing too.
   std::vector<NodeId> except{probe.target};
+  if (probe.kind == ProbeKind::kSweep) {
+    for (const NodeId& id : present_.all()) {
+      if (PeerOf(id).heard_at < probe.sent) except.push_back(id);
+    }
+  }
   for (const NodeId& id : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
     if (probe.asked.size() >= static_cast<std::size_t>(tunables_.indirect_probes)) break;
     if (members_.at(id).state == MemberState::kAlive) probe.asked.push_back(id);
@@ -82,10 +106,12 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   Probe probe = std::move(it->second);
   probes_.erase(it);
   Disarm(probe.timeout);  // where it is set longer than the interval
-  if (probe.kind != ProbeKind::kRegular || !Present(probe.target)) return;
+  const bool regular = probe.kind == ProbeKind::kRegular;
+  if ((!regular && probe.kind != ProbeKind::kSweep) || !Present(probe.target)) return;
   // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here.
   const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
-  AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
+  if (regular) AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
+  if (regular && !probe.asked.empty() && probe.nacked.empty()) Sweep(probe);
   if (now_.mono < grace_until_) return;
   std::vector<NodeId> witnesses = probe.nacked;
   witnesses.push_back(self_);

@@ -243,6 +243,24 @@ TEST(Membership, ANodeThatHearsNothingHarmsNobody) {
               net.Sees(0, 5, MemberState::kUnreachable));
 }
 
+TEST(Membership, WhoIsCutOffAloneOrWithAFewKnowsItSoon) {
+  for (const int few : {1, 3}) {
+    MiniNetwork net(11);
+    net.Grow(16);
+    net.Run(10s);
+    net.Cut([few](int a, int b) { return (a < few) != (b < few); });
+    const Duration took = net.RunUntil(
+        [&] {
+          for (int i = 0; i < few; ++i) {
+            if (net.node(i).PresentCount() != static_cast<std::size_t>(few)) return false;
+          }
+          return true;
+        },
+        60s);
+    EXPECT_LT(took, 3s) << few;
+  }
+}
+
 TEST(Membership, OneBrokenPathIsNoAccusation) {
   MiniNetwork net(71);
   net.Grow(16);

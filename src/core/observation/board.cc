@@ -331,10 +331,20 @@ void Board::On(const LinkUp& link) {
   const auto [known, fresh] = links_.try_emplace(link.peer);
   if (!fresh) return;
   eager_links_.reset();
+  Meet(link.peer);
   if (!enough || !peers_.contains(link.peer)) return;
   known->second.asked = now_;
   out_.push_back(SendLink{link.peer, AddressOf(link.peer), RecordPush{{}, false, true}});
 }
+
+// One at a time: whoever comes back to many has most of what they know from the first.
+void Board::Meet(NodeId peer) {
+  if (now_ < meet_next_ || !links_.contains(peer) || !peers_.contains(peer)) return;
+  if (!met_.insert(peer).second) return;
+  meet_next_ = now_ + kPatience;
+  SendOffer(peer, true);
+}
+
 void Board::On(const LinkDown& down) {
   const auto link = links_.find(down.peer);
   if (link == links_.end()) return;
@@ -370,9 +380,11 @@ void Board::On(const BoardPeer& peer) {
   if (peer.address) {
     peers_[peer.id] = *peer.address;
     gone_.erase(peer.id);  // it lives after all
+    Meet(peer.id);
     return;
   }
   if (peers_.erase(peer.id) == 0) return;
+  met_.erase(peer.id);
   differences_.Forget(peer.id);
   if (const auto link = links_.find(peer.id); link != links_.end() && !link->second.lazy) BringBack();
 }

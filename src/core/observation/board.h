@@ -14,6 +14,9 @@
 //  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
 //     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
 //     one silent box holds up nothing). A lost link brings others back.
+//  6. A board that has just started, or comes back from the other side of a cut, compares notes over its
+//     first link to somebody newly present. Waiting for a quiet moment, as with a difference that news on its
+//     way would mend, could leave it ignorant for as long as there is other news.
 // What changed goes out in one message per link, at once after a quiet time and in a burst at a pace; events,
 // which nobody waits for, wait a moment for others to go with. Nothing here is durable: it is rebuilt from
 // the living.
@@ -27,6 +30,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -189,6 +193,8 @@ class Board {
   std::size_t EagerLinks() const;
   void SetLazy(NodeId peer, bool lazy);
   void BringBack();
+  // Notes are compared at once with who is newly met.
+  void Meet(NodeId peer);
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
@@ -218,6 +224,8 @@ class Board {
   FlatMap<NodeId, Endpoint> peers_;  // present members
   FlatMap<NodeId, Link> links_;
   mutable std::optional<std::size_t> eager_links_;  // as counted, until links or peers change
+  std::set<NodeId> met_;                            // of the peers, those offered to since they are present
+  Time meet_next_{};                                // not before
   Time asking_until_{};                             // one is asked at a time
 };
 

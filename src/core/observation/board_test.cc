@@ -111,10 +111,44 @@ class World {
 
 TEST(BoardTest, ARecordReachesEveryBoardByFloodAlone) {
   World world(8, 1);
+  world.Run(100ms);
+  world.offers_ = 0;
   world.Hand(3, Publish{RecordKind::kNodeReport, 0, Said(7)});
   world.Run(100ms);
   EXPECT_EQ(world.offers_, 0);
   for (const Board& board : world.boards_) EXPECT_EQ(NumberIn(board.Report(Node(3))), 7u);
+}
+
+TEST(BoardTest, AfterARestartEverythingIsKnownAtOnceHoweverMuchElseIsNews) {
+  World world(8, 1);
+  for (std::size_t i = 0; i < 8; ++i) world.Hand(i, Publish{RecordKind::kNodeReport, 0, Said(i + 1)});
+  world.Run(5s);
+  world.Restart(3);
+  for (std::uint64_t round = 0; round < 5; ++round) {
+    world.Hand(0, Publish{RecordKind::kNodeReport, 0, Said(100 + round)});
+    world.Run(100ms);
+  }
+  for (std::size_t j = 1; j < 8; ++j) {
+    if (j == 3) continue;
+    EXPECT_EQ(NumberIn(world.boards_[3].Report(Node(j))), j + 1) << j;
+  }
+}
+
+TEST(BoardTest, WhoWasCutOffIsToldWhatItMissedOverTheFirstLink) {
+  World world(4, 1);
+  world.Run(5s);
+  const BoardPeer gone{Node(2), std::nullopt}, back{Node(2), Endpoint{IpAddress::V4(127, 0, 0, 1), 7}};
+  for (const std::size_t i : {1, 3}) world.Hand(i, LinkDown{Node(2)});
+  for (const std::size_t i : {1, 3}) world.Hand(i, gone);
+  world.Hand(0, Publish{RecordKind::kNodeReport, 0, Said(7)});
+  world.Run(5s);
+  world.offers_ = 0;
+  world.Hand(1, back);
+  EXPECT_EQ(world.offers_, 0) << "there is no link yet";
+  world.Hand(1, LinkUp{Node(2)});
+  EXPECT_EQ(world.offers_, 1);
+  world.Hand(1, LinkUp{Node(0)});
+  EXPECT_EQ(world.offers_, 1) << "nobody new";
 }
 
 TEST(BoardTest, SayingTheSameAgainSendsNothing) {

@@ -103,6 +103,9 @@ Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
                               Answers(input, entry.id);
       if ((belief == Belief::kLost && !left_alone) || refused) {
         ++service.lost[SpecOf(entry)];
+        const Piece gone{entry.id, box, SpecOf(entry), entry.status, entry.prior};
+        if (!stop && !gone.Ailing()) ++service.lost_well[SpecOf(entry)];
+        if (gone.Troubled()) service.lost_troubled.insert(SpecOf(entry));
         if (!refused && member.state == MemberState::kUnreachable)
           service.silent_since = std::max(service.silent_since, member.state_since);
         if (entry.prior == nullptr || stop) continue;

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,13 +40,20 @@ struct Piece {
             status->state == ReplicaState::kBackoff ||
             (status->state == ReplicaState::kRunning && status->health == Health::kUnhealthy));
   }
+  // Not just on its way up: it ended by itself, or fails its checks.
+  bool Troubled() const {
+    return Ailing() && (status->restarts > 0 || status->state == ReplicaState::kBackoff ||
+                        status->health == Health::kUnhealthy);
+  }
   bool Signalled() const { return status != nullptr && status->state == ReplicaState::kStopping; }
 };
 
 struct ServicePieces {
-  std::vector<Piece> pieces;               // in order of box, then id
-  std::map<SpecHash, std::uint32_t> lost;  // replicas on boxes that are lost
-  Time silent_since{};                     // when the last box with one of these fell silent
+  std::vector<Piece> pieces;                    // in order of box, then id
+  std::map<SpecHash, std::uint32_t> lost;       // replicas on boxes that are lost
+  std::map<SpecHash, std::uint32_t> lost_well;  // of these, those of whom nothing bad was heard
+  std::set<SpecHash> lost_troubled;             // versions of those that were in trouble
+  Time silent_since{};                          // when the last box with one of these fell silent
 };
 
 struct Inventory {

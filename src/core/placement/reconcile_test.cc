@@ -201,6 +201,78 @@ TEST(Reconcile, RedeployStopsEarlyWhenTheNewOneKeepsRestarting) {
   EXPECT_EQ(w.Decided("rollout.stopped"), 1);
 }
 
+// Replicas of a version that ended by themselves so often.
+void SetRestarts(World& w, SpecHash version, std::uint32_t restarts) {
+  for (auto& [node, report] : w.reports) {
+    for (auto& status : report.replicas) {
+      if (status.spec == version) status.restarts = restarts;
+    }
+  }
+}
+
+TEST(Reconcile, WhenABoxIsLostAReplicaThatNeverGotHealthyStandsInForNobody) {
+  World w(4);
+  const SpecHash old = HashOf(w.Spec("web", "1")), bad = HashOf(w.Spec("web", "2"));
+  w.Want(w.Spec("web", "1"), 3);
+  w.Settle();
+  w.broken.insert(bad);
+  w.Want(w.Spec("web", "2"), 3);
+  w.Round();
+  w.Round();
+  SetRestarts(w, bad, 3);
+  w.Settle();
+  for (int n = 1; n <= 4; ++n) {
+    if (w.reports[Box(n)].replicas.empty() || w.reports[Box(n)].replicas[0].spec == bad) continue;
+    w.SetState(n, MemberState::kUnreachable);
+    break;
+  }
+  ASSERT_EQ(w.Healthy("web", old), 2);
+  w.Settle();
+  EXPECT_EQ(w.Healthy("web", old), 3);
+}
+
+TEST(Reconcile, WhereAllThatRanIsLostInAFailedRedeployTheVersionThatRanComesBack) {
+  for (const bool with_the_failed_one : {false, true}) {
+    World w(4);
+    const SpecHash old = HashOf(w.Spec("web", "1")), bad = HashOf(w.Spec("web", "2"));
+    w.Want(w.Spec("web", "1"), 1);
+    w.Settle();
+    w.broken.insert(bad);
+    w.Want(w.Spec("web", "2"), 1);
+    w.Round();
+    w.Round();
+    SetRestarts(w, bad, 3);
+    w.Settle();
+    ASSERT_EQ(w.Where().size(), 2U);
+    for (int n = 1; n <= 4; ++n) {
+      for (const auto& status : std::vector(w.reports[Box(n)].replicas)) {
+        if (status.spec == old || with_the_failed_one) w.SetState(n, MemberState::kUnreachable);
+      }
+    }
+    ASSERT_EQ(w.Healthy("web", old), 0);
+    w.Settle();
+    EXPECT_EQ(w.Healthy("web", old), 1) << with_the_failed_one;
+  }
+}
+
+TEST(Reconcile, WhatABoxThatIsAwayRanLongAgoDoesNotComeBack) {
+  World w(4);
+  w.Want(w.Spec("web", "1"), 4);
+  w.Settle();
+  w.SetState(1, MemberState::kUnreachable);
+  w.Want(w.Spec("web", "2"), 4);
+  w.Settle();
+  ASSERT_EQ(w.Healthy("web", HashOf(w.Spec("web", "2"))), 4);
+  w.SetState(2, MemberState::kDead);
+  w.SetState(3, MemberState::kDead);
+  w.reports[Box(2)] = w.reports[Box(3)] = {};
+  for (int i = 0; i < 5; ++i) {
+    w.Round();
+    EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "1"))), 0);
+  }
+  EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "2"))), 4);
+}
+
 TEST(Reconcile, ADrainedBoxIsEmptiedStartFirst) {
   World w(3);
   w.Want(w.Spec("web", "1"), 6);

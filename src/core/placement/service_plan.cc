@@ -110,19 +110,38 @@ void ServicePlan::FindFailedRollout() {
   }
 }
 
-// The other version that serves best now, if its spec is still known.
+// Of the versions that are not the wanted one, the most frequent whose spec is still known.
+const ServiceSpec* ServicePlan::MostFrequentOld(const std::map<SpecHash, std::uint32_t>& counts) const {
+  const ServiceSpec* best = nullptr;
+  std::uint32_t most = 0;
+  for (const auto& [hash, count] : counts) {
+    const auto spec = input_.specs.find(hash);
+    if (hash == service_->hash || spec == input_.specs.end() || count <= most) continue;
+    std::tie(best, most) = std::tuple(&spec->second, count);
+  }
+  return best;
+}
+
+// The other version that serves best now.
 const ServiceSpec* ServicePlan::ProvenOldSpec() const {
   std::map<SpecHash, std::uint32_t> healthy;
   for (const Piece& piece : found_->pieces) {
-    if (!piece.leaving && piece.spec != service_->hash && piece.Healthy()) ++healthy[piece.spec];
+    if (!piece.leaving && piece.Healthy()) ++healthy[piece.spec];
   }
-  const ServiceSpec* best = nullptr;
-  std::uint32_t most = 0;
-  for (const auto& [hash, count] : healthy) {
-    const auto spec = input_.specs.find(hash);
-    if (spec != input_.specs.end() && count > most) std::tie(best, most) = std::tuple(&spec->second, count);
+  const ServiceSpec* best = MostFrequentOld(healthy);
+  return best != nullptr ? best : LostOldSpec();
+}
+
+// Where all that ran was lost at once, and the wanted version only ever failed: the version that had run.
+const ServiceSpec* ServicePlan::LostOldSpec() const {
+  bool troubled = found_->lost_troubled.contains(service_->hash);
+  if (found_->lost_well.contains(service_->hash)) return nullptr;
+  for (const Piece& piece : found_->pieces) {
+    if (piece.leaving) continue;
+    if (piece.spec != service_->hash || !piece.Ailing()) return nullptr;
+    troubled = troubled || piece.Troubled() || Failed(piece);
   }
-  return best;
+  return troubled ? MostFrequentOld(found_->lost_well) : nullptr;
 }
 
 ServicePlan::Wanted ServicePlan::HowManyToStart() const {
@@ -132,16 +151,18 @@ ServicePlan::Wanted ServicePlan::HowManyToStart() const {
   const std::uint32_t new_missing = target > counts.good ? target - counts.good : 0;
   Wanted wanted;
   // No other version about: what is missing and what has to move starts at once.
-  if (counts.old == 0) {
+  if (!InRedeploy()) {
     wanted.of_new = new_missing;
     return wanted;
   }
-  // A redeploy. What was lost meanwhile is replaced by the version that is known to work.
+  // A redeploy. What was lost meanwhile is replaced by the version that is known to work: a new one that has
+  // not been healthy yet stands in for nobody.
   const bool proven = failed_ == nullptr && counts.good_healthy > 0;
-  if (!proven && missing > 0 && ProvenOldSpec() != nullptr) {
+  const std::uint32_t serving = counts.old + counts.good_healthy;
+  if (!proven && serving < target && ProvenOldSpec() != nullptr) {
     std::uint32_t lost_old = 0;
     for (const auto& [hash, count] : found_->lost) lost_old += hash == service_->hash ? 0 : count;
-    wanted.of_old = failed_ != nullptr ? missing : std::min(missing, lost_old);
+    wanted.of_old = failed_ != nullptr ? target - serving : std::min(target - serving, lost_old);
   }
   if (failed_ != nullptr || !input_.intent_known) return wanted;
   std::uint32_t at_once = proven ? std::max(1U, missing - wanted.of_old) : 1;
@@ -397,7 +418,7 @@ void ServicePlan::Decide(const DesiredService& service, ServicePieces& found) {
   if (Paused()) return Emit(service.spec.name, found.pieces);
   TakeBackStops();
   failed_ = nullptr;
-  if (Count().old > 0) FindFailedRollout();
+  if (InRedeploy()) FindFailedRollout();
   Wanted wanted = HowManyToStart();
   if (wanted.of_new + wanted.of_old > 0 && AwaitsTheOtherPart()) wanted = {};
   const ServiceSpec* old_spec = wanted.of_old > 0 ? ProvenOldSpec() : nullptr;

@@ -51,6 +51,9 @@ class ServicePlan {
   void FindFailedRollout();
   Wanted HowManyToStart() const;
   const ServiceSpec* ProvenOldSpec() const;
+  const ServiceSpec* LostOldSpec() const;
+  const ServiceSpec* MostFrequentOld(const std::map<SpecHash, std::uint32_t>& counts) const;
+  bool InRedeploy() const { return Count().old > 0 || LostOldSpec() != nullptr; }
   void Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t count, const char* what);
   void Put(BoxIndex box, const ServiceSpec& spec, Assignment assignment);
   void SpreadAll();

@@ -98,7 +98,11 @@ Backends BackendsOf(const DoorTable& table) {
       if (tcp) Put(backends, "t_" + service.name, server, server.tls ? server.tcp_port : server.address.port);
     }
     PutOwn(backends, service);
-    for (const DoorServer& server : service.local) {
+    // Other doors may not have heard yet that what runs here is on its way out: it serves them until it goes.
+    const bool nobody_else = std::ranges::none_of(
+        service.local, [](const DoorServer& server) { return server.state == ServerState::kReady; });
+    for (DoorServer server : service.local) {
+      if (nobody_else && server.state == ServerState::kDrain) server.state = ServerState::kReady;
       Put(backends, "in_" + service.name, server, server.address.port);
       if (tcp) Put(backends, "int_" + service.name, server, server.address.port);
     }

@@ -117,6 +117,16 @@ TEST(HaproxyCommands, AllRequestsForALocalReplicaMeetInTheInboundBackend) {
                           "set server in_web/r2 state maint", "del server in_web/r2"));
 }
 
+TEST(HaproxyCommands, WhereOnlyDrainingReplicasAreLeftOtherDoorsAreStillServed) {
+  DoorTable have{{{.name = "web"}}};
+  have.services[0].local = {{.name = "r1", .address = *Endpoint::Parse("127.0.0.1:9")}};
+  DoorTable want = have;
+  want.services[0].local[0].state = ServerState::kDrain;
+  EXPECT_THAT(RuntimeCommands(have, want, Config()), ElementsAre("set server b_web/own state drain"));
+  want.services[0].local.push_back({.name = "r2", .address = *Endpoint::Parse("127.0.0.1:8")});
+  EXPECT_THAT(RuntimeCommands(have, want, Config()), ::testing::Contains("set server in_web/r1 state drain"));
+}
+
 TEST(HaproxyCommands, TheStateHaproxyTellsIsRead) {
   const std::string text =
       "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state ...\n"
