@@ -138,6 +138,7 @@ class Node:
         self.log_path = os.path.join(cluster.directory, f"n{number}.log")
         self.process = None
         self.prefix = []  # words before the program's own: where it runs
+        self.env = {}  # more of it for the agent, beside this process's own
 
     def start(self, join=None, extra=()):
         """Starts the agent (again). `join`: a token, or the address of a member."""
@@ -149,7 +150,7 @@ class Node:
             argv += ["--join", join]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                                            start_new_session=True)
+                                            start_new_session=True, env={**os.environ, **self.env})
         return self
 
     def is_up(self):

@@ -7,8 +7,8 @@ an answer shows as failed or late requests. Latency counts from the moment a req
     load = Load("http://127.0.0.11:8080/", rate=500).start(); ...; result = load.stop()
 
 The result: {"sent", "ok", "failed", "late_start_ms_max", "p50_ms", "p99_ms", "max_ms", "reasons": {words: count},
-"buckets": [{"t": monotonic seconds of its start, "sent", "ok", "failed", "max_ms"}, ...] of 100 ms each, by the time at
-which requests were due}. CLOCK_MONOTONIC is the same for all processes of a box, so t can be compared with a caller's own.
+"failures": the first 5,000 as [due, seconds, reason, path], "buckets": [{"t": monotonic seconds of its start, "sent", "ok",
+"failed", "max_ms"}, ...] of 100 ms each, by the time at which requests were due}. CLOCK_MONOTONIC is the same for all processes of a box, so t can be compared with a caller's own.
 """
 
 import argparse
@@ -25,19 +25,20 @@ import time
 import urllib.parse
 
 BUCKET_S = 0.1
+FAILURES_MAX = 5000
 
 
 class Exchange:
     """One connection: at most one request under way; idle between requests."""
 
-    __slots__ = ("sock", "due", "data", "body_at", "body_end", "reused", "connected")
+    __slots__ = ("sock", "due", "path", "data", "body_at", "body_end", "reused", "connected")
 
     def __init__(self, sock):
         self.sock, self.reused, self.connected = sock, False, False
         self.begin(None)
 
-    def begin(self, due):
-        self.due, self.data, self.body_at, self.body_end = due, bytearray(), 0, None
+    def begin(self, due, path=None):
+        self.due, self.path, self.data, self.body_at, self.body_end = due, path, bytearray(), 0, None
 
     def is_whole(self, at_end=False):
         """Whether the answer is complete; without a length it ends with the connection."""
@@ -70,13 +71,14 @@ class Exchange:
 class Generator:
     """One thread over epoll, with kept connections: about 50 us of CPU per request."""
 
-    def __init__(self, url, rate, seconds, timeout, method="GET"):
+    def __init__(self, url, rate, seconds, timeout, method="GET", more_paths=()):
         parts = urllib.parse.urlsplit(url)
         self.address = (parts.hostname, parts.port or 80)
-        target = (parts.path or "/") + ("?" + parts.query if parts.query else "")
-        self.request = f"{method} {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 0\r\n\r\n".encode()
+        self.paths = [(parts.path or "/") + ("?" + parts.query if parts.query else ""), *more_paths]  # in turn
+        self.requests = {path: f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Length: 0\r\n\r\n".encode()
+                         for path in self.paths}
         self.rate, self.seconds, self.timeout = rate, seconds, timeout
-        self.rows = []  # (due, latency, reason or None)
+        self.rows = []  # (due, latency, reason or None, path)
         self.late_start = 0.0
         self.stopping = False
         self.epoll, self.open, self.idle = select.epoll(), {}, []
@@ -91,7 +93,7 @@ class Generator:
             self.idle.remove(exchange)
 
     def finish(self, exchange, reason, keep=False):
-        self.rows.append((exchange.due, time.monotonic() - exchange.due, reason))
+        self.rows.append((exchange.due, time.monotonic() - exchange.due, reason, exchange.path))
         exchange.begin(None)
         if keep:
             exchange.reused = True
@@ -99,19 +101,19 @@ class Generator:
         else:
             self.close(exchange)
 
-    def launch(self, due, fresh=False):
+    def launch(self, due, path, fresh=False):
         if self.idle and not fresh:
             exchange = self.idle.pop()
-            exchange.begin(due)
+            exchange.begin(due, path)
             try:
-                exchange.sock.send(self.request)
+                exchange.sock.send(self.requests[path])
             except OSError:  # closed by the other side while idle: nothing was sent
                 self.close(exchange)
-                self.launch(due, fresh=True)
+                self.launch(due, path, fresh=True)
                 return
         else:
             exchange = Exchange(socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))
-            exchange.begin(due)
+            exchange.begin(due, path)
             error = exchange.sock.connect_ex(self.address)
             if error not in (0, errno.EINPROGRESS):
                 self.finish(exchange, errno.errorcode.get(error, str(error)))
@@ -125,10 +127,10 @@ class Generator:
         if exchange.due is None:
             self.close(exchange)
         elif exchange.reused and not exchange.data:
-            due = exchange.due
+            due, path = exchange.due, exchange.path
             exchange.begin(None)
             self.close(exchange)
-            self.launch(due, fresh=True)
+            self.launch(due, path, fresh=True)
         else:
             self.finish(exchange, reason)
 
@@ -140,7 +142,7 @@ class Generator:
                     self.lost(exchange, errno.errorcode.get(error, str(error)))
                     return
                 exchange.connected = True
-                exchange.sock.send(self.request)
+                exchange.sock.send(self.requests[exchange.path])
                 self.epoll.modify(exchange.sock.fileno(), select.EPOLLIN)
             if not events & (select.EPOLLIN | select.EPOLLHUP | select.EPOLLERR):
                 return
@@ -177,7 +179,7 @@ class Generator:
             if not ended:
                 while start + number / self.rate <= now and not (self.seconds and number / self.rate >= self.seconds):
                     self.late_start = max(self.late_start, now - start - number / self.rate)
-                    self.launch(start + number / self.rate)
+                    self.launch(start + number / self.rate, self.paths[number % len(self.paths)])
                     number += 1
                 pause = max(0.0, min(pause, start + number / self.rate - time.monotonic()))
             for descriptor, events in self.epoll.poll(pause):
@@ -186,7 +188,7 @@ class Generator:
 
     def result(self):
         buckets, reasons = collections.OrderedDict(), collections.Counter()
-        for due, latency, reason in sorted(self.rows):
+        for due, latency, reason, _ in sorted(self.rows, key=lambda row: row[0]):
             key = int(due / BUCKET_S)
             bucket = buckets.setdefault(key, {"t": round(key * BUCKET_S, 3), "sent": 0, "ok": 0, "failed": 0, "max_ms": 0.0})
             bucket["sent"] += 1
@@ -194,22 +196,26 @@ class Generator:
             bucket["max_ms"] = round(max(bucket["max_ms"], latency * 1000), 1)
             if reason is not None:
                 reasons[reason] += 1
-        good = sorted(latency for _, latency, reason in self.rows if reason is None)
+        good = sorted(latency for _, latency, reason, _ in self.rows if reason is None)
 
         def at(share):
             return round(good[min(len(good) - 1, int(share * len(good)))] * 1000, 2) if good else None
 
         return {"sent": len(self.rows), "ok": len(good), "failed": len(self.rows) - len(good),
                 "late_start_ms_max": round(self.late_start * 1000, 1), "p50_ms": at(0.5), "p99_ms": at(0.99),
-                "max_ms": at(1.0), "reasons": dict(reasons), "buckets": list(buckets.values())}
+                "max_ms": at(1.0), "reasons": dict(reasons),
+                "failures": [row for row in self.rows if row[2] is not None][:FAILURES_MAX], "buckets": list(buckets.values())}
 
 
 class Load:
     """The generator in a process of its own, so that the caller's work does not delay it."""
 
-    def __init__(self, url, rate=500, timeout=5, method="GET"):
-        self.argv = [sys.executable, os.path.abspath(__file__), "--url", url, "--rate", str(rate), "--timeout",
+    def __init__(self, url, rate=500, timeout=5, method="GET", more_paths=(), prefix=()):
+        """`prefix`: words before the program's own, such as those that enter a network namespace."""
+        self.argv = [*prefix, sys.executable, os.path.abspath(__file__), "--url", url, "--rate", str(rate), "--timeout",
                      str(timeout), "--method", method]
+        for path in more_paths:
+            self.argv += ["--path", path]
         self.process = None
 
     def start(self):
@@ -245,8 +251,10 @@ def main():
     parser.add_argument("--seconds", type=float, default=0, help="0: until SIGTERM or SIGINT")
     parser.add_argument("--timeout", type=float, default=5, help="seconds after which a request counts as failed")
     parser.add_argument("--method", default="GET")
+    parser.add_argument("--path", action="append", default=[], help="another path beside the URL's, in turn; may be repeated")
     options = parser.parse_args()
-    generator = Generator(options.url, options.rate, options.seconds, options.timeout, options.method)
+    generator = Generator(options.url, options.rate, options.seconds, options.timeout, options.method,
+                          options.path)
 
     def stop(*_):
         generator.stopping = True

@@ -68,6 +68,13 @@ class Net:
     def address(i):
         return f"10.77.0.{i + 1}"
 
+    def add_client(self):
+        """Somebody on the switch who is no box and whom no cut concerns."""
+        _ip("-n", self.switch, "addr", "add", "10.77.0.254/24", "dev", "br0")
+
+    def client_prefix(self):
+        return ["ip", "netns", "exec", self.switch]
+
     def prefix(self, i):
         return ["ip", "netns", "exec", self.names[i]]
 
@@ -81,6 +88,12 @@ class Net:
     def cut(self, a, b):
         """What box `a` sends to box `b` is dropped from now on."""
         self._nft(b, f"add rule inet cuts input ip saddr {self.address(a)} drop")
+
+    def cut_pairs(self, pairs):
+        """Many at once: one command for each box that hears no more."""
+        for b in sorted({b for _, b in pairs}):
+            self._nft(b, "".join(f"add rule inet cuts input ip saddr {self.address(a)} drop\n" for a, to in sorted(pairs)
+                                 if to == b))
 
     def cut_both(self, a, b):
         self.cut(a, b)

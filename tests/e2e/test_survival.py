@@ -5,11 +5,11 @@ import os
 import random
 import shutil
 import sqlite3
-import subprocess
 import unittest
 
 from cluster import Cluster
-from support import ClusterCase, PATIENCE, get, run
+from skew import Clocks
+from support import ClusterCase, PATIENCE, get, run, settle
 
 
 def counts(cluster, service, node=None):
@@ -141,36 +141,18 @@ class PowerCycle(unittest.TestCase):
 
 
 class Skewed(unittest.TestCase):
-    """Boxes whose calendars are wrong, by a library that stands in for clock_gettime and is built here."""
-
-    SOURCE = """
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdlib.h>
-#include <time.h>
-int clock_gettime(clockid_t clock, struct timespec *at) {
-  static int (*real)(clockid_t, struct timespec *);
-  if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
-  int result = real(clock, at);
-  const char *skew = getenv("SKEW_S");
-  if (clock == CLOCK_REALTIME && skew) at->tv_sec += atoll(skew);
-  return result;
-}
-"""
-
     def test_neither_a_clock_a_year_ahead_nor_one_a_day_behind_wins(self):
         with Cluster(4, first="127.2.12.31", extra=("--set", "drain_wait=300")) as cluster:
-            library = os.path.join(cluster.directory, "skew.so")
-            source = os.path.join(cluster.directory, "skew.c")
-            with open(source, "w", encoding="utf-8") as file:
-                file.write(self.SOURCE)
-            subprocess.run(["cc", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+            clocks = Clocks(cluster.directory)
             good, ahead, behind = cluster.nodes[:2], cluster.nodes[2], cluster.nodes[3]
             cluster.nodes = good
             cluster.start()
             cluster.nodes = [*good, ahead, behind]
             for node, skew in ((ahead, 365 * 86400), (behind, -86400)):
-                self.start_skewed(node, cluster, library, skew)
+                clocks.set(node.name, skew)
+                node.env = clocks.env(node.name)
+                node.start(join=cluster.token)
+                cluster.wait(node.answers, PATIENCE, f"{node.name} answers")
             cluster.wait_members(4, PATIENCE)
             helper = ClusterCase()
             helper.cluster = cluster
@@ -182,20 +164,78 @@ int clock_gettime(clockid_t clock, struct timespec *at) {
                 helper.wait_healthy("echo", count)
             self.assertEqual(cluster.cli("inspect", "echo", parse=True).get("conflicts", []), [])
 
-    @staticmethod
-    def start_skewed(node, cluster, library, skew):
-        former = {key: os.environ.get(key) for key in ("LD_PRELOAD", "SKEW_S")}
-        os.environ.update({"LD_PRELOAD": library, "SKEW_S": str(skew)})
-        try:
-            node.start(join=cluster.token)
-        finally:
-            for key, value in former.items():
-                if value is None:
-                    del os.environ[key]
-                else:
-                    os.environ[key] = value
-        cluster.wait(node.answers, PATIENCE, f"{node.name} answers")
 
+class LongAway(unittest.TestCase):
+    """A box comes back after three months with a dead clock battery: all others' calendars have gone on, its own went back
+    to the year 2000. Certificates have no dates (docs/decisions/certificates-without-dates.md), so none has expired."""
+
+    DAYS = 90
+
+    def test_it_is_let_in_and_what_was_removed_meanwhile_stays_removed(self):
+        with Cluster(3, first="127.2.12.61", extra=("--set", "drain_wait=300")) as cluster:
+            clocks = Clocks(cluster.directory)
+            for node in cluster.nodes:
+                node.env = clocks.env(node.name)
+            cluster.start()
+            cluster.wait_members(3, PATIENCE)
+            helper = ClusterCase()
+            helper.cluster = cluster
+            helper.deploy_echo(replicas=3)
+            cluster.deploy(helper.compose(helper.echo_service("gone", 2), name="old"))
+            helper.wait_healthy("gone", 2)
+            here, away = cluster.nodes[:2], cluster.nodes[2]
+            away.kill_box()
+            cluster.nodes = here
+            cluster.cli("rm", "old")
+            cluster.cli("scale", "echo=2")
+            helper.wait_healthy("echo", 2)
+            for node in here:
+                node.stop_agent()
+                clocks.set(node.name, self.DAYS * 86400)
+                node.start()
+            cluster.wait_members(2, PATIENCE)
+            helper.deploy_echo(replicas=3, version="2")
+            clocks.set(away.name, -25 * 365 * 86400)
+            cluster.nodes = [*here, away]
+            away.start()
+            cluster.wait_members(3, PATIENCE)
+            cluster.wait(lambda: {s["stack"] for s in away.get("/v1/stacks")} == {"test"}, PATIENCE,
+                         "it forgets what was removed")
+            cluster.wait_steady(PATIENCE)
+            helper.wait_healthy("echo", 2)
+            self.assertEqual(cluster.replicas("gone"), [])
+            for node in cluster.nodes:
+                self.assertEqual({s["stack"] for s in node.get("/v1/stacks")}, {"test"})
+                self.assertEqual(helper.echo(node)["version"], "2")
+
+
+class WiredTogether(unittest.TestCase):
+    def test_two_clusters_that_find_each_other_at_known_addresses_stay_apart(self):
+        with Cluster(2, first="127.2.12.71", extra=("--set", "drain_wait=300")) as ours, \
+             Cluster(2, first="127.2.12.81", extra=("--set", "drain_wait=300")) as theirs:
+            for cluster, name in ((ours, "ours"), (theirs, "theirs")):
+                cluster.start()
+                cluster.wait_members(2, PATIENCE)
+                helper = ClusterCase()
+                helper.cluster = cluster
+                cluster.deploy(helper.compose(helper.echo_service(name, 2), name=name))
+                helper.wait_healthy(name, 2)
+            # One of theirs now has the address at which we know one of ours, and is told of us as well.
+            missing, stranger = ours.nodes[1], theirs.nodes[1]
+            missing.kill_box()
+            stranger.kill_box()
+            stranger.address = missing.address
+            stranger.start(join=ours.nodes[0].address)
+            theirs.wait(stranger.answers, PATIENCE, "it runs")
+            theirs.wait_members(2, PATIENCE)
+            theirs.wait_steady(PATIENCE)
+            settle(3)
+            for cluster, nodes, name in ((ours, ours.nodes[:1], "ours"), (theirs, theirs.nodes, "theirs")):
+                for node in nodes:
+                    self.assertEqual([s["stack"] for s in node.get("/v1/stacks")], [name])
+                    alive = {m["address"] for m in cluster.members(node) if m["state"] == "alive"}
+                    self.assertEqual(alive, {n.address for n in nodes})
+            self.assertNotEqual(ours.status(ours.nodes[0])["cluster"], theirs.status(stranger)["cluster"])
 
 
 class Poison(unittest.TestCase):
