@@ -90,7 +90,8 @@ constexpr TunableRow kTable[] = {
     Ms("backoff_reset", kNode, 1'000, kHourMs, &Tunables::backoff_reset,
        "time a replica must stay up for its restarts to be forgotten"),
     Ms("drain_wait", kCluster, 0, kHourMs, &Tunables::drain_wait,
-       "time between taking a replica out of the doors and asking it to stop"),
+       "longest time between taking a replica out of the doors and asking it to stop; it is asked once a "
+       "second passed without a request or connection on it"),
     Ms("bundle_keep", kNode, 1'000, 720 * kHourMs, &Tunables::bundle_keep,
        "how long a bundle that no revision and no replica refers to stays on disk; larger: quicker ways "
        "back"),

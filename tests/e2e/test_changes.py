@@ -32,6 +32,24 @@ class Shop(ClusterCase):
         self.assertEqual({r["node"] for r in self.cluster.replicas("web")}, {n.name for n in self.cluster.nodes})
 
 
+class Drains(ClusterCase):
+    FIRST, EXTRA = "127.2.3.21", ("--set", "drain_wait=15000")
+
+    def test_a_drain_ends_when_nothing_is_left_on_the_replica_and_not_when_the_longest_wait_is_over(self):
+        self.deploy_echo(replicas=3)
+        self.wait_healthy("echo", 3)
+        door = self.cluster.nodes[0]
+        self.wait_door(door)
+        with self.load(door) as load:
+            began = time.monotonic()
+            self.cluster.cli("scale", "echo=1")
+            self.cluster.wait(lambda: len(self.cluster.replicas("echo")) == 1, 12, "two of three are gone")
+            self.assertGreater(time.monotonic() - began, 1, "nobody looked for a second")
+            result = load.stop()
+        self.assert_none_failed(result)
+        self.assertIn("drained, nothing was left on it", self.cluster.cli("events"))
+
+
 class Doors(ClusterCase):
     FIRST = "127.2.3.11"
 

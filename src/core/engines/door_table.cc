@@ -1,6 +1,7 @@
 #include "core/engines/door_table.h"
 
 #include <algorithm>
+#include <charconv>
 #include <string_view>
 
 namespace hs {
@@ -91,6 +92,14 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorSer
 }
 
 }  // namespace
+
+std::optional<ReplicaId> ReplicaOf(std::string_view server_name) {
+  std::uint64_t value = 0;
+  const char* end = server_name.data() + server_name.size();
+  const auto [parsed, error] = std::from_chars(server_name.data(), end, value, 16);
+  if (server_name.size() != 16 || parsed != end || error != std::errc()) return std::nullopt;
+  return ReplicaId{value};
+}
 
 DoorTable BuildDoorTable(const DoorInput& input) {
   std::map<std::string_view, std::vector<Found>> by_service;

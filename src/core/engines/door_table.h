@@ -16,6 +16,8 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <string_view>
 #include <vector>
 
 #include "core/types.h"
@@ -30,5 +32,8 @@ struct DoorInput {
 };
 
 DoorTable BuildDoorTable(const DoorInput& input);
+
+// Which of this node's own replicas a server of that name is; none: it is another box.
+std::optional<ReplicaId> ReplicaOf(std::string_view server_name);
 
 }  // namespace hs

@@ -63,6 +63,8 @@ TEST(DoorTable, OwnReplicasAreReachedDirectlyAndOthersThroughTheirBox) {
   EXPECT_EQ(web.ports, c.services[0].spec.ports);
   ASSERT_EQ(web.local.size(), 2U);
   EXPECT_EQ(web.local[0].name, "0000000000000001");
+  EXPECT_EQ(ReplicaOf(web.local[0].name), ReplicaId{1});
+  EXPECT_EQ(ReplicaOf(NodeId{}.Hex()), std::nullopt) << "another box";
   EXPECT_EQ(web.local[0].address.ToString(), "127.0.0.11:20001");
   EXPECT_FALSE(web.local[0].tls);
   ASSERT_EQ(web.servers.size(), 3U);

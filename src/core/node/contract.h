@@ -117,6 +117,12 @@ struct ProbeResult {
   Endpoint address;    // where it answered, when that differs from what was asked (an app on loopback only)
 };
 
+// One that drains has had no request and no connection for a while: it need not drain to the end of
+// drain_wait. Where nobody can tell, nobody says so.
+struct ReplicaIdle {
+  ReplicaId id;
+};
+
 struct BundleReady {
   Digest digest;
 };
@@ -149,10 +155,10 @@ struct LoadMeasured {
   std::vector<MetricProblem> metric_problems;  // of replicas of Node::MetricTargets(); sorted by service
 };
 
-using Input =
-    std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
-                 PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited, ProbeResult,
-                 BundleReady, BundleFailed, DoorStatus, LoadMeasured, LeaveRequested, Unreadable>;
+using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
+                           PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
+                           ProbeResult, ReplicaIdle, BundleReady, BundleFailed, DoorStatus, LoadMeasured,
+                           LeaveRequested, Unreadable>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs

@@ -188,6 +188,7 @@ void Node::Impl::Apply(const ReplicaStarted& input) { Supervise(input); }
 void Node::Impl::Apply(const ReplicaStartFailed& input) { Supervise(input); }
 void Node::Impl::Apply(const ReplicaExited& input) { Supervise(input); }
 void Node::Impl::Apply(const ProbeResult& input) { Supervise(input); }
+void Node::Impl::Apply(const ReplicaIdle& input) { Supervise(input); }
 
 void Node::Impl::Apply(const BundleReady& input) {
   if (bundles_.insert(input.digest).second) dirty_.statuses = true;

@@ -85,6 +85,7 @@ class Node::Impl {
   void Apply(const ReplicaStartFailed& input);
   void Apply(const ReplicaExited& input);
   void Apply(const ProbeResult& input);
+  void Apply(const ReplicaIdle& input);
   void Apply(const BundleReady& input);
   void Apply(const BundleFailed& input);
   void Apply(const DoorStatus& input);

@@ -186,6 +186,13 @@ void Supervisor::Apply(Now now, const ProbeResult& input) {
   own->unproven = false;
 }
 
+void Supervisor::Apply(Now now, const ReplicaIdle& input) {
+  Own* own = Find(input.id);
+  if (own == nullptr || own->signal_at == kNever || own->terminating) return;
+  own->signal_at = now.mono;
+  own->idle = true;
+}
+
 void Supervisor::Apply(Now now, const BundleReady& input) {
   bundles_.insert(input.digest);
   fetching_.erase(input.digest);
@@ -215,7 +222,10 @@ void Supervisor::Advance(Now now, Own& own) {
   if (own.gone) return;
   if (own.start_at <= now.mono && own.process == Process::kNone) Start(now, own);
   if (own.signal_at <= now.mono)
-    Terminate(now, own, "drained for " + Seconds(tunables_.drain_wait) + ": " + own.stop_cause);
+    Terminate(now, own,
+              (own.idle ? "drained, nothing was left on it: "
+                        : "drained for " + Seconds(tunables_.drain_wait) + ": ") +
+                  own.stop_cause);
   if (own.kill_at <= now.mono && own.process == Process::kAlive) {
     own.kill_at = now.mono + kKillAgainAfter;
     outputs_.push_back(KillReplica{own.status.id});
@@ -245,6 +255,7 @@ void Supervisor::BeginStop(Now now, Own& own) {
     Enter(now, own, ReplicaState::kStopping, own.stop_cause);  // signalled once it has a process, or already
   } else if (own.status.state == ReplicaState::kRunning) {
     own.signal_at = now.mono + tunables_.drain_wait;
+    own.idle = false;
     Enter(now, own, ReplicaState::kDraining, own.stop_cause);
   } else {
     Terminate(now, own, own.stop_cause);  // it was never healthy: no request can be on it

@@ -55,8 +55,9 @@ struct BundleDropped {
 };
 
 // BundleReady is also handed in once for each bundle found on disk at the start.
-using SupervisorInput = std::variant<Tick, SliceReceived, KeeperHealth, ReplicaStarted, ReplicaStartFailed,
-                                     ReplicaExited, ProbeResult, BundleReady, BundleFailed, BundleDropped>;
+using SupervisorInput =
+    std::variant<Tick, SliceReceived, KeeperHealth, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
+                 ProbeResult, ReplicaIdle, BundleReady, BundleFailed, BundleDropped>;
 
 // Fetch this bundle and answer with BundleReady or BundleFailed. Asked again, with back-off, after a failure.
 struct NeedBundle {
@@ -108,6 +109,7 @@ class Supervisor {
     ReplicaId stop_keeper;  // zero: no order to stop
     std::string stop_cause;
     Time signal_at = kNever;   // end of the drain
+    bool idle = false;         // which came before its time, since nothing was left
     bool terminating = false;  // the stop signal was sent
     Time kill_at = kNever;     // end of the grace after it; then again until it is gone
 
@@ -126,6 +128,7 @@ class Supervisor {
   void Apply(Now now, const ReplicaStartFailed& input);
   void Apply(Now now, const ReplicaExited& input);
   void Apply(Now now, const ProbeResult& input);
+  void Apply(Now now, const ReplicaIdle& input);
   void Apply(Now now, const BundleReady& input);
   void Apply(Now now, const BundleFailed& input);
   void Apply(Now, const BundleDropped& input) { bundles_.erase(input.digest); }

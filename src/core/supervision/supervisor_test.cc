@@ -137,6 +137,20 @@ TEST_F(SupervisorTest, AnAgentThatSleptThroughADrainDrainsAgain) {
   EXPECT_EQ(All<SignalReplica>().size(), 1u);
 }
 
+TEST_F(SupervisorTest, ADrainEndsBeforeItsTimeOnlyWhenNothingIsLeft) {
+  RunHealthy();
+  Give(ReplicaIdle{kWeb});
+  EXPECT_EQ(Web().state, ReplicaState::kRunning) << "idle is no reason to stop";
+  Slice({{kWeb, kWeb}});
+  Awake(1s);
+  EXPECT_TRUE(All<SignalReplica>().empty());
+  Give(ReplicaIdle{kWeb});
+  ASSERT_EQ(All<SignalReplica>().size(), 1u);
+  EXPECT_EQ(Web().state, ReplicaState::kStopping);
+  Give(ReplicaIdle{kWeb});
+  EXPECT_TRUE(All<SignalReplica>().empty()) << "once";
+}
+
 TEST_F(SupervisorTest, DrainsSignalsKillsAndForgets) {
   RunHealthy();
   Slice({{kWeb, kWeb}});

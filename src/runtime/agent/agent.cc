@@ -7,6 +7,7 @@
 #include <boost/asio/post.hpp>
 #include <chrono>
 
+#include "core/engines/door_table.h"
 #include "core/intent/keys.h"
 #include "core/leadership/roles.h"
 #include "runtime/agent/agent_impl.h"
@@ -122,8 +123,11 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   door_config.inbound_first = static_cast<std::uint16_t>(sockets_.endpoint.port + 1);
   door_config.certificate_pem = directory_.PathOf("door.pem");
   door_config.ca_pem = directory_.PathOf("ca.crt");
-  door_ = std::make_unique<HaproxyDoor>(loop_, door_config,
-                                        [this](const std::string& error) { Feed(DoorStatus{error}); });
+  door_ = std::make_unique<HaproxyDoor>(
+      loop_, door_config, [this](const std::string& error) { Feed(DoorStatus{error}); },
+      [this](const std::string& server) {
+        if (const auto id = ReplicaOf(server)) Feed(ReplicaIdle{*id});
+      });
   auto ports = door_->Prepare();
   if (!ports) return std::unexpected(ports.error());
   telemetry_ = std::make_unique<DoorTelemetry>(loop_, door_config, [] { return ReadClocks().mono; });
@@ -145,6 +149,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   hosting.unpack = [store = *bundles_](const Digest& digest, const std::filesystem::path& path) {
     return store.Unpack(digest, path);
   };
+  hosting.reachable = [this](const std::string& service) { return door_->Serves(service); };
   processes_ = std::make_unique<ProcessHost>(loop_, std::move(hosting),
                                              [this](Input input) { Feed(std::move(input)); });
 

@@ -16,6 +16,7 @@
 
 #include "runtime/haproxy/commands.h"
 #include "runtime/haproxy/control.h"
+#include "runtime/haproxy/drains.h"
 #include "runtime/haproxy/files.h"
 #include "runtime/haproxy/limits.h"
 #include "runtime/haproxy/processes.h"
@@ -92,6 +93,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   asio::steady_timer wake;
 
   std::shared_ptr<LimitedServices> limited = std::make_shared<LimitedServices>();
+  std::shared_ptr<Drains> drains = std::make_shared<Drains>();
   DoorTable want;
   std::uint64_t generation = 0;
   bool closed = false;   // the owner is gone
@@ -111,12 +113,15 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   std::optional<std::string> reported;
 };
 
-HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_status)
-    : impl_(std::make_shared<Impl>(io, std::move(config), std::move(on_status))) {}
+HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_status, OnIdle on_idle)
+    : impl_(std::make_shared<Impl>(io, std::move(config), std::move(on_status))) {
+  impl_->drains->on_idle = std::move(on_idle);
+}
 
 HaproxyDoor::~HaproxyDoor() {
   impl_->closed = true;
   impl_->limited->Close();
+  impl_->drains->closed = true;
   impl_->on_status = nullptr;
   impl_->Wake();
 }
@@ -138,6 +143,11 @@ void HaproxyDoor::Apply(DoorTable table) {
   impl_->want = std::move(table);
   ++impl_->generation;
   impl_->limited->names = WithReplicasHere(impl_->want);
+  impl_->drains->watch.Take(impl_->want);
+  if (impl_->drains->on_idle && !impl_->drains->watch.empty() && !impl_->drains->looking) {
+    impl_->drains->looking = true;
+    asio::co_spawn(impl_->io, WatchDrains(impl_->config, impl_->drains), asio::detached);
+  }
   if (!impl_->started) {
     impl_->started = true;
     asio::co_spawn(impl_->io, KeepLimits(impl_->config, impl_->limited), asio::detached);
@@ -148,11 +158,17 @@ void HaproxyDoor::Apply(DoorTable table) {
   }
 }
 
+bool HaproxyDoor::Serves(const std::string& service) const {
+  return (impl_->reported && !impl_->reported->empty()) ||
+         BackendNamesOf(impl_->loaded).contains("in_" + service);
+}
+
 void HaproxyDoor::LookAtLimits() { impl_->limited->Look(); }
 
 void HaproxyDoor::Shutdown(std::function<void()> done) {
   impl_->closed = true;
   impl_->limited->Close();
+  impl_->drains->closed = true;
   impl_->Wake();
   asio::co_spawn(
       impl_->io, [impl = impl_, call = std::move(done)]() mutable { return impl->End(std::move(call)); },

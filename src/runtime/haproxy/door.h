@@ -35,7 +35,10 @@ class HaproxyDoor {
   // Called when the state changes; empty: HAProxy serves the newest table (or none is needed).
   using OnStatus = std::function<void(const std::string& error)>;
 
-  HaproxyDoor(boost::asio::io_context& io, DoorConfig config, OnStatus on_status);
+  // A replica here that drains has had no request and no connection for kDrainQuiet: the server's name.
+  using OnIdle = std::function<void(const std::string& server)>;
+
+  HaproxyDoor(boost::asio::io_context& io, DoorConfig config, OnStatus on_status, OnIdle on_idle = {});
   ~HaproxyDoor();  // HAProxy stays
   HaproxyDoor(const HaproxyDoor&) = delete;
   HaproxyDoor& operator=(const HaproxyDoor&) = delete;
@@ -47,6 +50,10 @@ class HaproxyDoor {
 
   // The whole table each time; a newer one overtakes an older one that is still being carried out.
   void Apply(DoorTable table);
+
+  // Whether requests of other boxes for this service are taken in here. Where HAProxy has trouble, which is
+  // told elsewhere, nobody need wait for it: true.
+  bool Serves(const std::string& service) const;
 
   // Requests come to replicas here (again): their limits are looked at now, not at the next pause's end.
   void LookAtLimits();

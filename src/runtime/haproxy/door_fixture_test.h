@@ -119,6 +119,7 @@ class DoorWorld : public ::testing::Test {
     DoorPorts ports;
     std::unique_ptr<HaproxyDoor> door;
     std::string status = "not said";
+    std::string idle;  // the server that was last told to have nothing left
   };
 
   void SetUp() override {
@@ -187,10 +188,16 @@ class DoorWorld : public ::testing::Test {
   // Also what the agent of a box does after its restart.
   void OpenDoor(Box& box) {
     OnLoop([&] {
-      box.door = std::make_unique<HaproxyDoor>(io_, box.config, [this, &box](const std::string& error) {
-        const std::lock_guard lock(mutex_);
-        box.status = error;
-      });
+      box.door = std::make_unique<HaproxyDoor>(
+          io_, box.config,
+          [this, &box](const std::string& error) {
+            const std::lock_guard lock(mutex_);
+            box.status = error;
+          },
+          [this, &box](const std::string& server) {
+            const std::lock_guard lock(mutex_);
+            box.idle = server;
+          });
       const Result<DoorPorts> ports = box.door->Prepare();
       ASSERT_TRUE(ports) << ports.error().message;
       box.ports = *ports;
@@ -204,6 +211,11 @@ class DoorWorld : public ::testing::Test {
   std::string StatusOf(const Box& box) {
     const std::lock_guard lock(mutex_);
     return box.status;
+  }
+
+  std::string IdleAt(const Box& box) {
+    const std::lock_guard lock(mutex_);
+    return box.idle;
   }
 
   pid_t MasterOf(const Box& box) {

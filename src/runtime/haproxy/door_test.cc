@@ -103,6 +103,28 @@ TEST_F(DoorWorld, ADrainedServerFinishesItsRequestAndADownOneIsCut) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
 }
 
+TEST_F(DoorWorld, ADrainedReplicaIsToldAsIdleASecondAfterItsLastRequest) {
+  Box& box = MakeBox(1);
+  DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point answered;
+  std::thread slow([&] {
+    EXPECT_EQ(Ask(box.config.door, "/slow").status, 200);
+    answered = Clock::now();
+  });
+  usleep(200'000);
+  const DoorServer two = StartReplica("r2", 1, 20002);
+  one.state = ServerState::kDrain;
+  Apply(box, Web({one, two}, {one, two}));
+  EXPECT_TRUE(Eventually([&] { return IdleAt(box) == "r1"; }));
+  const auto told = Clock::now();
+  slow.join();
+  EXPECT_GT(told - answered, std::chrono::milliseconds(900));
+  EXPECT_LT(told - answered, std::chrono::milliseconds(2500));
+}
+
 TEST_F(DoorWorld, WhatHangsOnABoxThatFellSilentIsAnsweredByAnotherWhenThatIsSafe) {
   Box& near = MakeBox(1);
   Box& far = MakeBox(2);

@@ -40,6 +40,8 @@ struct Prepared {
   Fd lock;
 };
 
+constexpr std::chrono::seconds kReachableWait{5};
+
 struct Entry {
   explicit Entry(ReplicaDir the_dir) : dir(std::move(the_dir)) {}
 
@@ -50,9 +52,10 @@ struct Entry {
   fs::path cgroup;
   ShimPids pids;
   std::uint32_t restarts = 0;
-  std::optional<double> health_s;  // of the last good probe of this run
-  bool busy = false;               // being prepared, or its shim lives
-  bool started = false;            // ReplicaStarted was told, now or by an earlier agent
+  std::optional<double> health_s;                          // of the last good probe of this run
+  std::chrono::steady_clock::time_point may_wait_until{};  // with its first good probe, see `reachable`
+  bool busy = false;                                       // being prepared, or its shim lives
+  bool started = false;  // ReplicaStarted was told, now or by an earlier agent
   bool forget = false;
   std::unique_ptr<Pipe> shim_end;  // the shim's pidfd
   std::unique_ptr<Pipe> status;    // what the shim says of the start
@@ -182,8 +185,15 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
       const auto host = self.lock();
       if (!host || host->closed_) return;
       Entry* probed = result.healthy ? host->Find(result.id) : nullptr;
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - asked;
-      if (probed != nullptr && probed->started) probed->health_s = took.count();
+      const auto now = std::chrono::steady_clock::now();
+      if (probed != nullptr && !probed->health_s && now < probed->may_wait_until &&
+          !host->options_.reachable(probed->spec.name)) {
+        result.healthy = false;
+        result.detail = "it is well, but the box's inbound listener does not serve it yet";
+        probed = nullptr;
+      }
+      if (probed != nullptr && probed->started)
+        probed->health_s = std::chrono::duration<double>(now - asked).count();
       host->report_(Input(std::move(result)));
     };
     const Entry* entry = Find(order.id);
@@ -375,6 +385,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
       entry.pids.child.start = StartTimeOf(entry.pids.child.pid);
     }
     entry.started = true;
+    entry.may_wait_until = std::chrono::steady_clock::now() + kReachableWait;
     report_(ReplicaStarted{id, static_cast<std::uint32_t>(entry.pids.child.pid), entry.address});
   }
 

@@ -45,6 +45,9 @@ struct ProcessHostOptions {
   std::function<std::string(const ServiceSpec&)> encode_spec;
   std::function<Result<ServiceSpec>(std::string_view)> decode_spec;
   UnpackBundle unpack;  // called on the disk thread; the directory exists and is empty
+  // Whether requests for the service reach this box. A replica that has just started does not count as
+  // healthy before (nor later than 5 s): others would send here what nobody takes in.
+  std::function<bool(const std::string& service)> reachable = [](const std::string&) { return true; };
   bool use_cgroups = true;
 };
 

@@ -89,6 +89,7 @@ class ProcessHostTest : public ::testing::Test {
     options.advertised = IpAddress::V4(127, 0, 0, 77);
     options.door_url = "http://127.0.0.77:8080";
     options.encode_spec = Encode;
+    options.reachable = [this](const std::string& service) { return service != unreachable_; };
     options.decode_spec = Decode;
     options.unpack = [](const Digest&, const fs::path& into) -> Result<void> {
       std::ofstream(into / "content") << "unpacked";
@@ -142,6 +143,7 @@ class ProcessHostTest : public ::testing::Test {
   fs::path dir_;
   boost::asio::io_context io_;
   std::vector<Input> inputs_;
+  std::string unreachable_;  // the service that requests do not reach
   std::unique_ptr<ProcessHost> host_;
 };
 
@@ -393,6 +395,33 @@ TEST_F(ProcessHostTest, TheShimStaysUnderOneMegabyte) {
   }
   EXPECT_GT(resident_kb, 0u);
   EXPECT_LT(resident_kb, 1000u);
+}
+
+TEST_F(ProcessHostTest, AReplicaIsHealthyOnlyOnceRequestsReachIt) {
+  unreachable_ = "web";
+  Start({"sleep", "1000"});
+  const auto started = Next<ReplicaStarted>();
+  ASSERT_TRUE(started);
+  HealthCheck check;
+  check.kind = HealthKind::kCommand;
+  check.command = {"true"};
+  check.timeout = 5s;
+  const auto probe = [&] {
+    host_->Probe({kId, 1, check, started->address});
+    return Next<ProbeResult>();
+  };
+  auto result = probe();
+  ASSERT_TRUE(result);
+  EXPECT_FALSE(result->healthy);
+  EXPECT_THAT(result->detail, HasSubstr("does not serve it yet"));
+  unreachable_.clear();
+  result = probe();
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->healthy) << result->detail;
+  unreachable_ = "web";  // HAProxy is started again, say: what served once is not held back any more
+  result = probe();
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(result->healthy) << result->detail;
 }
 
 TEST_F(ProcessHostTest, ProbesByTcpHttpAndCommand) {
