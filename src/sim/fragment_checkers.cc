@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace hs::sim {
 namespace {
@@ -17,6 +18,8 @@ std::string At(Time now) { return std::to_string(ToSeconds(now.time_since_epoch(
 
 // Known by the documents alone; what a node wants now it is asked before anything is counted.
 void AllotmentChecker::LearnTotals(const Host& host) {
+  if (learned_.size() <= host.index) learned_.resize(host.index + 1);
+  if (std::exchange(learned_[host.index], host.node->IntentDigest()) == host.node->IntentDigest()) return;
   for (const DesiredService& service : host.node->Services()) {
     if (!service.spec.scale) continue;
     std::uint64_t& total = totals_["service." + service.spec.name];

@@ -23,6 +23,7 @@ class AllotmentChecker : public Watcher {
 
   const World& world_;
   std::map<std::string, std::uint64_t> totals_;  // by subject, the greatest ever
+  std::vector<std::uint64_t> learned_;           // by host: digest of the documents they were learned from
   Time counted_at_{};
   std::vector<std::string> violations_;
 };

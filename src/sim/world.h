@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "base/tunables.h"
 #include "sim/host.h"
 #include "sim/network.h"
@@ -149,7 +150,7 @@ class World {
   std::vector<std::unique_ptr<Host>> hosts_;
   std::map<NodeId, HostIndex> by_id_;
   std::vector<std::unique_ptr<Link>> links_;
-  std::vector<std::map<HostIndex, Link*>> links_of_;  // by host and peer: each link twice
+  std::vector<FlatMap<HostIndex, Link*>> links_of_;  // by host and peer: each link twice
   std::priority_queue<Event> queue_;
   std::vector<std::function<void()>> actions_;
   std::vector<std::size_t> free_actions_;

@@ -15,12 +15,9 @@ constexpr Duration kIdleClose = 20s;     // one that nobody holds and nobody use
 }  // namespace
 
 World::Link& World::LinkOf(HostIndex a, HostIndex b) {
-  Link*& link = links_of_[a][b];
-  if (link == nullptr) {
-    link = links_.emplace_back(std::make_unique<Link>()).get();
-    links_of_[b][a] = link;
-  }
-  return *link;
+  const auto [known, fresh] = links_of_[a].try_emplace(b);
+  if (fresh) known->second = links_of_[b][a] = links_.emplace_back(std::make_unique<Link>()).get();
+  return *known->second;
 }
 
 void World::CloseIdleLinks() {

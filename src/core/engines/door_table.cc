@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <string_view>
+#include <utility>
 
 namespace hs {
 namespace {
@@ -23,6 +24,8 @@ bool Ready(const ReplicaStatus& status, bool panic) {
 
 struct Found {
   NodeId node;
+  const Member* member;  // null: not in the table, which only this node itself may be
+  bool reachable;
   const ReplicaStatus* status;
 };
 
@@ -45,18 +48,16 @@ DoorServer Remote(const Member& member, std::uint32_t ready, bool reachable) {
   return server;
 }
 
-bool Reachable(const DoorInput& input, NodeId node) {
-  if (node == input.self) return true;
-  const MemberState state = input.members.at(node).state;
-  return IsPresent(state) || state == MemberState::kAgentDown;
+bool Reachable(const Member& member) {
+  return IsPresent(member.state) || member.state == MemberState::kAgentDown;
 }
 
 // Most of what runs looks unhealthy: then the checks tell more of an overload, or of themselves, than of the
 // replicas, and the few that look well would get what all of them could hardly carry.
-bool Panic(const DoorInput& input, const std::vector<Found>& found) {
+bool Panic(const std::vector<Found>& found) {
   std::size_t running = 0, well = 0;
   for (const Found& f : found) {
-    if (!Reachable(input, f.node)) continue;
+    if (!f.reachable) continue;
     running += Ready(*f.status, true);
     well += Ready(*f.status, false);
   }
@@ -64,12 +65,11 @@ bool Panic(const DoorInput& input, const std::vector<Found>& found) {
 }
 
 void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorService& service) {
-  const bool panic = Panic(input, found);
+  const bool panic = Panic(found);
   // Silence may be this node's own; where nobody else could answer, the silent are asked all the same.
-  const bool deserted = std::none_of(found.begin(), found.end(), [&](const Found& f) {
-    return Ready(*f.status, true) && Reachable(input, f.node);
-  });
-  std::map<NodeId, std::uint32_t> elsewhere;  // ready replicas; 0: only draining ones
+  const bool deserted = std::none_of(found.begin(), found.end(),
+                                     [&](const Found& f) { return Ready(*f.status, true) && f.reachable; });
+  std::vector<std::pair<const Found*, std::uint32_t>> elsewhere;  // ready replicas; 0: only draining ones
   for (const Found& f : found) {
     const bool ready = Ready(*f.status, panic);
     const bool draining = f.status->state == ReplicaState::kDraining && f.status->address;
@@ -77,16 +77,18 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorSer
     if (f.node == input.self) {
       service.local.push_back(Local(*f.status, ready ? ServerState::kReady : ServerState::kDrain));
     } else {
-      elsewhere[f.node] += ready;
+      // What is found of one node comes in a row.
+      if (elsewhere.empty() || elsewhere.back().first->node != f.node) elsewhere.emplace_back(&f, 0);
+      elsewhere.back().second += ready;
     }
   }
   const auto by_name = [](const DoorServer& a, const DoorServer& b) { return a.name < b.name; };
   std::sort(service.local.begin(), service.local.end(), by_name);
   service.servers = service.local;
-  for (const auto& [node, ready] : elsewhere) {
-    const Member& member = input.members.at(node);
+  for (const auto& [first, ready] : elsewhere) {
+    const Member& member = *first->member;
     if (member.meta.inbound_http == 0 && member.meta.inbound_tcp == 0) continue;
-    const bool asked = Reachable(input, node) || (deserted && member.state == MemberState::kUnreachable);
+    const bool asked = first->reachable || (deserted && member.state == MemberState::kUnreachable);
     service.servers.push_back(Remote(member, ready, asked));
   }
 }
@@ -103,11 +105,14 @@ std::optional<ReplicaId> ReplicaOf(std::string_view server_name) {
 
 DoorTable BuildDoorTable(const DoorInput& input) {
   std::map<std::string_view, std::vector<Found>> by_service;
+  auto known = input.members.begin();  // both are sorted by id
   for (const auto& [node, report] : input.reports) {
-    const auto member = input.members.find(node);
-    if (node != input.self && member == input.members.end()) continue;
+    while (known != input.members.end() && known->first < node) ++known;
+    const Member* member = known != input.members.end() && known->first == node ? &known->second : nullptr;
+    if (node != input.self && member == nullptr) continue;
+    const bool reachable = node == input.self || Reachable(*member);
     for (const ReplicaStatus& status : report->replicas)
-      by_service[status.service].push_back({node, &status});
+      by_service[status.service].push_back({node, member, reachable, &status});
   }
   DoorTable table;
   for (const DesiredService& desired : input.services) {

@@ -88,9 +88,10 @@ void IntentStore::On(Now, const LinkUp& link) {
 void IntentStore::On(Now, const LinkDown& link) { links_.erase(link.peer); }
 
 void IntentStore::On(Now now, const IntentDigestHeard& heard) {
-  if (!peers_.contains(heard.peer)) return;
-  differences_.Heard(now.mono, heard.peer, heard.digest, digest_);
-  if (heard.digest != digest_ || now.mono < in_step_again_) return;
+  const bool equal = heard.digest == digest_;
+  if (equal) differences_.Forget(heard.peer);  // the rule: nothing more to look up
+  if ((equal && now.mono < in_step_again_) || !peers_.contains(heard.peer)) return;
+  if (!equal) return differences_.Heard(now.mono, heard.peer, heard.digest, digest_);
   in_step_again_ = now.mono + kInStepPause;
   in_step_ms_ = std::max(in_step_ms_, clock_.Median(now.wall_ms));
 }

@@ -16,7 +16,8 @@ constexpr Duration kYouth = 10s;
 constexpr std::size_t kPassedOverNamed = 3;
 
 std::uint64_t Draw(NodeId id, std::uint64_t salt) {
-  return CombineHash(CombineHash(Hash64("leadership"), kRegion ^ salt), id.Prefix64());
+  static const std::uint64_t kName = Hash64("leadership");
+  return CombineHash(CombineHash(kName, kRegion ^ salt), id.Prefix64());
 }
 
 std::string NameOf(const Member& member) {
@@ -35,8 +36,16 @@ std::string Needs(const RoleRow& row, std::size_t members) {
 }  // namespace
 
 struct Leadership::Look {
+  struct Present {
+    const Member* member;
+    std::uint64_t draw;
+    Unfit unfit;
+    bool suspect;
+    bool young;
+  };
   Time now;
   const LeadershipInput& input;
+  std::vector<Present> present = {};  // by id
 
   const Member* Find(NodeId id) const {
     const auto it = input.members.find(id);
@@ -74,30 +83,32 @@ const RoleClaim& Leadership::ClaimOf(const Member& member) const {
 }
 
 Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const {
-  using Rank = std::tuple<bool, bool, bool, std::uint64_t, NodeId>;  // suspect, young, no monitor, draw
   struct Candidate {
-    Rank rank;
+    int rank;  // suspect, then young, then no monitor
+    std::uint64_t draw;
+    NodeId id;
     Unfit unfit;
+    auto Order() const { return std::tie(rank, draw, id); }
   };
   std::vector<Candidate> candidates;
-  for (const auto& [id, member] : look.input.members) {
-    if (!IsPresent(member.state) || IsBarred(member.meta.labels, row.role)) continue;
+  candidates.reserve(look.present.size());
+  for (const Look::Present& who : look.present) {
+    const Member& member = *who.member;
+    if (IsBarred(member.meta.labels, row.role)) continue;
     // To a newcomer all others look as new as itself. It leaves the place to those who know better.
-    if (row.role == Role::kMonitor && id == self_ && !grown_ && !own_.monitor) continue;
-    Standing standing = look.StandingOf(member);
-    if (id == self_) standing.strained = own_.strained;
+    if (row.role == Role::kMonitor && member.id == self_ && !grown_ && !own_.monitor) continue;
     // A monitor has its subgraph's loads already: control is better off there.
     const bool apart = row.role != Role::kMonitor && !ClaimOf(member).monitor;
-    candidates.push_back({Rank{member.state == MemberState::kSuspect, look.now - member.alive_since < kYouth,
-                               apart, Draw(id, 0), id},
-                          standing.bits() & row.unfit});
+    candidates.push_back({(who.suspect ? 4 : 0) + (who.young ? 2 : 0) + (apart ? 1 : 0), who.draw, member.id,
+                          who.unfit & row.unfit});
   }
   std::sort(candidates.begin(), candidates.end(),
-            [](const Candidate& a, const Candidate& b) { return a.rank < b.rank; });
+            [](const Candidate& a, const Candidate& b) { return a.Order() < b.Order(); });
   const auto pick = [&](Unfit ruled_out) {
     std::vector<NodeId> ids;
+    ids.reserve(candidates.size());
     for (const Candidate& candidate : candidates) {
-      if ((candidate.unfit & ruled_out) == 0) ids.push_back(std::get<NodeId>(candidate.rank));
+      if ((candidate.unfit & ruled_out) == 0) ids.push_back(candidate.id);
     }
     return ids;
   };
@@ -186,10 +197,13 @@ std::vector<NodeId> Leadership::ChooseMonitors(const Look& look, const Pool& poo
   for (const NodeId id : holders) {
     if (ClaimOf(*look.Find(id)).monitor) add(id);
   }
-  const std::size_t claimed = order.size();
-  for (const NodeId id : pool.fit) add(id);
   const RoleRow& row = RowOf(Role::kMonitor);
-  order.resize(std::min(order.size(), std::clamp(claimed, row.demand(watched), row.quota(watched))));
+  const std::size_t needed = std::clamp(order.size(), row.demand(watched), row.quota(watched));
+  for (const NodeId id : pool.fit) {
+    if (order.size() >= needed) break;
+    add(id);
+  }
+  order.resize(std::min(order.size(), needed));
   std::sort(order.begin(), order.end());
   return order;
 }
@@ -324,10 +338,15 @@ LeadershipOutcome Leadership::Step(Time now, const LeadershipInput& input) {
 
   const RoleClaim before = own_;
   own_.strained = input.strained;
-  const Look look{now, input};
+  Look look{now, input};
   std::vector<NodeId> watched;
   for (const auto& [id, member] : input.members) {
     if (member.state != MemberState::kDead && member.state != MemberState::kLeft) watched.push_back(id);
+    if (!IsPresent(member.state)) continue;
+    Standing standing = look.StandingOf(member);
+    if (id == self_) standing.strained = own_.strained;
+    look.present.push_back({&member, Draw(id, 0), standing.bits(), member.state == MemberState::kSuspect,
+                            now - member.alive_since < kYouth});
   }
   RegionView view;
   view.region = kRegion;

@@ -49,7 +49,7 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
   digest_ = DigestOf(me);
   ring_.Insert(self_);
   queue_.Put(UpdateOf(me));
-  members_.emplace(self_, std::move(me));
+  PeerOf(self_).member = &members_.emplace(self_, std::move(me)).first->second;
   // Nodes started together should not probe together.
   Arm(start + prng_.Between(0ms, tunables_.probe_interval), TimerKind::kProbeTick);
   Arm(start + prng_.Between(0ms, tunables_.push_pull_interval), TimerKind::kPushPull);
@@ -157,6 +157,7 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kHoldRing:
       return HoldRing();
     case TimerKind::kRetry:
+      retry_ = timers_.end();
       return RetryOne();
     case TimerKind::kPushPull:
       return PushPullOne();
@@ -169,7 +170,7 @@ void Membership::Fire(const Timer& timer) {
         return;
       if (timer.kind == TimerKind::kForget) {
         retries_.erase({PeerOf(timer.id).next_retry, timer.id});
-        peers_.erase(timer.id);
+        peers_.Erase(timer.id);
         queue_.Erase(timer.id);
         refusals_.Forget(timer.id);
         members_.erase(timer.id);
@@ -183,6 +184,7 @@ void Membership::Fire(const Timer& timer) {
       return Spread(UpdateOf(self()), true);
     case TimerKind::kLeaveDone:
       timers_.clear();
+      retry_ = timers_.end();
       out_.emplace_back(LeaveDone{});
       return;
   }
@@ -195,7 +197,8 @@ void Membership::OnLateWake(Duration late) {
   relays_.clear();
   AddHealth(late > tunables_.probe_interval ? 2 : 1);
   grace_until_ = now_.mono + Scaled(tunables_.probe_interval);
-  for (auto& [id, peer] : peers_) {
+  for (const auto& [id, member] : members_) {
+    Peer& peer = PeerOf(id);
     peer.failed_at = {};
     peer.differs_since = {};
     if (!peer.suspicion) continue;
@@ -230,6 +233,7 @@ void Membership::OnLeave() {
   Replace(after, "leaves on request");
   probes_.clear();
   timers_.clear();
+  retry_ = timers_.end();
   ring_armed_ = false;
   if (present_.size() == 0) {
     Arm(now_.mono, TimerKind::kLeaveDone);
@@ -265,21 +269,20 @@ void Membership::OnRemoved(const Removed& removed) {
 MemberUpdate Membership::UpdateOf(const Member& member) const {
   MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, std::nullopt, {}};
   if (member.state == MemberState::kAlive) update.meta = member.meta;
-  const auto peer = peers_.find(member.id);
-  if (peer == peers_.end()) return update;
-  if (member.state == MemberState::kSuspect && peer->second.suspicion) {
-    update.witnesses = peer->second.suspicion->witnesses();
+  const Peer* peer = peers_.Find(member.id);
+  if (peer == nullptr) return update;
+  if (member.state == MemberState::kSuspect && peer->suspicion) {
+    update.witnesses = peer->suspicion->witnesses();
   } else if (!IsPresent(member.state) && member.state != MemberState::kLeft) {
-    update.witnesses = peer->second.gone_witnesses;
+    update.witnesses = peer->gone_witnesses;
   }
   return update;
 }
 
 // The one place where a member's record changes: keeps the indices in step and tells.
 void Membership::Replace(Member after, std::string cause, bool first_hand) {
-  const auto it = members_.find(after.id);
   std::optional<Member> before;
-  if (it != members_.end()) before = it->second;
+  if (const Member* known = Find(after.id)) before = *known;
   const bool was_present = before && IsPresent(before->state);
   const bool is_present = IsPresent(after.state);
   if (before) digest_ ^= DigestOf(*before);
@@ -320,7 +323,9 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
   }
   const bool moved = !before || before->meta.address != after.meta.address;
   if (was_present != is_present || (is_present && moved)) ring_changed_ = true;
-  members_[after.id] = after;
+  Member& kept = members_[after.id];
+  kept = after;
+  PeerOf(after.id).member = &kept;
   out_.emplace_back(MemberChanged{std::move(before), std::move(after), std::move(cause), first_hand});
 }
 
@@ -329,7 +334,7 @@ void Membership::HoldRing() {
   HoldLinks hold;
   if (!leaving_) {
     for (const NodeId& id : ring_.Holds(self_, static_cast<std::size_t>(tunables_.ring_neighbours))) {
-      hold.peers.emplace_back(id, members_.at(id).meta.address);
+      hold.peers.emplace_back(id, At(id).meta.address);
     }
   }
   if (hold.peers == held_) return;
@@ -338,8 +343,14 @@ void Membership::HoldRing() {
 }
 
 const Member* Membership::Find(NodeId id) const {
-  const auto it = members_.find(id);
-  return it == members_.end() ? nullptr : &it->second;
+  const Peer* peer = peers_.Find(id);
+  return peer == nullptr ? nullptr : peer->member;
+}
+
+const Member& Membership::At(NodeId id) const {
+  const Member* member = Find(id);
+  HS_CHECK(member != nullptr);
+  return *member;
 }
 
 bool Membership::Present(NodeId id) const {

@@ -42,6 +42,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/lookup_map.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/membership/gossip_queue.h"
@@ -152,7 +153,7 @@ class Membership {
   Time NextDeadline() const;
 
   const std::map<NodeId, Member>& members() const { return members_; }  // others and self
-  const Member& self() const { return members_.at(self_); }
+  const Member& self() const { return At(self_); }
   std::vector<NodeId> PresentIds() const;  // sorted; includes self unless it left
   std::size_t PresentCount() const { return present_.size() + 1; }
   int health_score() const { return health_; }  // 0: all well; Lifeguard's local health
@@ -202,6 +203,7 @@ class Membership {
   };
   // What this node keeps about a member for itself.
   struct Peer {
+    const Member* member = nullptr;  // in members_, if it is there
     std::optional<Suspicion> suspicion;
     Time failed_at{};  // our own attempt to reach it failed last, without a word from it since
     Time heard_at{};
@@ -249,6 +251,7 @@ class Membership {
   void AddHealth(int delta);
   Peer& PeerOf(NodeId id) { return peers_[id]; }
   const Member* Find(NodeId id) const;
+  const Member& At(NodeId id) const;
   bool Present(NodeId id) const;
 
   // membership_send.cc
@@ -308,6 +311,7 @@ class Membership {
   bool RetrySeed();
   bool RetryGone();
   void ScheduleRetry(NodeId id, Duration wait);
+  void ArmRetry(Time at);
   void PushPullOne();
 
   Tunables tunables_;
@@ -318,7 +322,8 @@ class Membership {
   std::vector<Output> out_;
 
   std::map<NodeId, Member> members_;
-  std::map<NodeId, Peer> peers_;
+  // Asked for with every datagram; what is done in order goes by members_.
+  LookupMap<NodeId, Peer> peers_;
   std::set<NodeId> removed_;
   ProbeOrder present_;  // others only
   Ring ring_;           // with self
@@ -326,6 +331,7 @@ class Membership {
   GossipQueue queue_;
   RefusalBook refusals_;
   Timers timers_;
+  Timers::iterator retry_ = timers_.end();  // the one of kind kRetry
   std::map<std::uint32_t, Probe> probes_;
   std::map<std::uint32_t, Relay> relays_;
   std::map<std::uint64_t, Attempt> attempts_;

@@ -87,12 +87,12 @@ void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& c
 
 // Two witnesses, or this one where nobody else is left to ask.
 bool Membership::Decide(NodeId target) {
-  const Member& member = members_.at(target);
+  const Member& member = At(target);
   std::vector<NodeId> witnesses = refusals_.Witnesses(target, member.incarnation.boot, now_.mono);
   bool enough = witnesses.size() >= 2;
   if (!enough && !witnesses.empty() && witnesses.front() == self_ && present_.size() <= kLoneWitness) {
     enough = std::all_of(present_.all().begin(), present_.all().end(), [&](const NodeId& id) {
-      return refusals_.Has(id, self_, members_.at(id).incarnation.boot, now_.mono);
+      return refusals_.Has(id, self_, At(id).incarnation.boot, now_.mono);
     });
   }
   if (!enough) return false;
@@ -109,7 +109,7 @@ bool Membership::Decide(NodeId target) {
   // Where several died, the last one decided may leave this node as the only witness against the others.
   for (const NodeId id : std::vector<NodeId>(present_.all())) {
     if (present_.size() > kLoneWitness || !Present(id)) continue;
-    if (refusals_.Has(id, self_, members_.at(id).incarnation.boot, now_.mono)) Decide(id);
+    if (refusals_.Has(id, self_, At(id).incarnation.boot, now_.mono)) Decide(id);
   }
   return true;
 }

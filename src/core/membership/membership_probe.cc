@@ -28,10 +28,10 @@ void Membership::ProbeNext() {
   std::optional<NodeId> target;
   if (probe_neighbour_) {
     const auto next = ring_.Nearest(self_, 1, true);
-    if (!next.empty() && members_.at(next.front()).state == MemberState::kAlive) target = next.front();
+    if (!next.empty() && At(next.front()).state == MemberState::kAlive) target = next.front();
   }
   if (!target) target = present_.Next();
-  if (target) StartProbe(*target, members_.at(*target).meta.address, ProbeKind::kRegular);
+  if (target) StartProbe(*target, At(*target).meta.address, ProbeKind::kRegular);
 }
 
 void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
@@ -80,7 +80,7 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
     const NodeId target = probe.target;
     Disarm(probe.end);
     probes_.erase(it);
-    if (now_.mono < grace_until_ || members_.at(target).state != MemberState::kSuspect) return;
+    if (now_.mono < grace_until_ || At(target).state != MemberState::kSuspect) return;
     return Suspect(target, {self_}, Source::kGossip, {});
   }
   // Relays that are suspect themselves would cost a witness, and those of whom a sweep has heard nothing too.
@@ -92,7 +92,7 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
   }
   for (const NodeId& id : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
     if (probe.asked.size() >= static_cast<std::size_t>(tunables_.indirect_probes)) break;
-    if (members_.at(id).state == MemberState::kAlive) probe.asked.push_back(id);
+    if (At(id).state == MemberState::kAlive) probe.asked.push_back(id);
   }
   const PingRequest request{sequence, probe.target, probe.address};
   for (const NodeId& id : probe.asked) SendTo(id, request);
@@ -176,7 +176,7 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   if (peer.differs_since == Time{}) peer.differs_since = now_.mono;
   if (now_.mono - peer.differs_since < kDifferenceLasts || now_.mono - peer.pushed_at < kDifferenceLasts)
     return;
-  if (MayExchange(kDifferenceLasts)) SendPushPull(from, members_.at(from).meta.address, true);
+  if (MayExchange(kDifferenceLasts)) SendPushPull(from, At(from).meta.address, true);
 }
 
 // While much changes, everybody differs from everybody, and a table from each would be most of the load: one
@@ -295,13 +295,13 @@ void Membership::Suspect(NodeId target, std::vector<NodeId> witnesses, Source so
   }
   ArmSuspicion(target);
   if (source == Source::kExchange || !more || was_full) return;
-  Spread(UpdateOf(members_.at(target)), own && fresh, heard_from);
+  Spread(UpdateOf(At(target)), own && fresh, heard_from);
   // Those who watch it on the ring try for themselves, so that a suspicion with few witnesses is confirmed or
   // dropped.
   if (!fresh || own || peer.suspicion->Full()) return;
   const auto watchers = ring_.Watchers(target, static_cast<std::size_t>(tunables_.ring_neighbours));
   if (std::binary_search(watchers.begin(), watchers.end(), self_)) {
-    StartProbe(target, members_.at(target).meta.address, ProbeKind::kConfirm);
+    StartProbe(target, At(target).meta.address, ProbeKind::kConfirm);
   }
 }
 

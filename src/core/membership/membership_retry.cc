@@ -31,7 +31,7 @@ void Membership::OnSeeds(const Seeds& seeds) {
   }
   // Three at once; the rest at a pace.
   for (int i = 0; i < 3; ++i) RetrySeed();
-  Arm(now_.mono + kSeedPace, TimerKind::kRetry);
+  ArmRetry(now_.mono + kSeedPace);
 }
 
 void Membership::RetryOne() {
@@ -42,9 +42,15 @@ void Membership::RetryOne() {
   for (const Seed& seed : seeds_) next = std::min(next, seed.next_try);
   if (!retries_.empty()) next = std::min(next, retries_.begin()->first);
   if (next == kNever) return;
-  // One such timer at a time is enough; the others armed meanwhile find nothing due and end here.
-  std::erase_if(timers_, [](const auto& entry) { return entry.second.kind == TimerKind::kRetry; });
-  Arm(std::max(next, now_.mono + kRetryPace), TimerKind::kRetry);
+  Disarm(retry_);
+  ArmRetry(std::max(next, now_.mono + kRetryPace));
+}
+
+// One such timer at a time is enough: the earliest.
+void Membership::ArmRetry(Time at) {
+  if (retry_ != timers_.end() && retry_->first <= at) return;
+  Disarm(retry_);
+  retry_ = Arm(at, TimerKind::kRetry);
 }
 
 bool Membership::RetrySeed() {
@@ -69,7 +75,7 @@ bool Membership::RetryGone() {
   Peer& peer = PeerOf(id);
   peer.retry_wait = std::clamp(peer.retry_wait * 2, kRetryFirst, kRetryMax);
   ScheduleRetry(id, prng_.Between(peer.retry_wait / 2, peer.retry_wait));
-  StartProbe(id, members_.at(id).meta.address, ProbeKind::kRetry);
+  StartProbe(id, At(id).meta.address, ProbeKind::kRetry);
   return true;
 }
 
@@ -79,7 +85,7 @@ void Membership::ScheduleRetry(NodeId id, Duration wait) {
   retries_.erase({peer.next_retry, id});
   peer.next_retry = now_.mono + wait;
   retries_.insert({peer.next_retry, id});
-  if (retries_.begin()->second == id) Arm(peer.next_retry, TimerKind::kRetry);
+  if (retries_.begin()->second == id) ArmRetry(peer.next_retry);
 }
 
 // Whole tables are the largest messages there are, so they move only where digests differ. In larger clusters
@@ -99,7 +105,7 @@ void Membership::PushPullOne() {
   const bool agrees = peer.heard_at != Time{} && peer.differs_since == Time{} && peer.said_digest;
   if (agrees && now_.mono >= grace_until_ && ++push_pulls_skipped_ < kExchangeAnyway) return;
   push_pulls_skipped_ = 0;
-  SendPushPull(drawn.front(), members_.at(drawn.front()).meta.address, true);
+  SendPushPull(drawn.front(), At(drawn.front()).meta.address, true);
 }
 
 }  // namespace hs

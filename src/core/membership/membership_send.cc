@@ -75,7 +75,7 @@ void Membership::FlushUrgent() {
   std::vector<NodeId> suspects;
   std::size_t bytes = kHeaderBytes;
   for (const auto& [id, how] : urgent) {
-    MemberUpdate update = UpdateOf(members_.at(id));
+    MemberUpdate update = UpdateOf(At(id));
     const std::size_t size = EncodedBytes(update);
     if (bytes + size > kDatagramBytes) continue;  // the rest is piggy-backed
     bytes += size;
@@ -101,7 +101,7 @@ void Membership::FlushUrgent() {
   message.members_digest = MembersDigest();
   message.wall_ms = now_.wall_ms;
   message.updates = std::move(news);
-  for (const NodeId& id : told) out_.emplace_back(SendDatagram{id, members_.at(id).meta.address, message});
+  for (const NodeId& id : told) out_.emplace_back(SendDatagram{id, At(id).meta.address, message});
 }
 
 // Every member; one that is gone as its last word first and then its end, so that a newcomer learns name and

@@ -112,7 +112,7 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
   // A cut may have healed: try the others behind it soon, spread over a second.
   std::vector<NodeId> silent;
   for (const auto& [at, id] : retries_) {
-    if (members_.at(id).state == MemberState::kUnreachable) silent.push_back(id);
+    if (At(id).state == MemberState::kUnreachable) silent.push_back(id);
   }
   for (const NodeId& id : silent) {
     PeerOf(id).retry_wait = {};
@@ -152,7 +152,7 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
       if (exchange) {
         SendTo(update.id, News{}, {update});
         Suspect(update.id, {from}, Source::kExchange, from);
-        return StartProbe(update.id, members_.at(update.id).meta.address, ProbeKind::kConfirm);
+        return StartProbe(update.id, At(update.id).meta.address, ProbeKind::kConfirm);
       }
       if (update.state == MemberState::kAgentDown) {
         for (const NodeId& id : witnesses) refusals_.Add(update.id, id, update.incarnation.boot, now_.mono);

@@ -25,6 +25,22 @@ std::uint64_t HashOfServing(const Record& record) {
   return hash;
 }
 
+// Of the states of a box, these are the same to a door.
+int DoorSees(MemberState state) {
+  if (IsPresent(state) || state == MemberState::kAgentDown) return 0;
+  return state == MemberState::kUnreachable ? 1 : 2;
+}
+
+// Most words of a member about itself are an answer to a suspicion, with nothing new in them.
+bool ConcernsRoles(const Membership::MemberChanged& change) {
+  if (!change.before) return true;
+  const Member& before = *change.before;
+  const Member& after = change.after;
+  return before.state != after.state || before.meta.roles != after.meta.roles ||
+         before.meta.labels != after.meta.labels || before.meta.door != after.meta.door ||
+         before.alive_since != after.alive_since || before.quarantined_until != after.quarantined_until;
+}
+
 std::string ReplicaNews(const ReplicaChanged& change) {
   const ReplicaStatus& status = change.after ? *change.after : *change.before;
   return ReplicaName(status.service, status.id);
@@ -68,7 +84,7 @@ void Node::Impl::Reach(const RoutingInput& input) {
 // ------------------------------------------------------------------------------------------------ membership
 
 void Node::Impl::On(const Membership::MemberChanged& change) {
-  dirty_.members = true;
+  dirty_.members = members_moved_ = true;
   const Member& after = change.after;
   // Who controls can only change by the word of somebody with a role, or by our own; the rest of what
   // leadership derives may wait for more news of the same burst.
@@ -78,7 +94,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   const bool decisive = after.id == self_ || !region_.controller || after.id == region_.controller ||
                         after.id == region_.standby || plays(after) ||
                         (change.before && plays(*change.before));
-  lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
+  if (ConcernsRoles(change)) lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
   if (after.id == self_) {
     const bool reborn = change.before && after.incarnation.boot > change.before->incarnation.boot;
     return reborn ? CountLivesFrom(after.incarnation.boot) : void();
@@ -118,7 +134,7 @@ bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
   const auto report = board_.Report(change.after.id);
   if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
   const MemberMeta& after = change.after.meta;
-  return !change.before || change.before->state != change.after.state ||
+  return !change.before || DoorSees(change.before->state) != DoorSees(change.after.state) ||
          change.before->meta.address != after.address ||
          change.before->meta.inbound_http != after.inbound_http ||
          change.before->meta.inbound_tcp != after.inbound_tcp;

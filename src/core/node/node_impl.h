@@ -180,6 +180,7 @@ class Node::Impl {
   std::vector<std::vector<Allotment>> HeldHere() const;
   void Deal(PlanDraft& draft);
   bool ApplyLevels();
+  std::vector<std::uint32_t> LeveledReplicas();
 
   // ---- bundles (node_bundles.cc)
   void Fetch(const Digest& digest);
@@ -241,7 +242,8 @@ class Node::Impl {
   StartTimes start_times_;
 
   Dirty dirty_;
-  bool steady_dirty_ = true;  // the answer to "steady?" may have changed
+  bool steady_dirty_ = true;   // the answer to "steady?" may have changed
+  bool members_moved_ = true;  // since the steady view was last told
   Outputs outputs_;
 
   std::vector<ClientWrite> early_writes_;  // came before the others were found
@@ -254,6 +256,7 @@ class Node::Impl {
   bool intent_known_ = false;    // the documents were found equal to somebody's, or nobody else is there
   bool documents_lost_ = false;  // work ran here at the start, and not one document was on the disk
   std::vector<DesiredService> asked_;     // by the documents
+  bool asked_changed_ = true;             // since services_ was made of it
   std::vector<DesiredService> services_;  // the same with the levels of the controller
   std::vector<ServiceLevel> own_levels_;  // while this node controls
   std::vector<Shortage> withheld_;        // of them, what there is not enough for
@@ -285,7 +288,7 @@ class Node::Impl {
   std::uint64_t routes_version_ = 0;               // of what was told to others
   std::vector<Detour> detours_;                    // as the caller was told
   bool addresses_changed_ = false;                 // of members, since then
-  std::set<NodeId> door_paths_;
+  std::vector<NodeId> door_paths_;                 // sorted
   std::optional<NodeReport> published_;
   std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
 

@@ -169,31 +169,44 @@ void Node::Impl::Deal(PlanDraft& draft) {
   if (!deal.settled) draft.pending.emplace_back("parts of hard maximums are being dealt to the boxes");
 }
 
-// The services as they are to be now; whether that is news.
+// The services as they are to be now; whether that is news. Asked with every plan: where the documents are
+// the same, only numbers can differ.
 bool Node::Impl::ApplyLevels() {
-  std::vector<DesiredService> services = asked_;
+  const std::vector<std::uint32_t> replicas = LeveledReplicas();
+  if (std::exchange(asked_changed_, false)) {
+    const std::vector<DesiredService> before = std::exchange(services_, asked_);
+    for (std::size_t i = 0; i < services_.size(); ++i) services_[i].replicas = replicas[i];
+    return services_ != before;
+  }
+  bool changed = false;
+  for (std::size_t i = 0; i < services_.size(); ++i)
+    changed = std::exchange(services_[i].replicas, replicas[i]) != replicas[i] || changed;
+  return changed;
+}
+
+std::vector<std::uint32_t> Node::Impl::LeveledReplicas() {
+  std::vector<std::uint32_t> all;
   const auto levels = PresentLevels();
   std::map<std::string, ServiceCounts> counts;
-  for (DesiredService& service : services) {
+  for (const DesiredService& service : asked_) {
+    std::uint32_t replicas = service.replicas;
     const auto level = levels.find(service.spec.name);
     if (service.fixed) {
       // A level of another number is older than the documents.
-      if (level != levels.end() && level->second.wanted == service.replicas)
-        service.replicas = level->second.granted;
+      if (level != levels.end() && level->second.wanted == replicas) replicas = level->second.granted;
     } else if (level != levels.end()) {
-      service.replicas = std::min(level->second.granted, service.spec.scale->max);
+      replicas = std::min(level->second.granted, service.spec.scale->max);
     } else {
       // Nobody remembers the level (a new stack, or all agents were down at once): what runs is kept until
       // there is something measured to judge it by.
       if (counts.empty()) counts = CountReplicas();
       const ServiceCounts& count = counts[service.spec.name];
-      service.replicas = std::clamp(std::max(service.replicas, count.healthy + count.starting),
-                                    service.spec.scale->min, service.spec.scale->max);
+      replicas = std::clamp(std::max(replicas, count.healthy + count.starting), service.spec.scale->min,
+                            service.spec.scale->max);
     }
+    all.push_back(replicas);
   }
-  if (services == services_) return false;
-  services_ = std::move(services);
-  return true;
+  return all;
 }
 
 }  // namespace hs

@@ -99,16 +99,20 @@ void Node::Impl::Wrap(SendDatagram& datagram) {
 
 // Where this box's door sends people's requests, a cut must be found before they hang on it.
 void Node::Impl::WatchDoorPaths() {
-  std::set<NodeId> paths;
+  std::vector<NodeId> paths;
   // Without a door of its own this node sends nobody's requests anywhere.
-  for (const DoorService& service : meta_.door ? door_.services : std::vector<DoorService>{}) {
+  static const std::vector<DoorService> kNone;
+  for (const DoorService& service : meta_.door ? door_.services : kNone) {
     for (const DoorServer& server : service.servers) {
       if (!server.tls) continue;
-      if (const auto id = NodeId::FromHex(server.name)) paths.insert(*id);
+      if (const auto id = NodeId::FromHex(server.name)) paths.push_back(*id);
     }
   }
-  if (std::exchange(door_paths_, paths) == paths) return;
-  Reach(WatchPaths{{paths.begin(), paths.end()}});
+  std::ranges::sort(paths);
+  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
+  if (paths == door_paths_) return;
+  door_paths_ = paths;
+  Reach(WatchPaths{std::move(paths)});
 }
 
 std::vector<LinkView> Node::Impl::Links() const {

@@ -14,6 +14,8 @@ constexpr Duration kPlanPause = 15ms;
 constexpr Duration kPlanPausePerMember = 1ms;
 constexpr Duration kPlanPauseMax = 250ms;
 constexpr Duration kDoorPause = 5ms;
+constexpr Duration kDoorPausePerMember = 200us;
+constexpr Duration kDoorPauseMax = 25ms;
 constexpr Duration kSteadyPause = 50ms;
 constexpr Duration kSteadyPausePerMember = 5ms;
 constexpr Duration kSteadyPauseMax = 500ms;
@@ -56,7 +58,9 @@ void Node::Impl::Settle() {
     if (dirty.members || dirty.documents || dirty.plans || dirty.statuses) SettleReport();
     if (dirty.members || dirty.documents || dirty.reports) PlanSoon();
     if (dirty.documents || dirty.serving || (!door_told_ && (dirty.members || dirty.reports))) {
-      door_at_ = std::min(door_at_, std::max(now_.mono, door_built_at_ + kDoorPause));
+      const Duration pause = kDoorPausePerMember * static_cast<std::int64_t>(membership_.PresentCount());
+      door_at_ = std::min(door_at_,
+                          std::max(now_.mono, door_built_at_ + std::clamp(pause, kDoorPause, kDoorPauseMax)));
     }
   }
   if (evidence_.NextDeadline() <= now_.mono) WatchEvidence();
@@ -75,6 +79,7 @@ void Node::Impl::Settle() {
 void Node::Impl::SettleServices() {
   const Documents& documents = intent_.documents();
   asked_ = DesiredServices(documents);
+  asked_changed_ = members_moved_ = true;  // whoever was removed is a document
   withheld_.clear();  // of what was asked for before; placement names what does not fit until the next look
   levels_.Keep(asked_);
   std::erase_if(own_levels_, [this](const ServiceLevel& level) {
@@ -408,8 +413,10 @@ void Node::Impl::SettleSteady() {
   steady_dirty_ = false;
   steady_at_ = kNever;
   steady_judged_at_ = now_.mono;
+  const bool was_steady = steady_.steady;
   steady_ = SteadyNow();
-  steady_view_.Observe(membership_.members(), removed_, steady_.steady);
+  if (std::exchange(members_moved_, false) || (steady_.steady && !was_steady))
+    steady_view_.Observe(membership_.members(), removed_, steady_.steady);
 }
 
 }  // namespace hs

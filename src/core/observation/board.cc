@@ -390,6 +390,7 @@ void Board::On(const BoardPeer& peer) {
 }
 
 void Board::On(const BoardDigestHeard& heard) {
+  if (heard.digest == digest()) return differences_.Forget(heard.peer);
   if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest());
 }
 

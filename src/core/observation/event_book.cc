@@ -25,14 +25,14 @@ std::uint64_t HashOfVersion(const RecordKey& key, RecordVersion version) {
 
 std::vector<EventBook::Line>::iterator EventBook::Find(Page& page, std::uint64_t number) {
   auto& lines = page.lines;
-  if (lines.empty() || lines.back().number < number) return lines.end();
-  const auto at = std::ranges::lower_bound(lines, number, {}, &Line::number);
+  if (page.Empty() || lines.back().number < number) return lines.end();
+  const auto at = std::ranges::lower_bound(page.Begin(), lines.end(), number, {}, &Line::number);
   return at->number == number ? at : lines.end();
 }
 
 bool EventBook::IsTooOld(const Page& page, const Record& record, WallMs at) const {
   if (size_ < kept_max_) return false;
-  if (page.lines.empty() || page.last_version < record.version) return false;
+  if (page.Empty() || page.last_version < record.version) return false;
   return spare_.empty() || Age{at, record.key.owner, record.key.sub} < spare_.front();
 }
 
@@ -46,8 +46,8 @@ bool EventBook::Put(const Record& record) {
     if (record.version <= known->version) return false;
     Remove(owner, page, known);
   }
-  const auto place = std::ranges::lower_bound(page.lines, number, {}, &Line::number);
-  const bool first = page.lines.empty();
+  const auto place = std::ranges::lower_bound(page.Begin(), page.lines.end(), number, {}, &Line::number);
+  const bool first = page.Empty();
   page.lines.insert(place, {number, record.version, at, 0, record.body});
   ++size_;
   if (!first && record.version <= page.last_version) {
@@ -77,8 +77,8 @@ void EventBook::Remove(NodeId owner, Page& page, std::vector<Line>::iterator lin
     return;
   }
   digest_ ^= HashOfVersion(KeyOf(owner, page.last), page.last_version);
-  if (page.lines.empty()) return;
-  const auto next = std::ranges::max_element(page.lines, {}, &Line::version);
+  if (page.Empty()) return;
+  const auto next = std::ranges::max_element(page.Begin(), page.lines.end(), {}, &Line::version);
   page.last = next->number;
   page.last_version = next->version;
   digest_ ^= HashOfVersion(KeyOf(owner, page.last), page.last_version);
@@ -100,8 +100,16 @@ void EventBook::DropOld() {
     Page& page = pages_[oldest.owner];
     const auto line = Find(page, oldest.number);
     HS_CHECK(line != page.lines.end());
-    page.lines.erase(line);
     --size_;
+    if (line != page.Begin()) {
+      page.lines.erase(line);
+      continue;
+    }
+    line->body.reset();
+    constexpr std::size_t kTogether = 16;
+    if (++page.struck_out < kTogether || 2 * page.struck_out < page.lines.size()) continue;
+    page.lines.erase(page.lines.begin(), page.Begin());
+    page.struck_out = 0;
   }
 }
 
@@ -114,9 +122,10 @@ std::uint32_t* EventBook::WaitingOf(const Record& record) {
 
 void EventBook::AddLastOfLives(std::vector<std::pair<RecordKey, RecordVersion>>& held) const {
   for (const auto& [owner, page] : pages_) {
-    for (std::size_t i = 0; i < page.lines.size(); ++i) {
-      const Line& line = page.lines[i];
-      const bool goes_on = i + 1 < page.lines.size() && page.lines[i + 1].version.boot == line.version.boot;
+    const std::span<const Line> lines = page.Lines();
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const Line& line = lines[i];
+      const bool goes_on = i + 1 < lines.size() && lines[i + 1].version.boot == line.version.boot;
       if (!goes_on) held.emplace_back(KeyOf(owner, line.number), line.version);
     }
   }
@@ -126,7 +135,7 @@ void EventBook::AddLaterOf(NodeId owner, std::uint32_t boot, std::optional<Recor
                            std::vector<Record>& records) const {
   const auto page = pages_.find(owner);
   if (page == pages_.end()) return;
-  for (const Line& line : page->second.lines) {
+  for (const Line& line : page->second.Lines()) {
     if (line.version.boot != boot || (known && line.version <= *known)) continue;
     records.push_back({KeyOf(owner, line.number), line.version, line.body});
   }
@@ -135,7 +144,7 @@ void EventBook::AddLaterOf(NodeId owner, std::uint32_t boot, std::optional<Recor
 std::vector<std::shared_ptr<const RecordBody>> EventBook::OldestFirst() const {
   std::vector<std::pair<Age, const Line*>> lines;
   for (const auto& [owner, page] : pages_) {
-    for (const Line& line : page.lines) lines.push_back({{line.at, owner, line.number}, &line});
+    for (const Line& line : page.Lines()) lines.push_back({{line.at, owner, line.number}, &line});
   }
   std::ranges::sort(lines, {}, [](const auto& entry) { return entry.first; });
   std::vector<std::shared_ptr<const RecordBody>> events;

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -54,8 +55,12 @@ class EventBook {
     std::shared_ptr<const RecordBody> body;
   };
   struct Page {
-    std::vector<Line> lines;  // by number
-    std::uint64_t last = 0;   // the number of that with the greatest version
+    std::vector<Line> lines;     // by number
+    std::size_t struck_out = 0;  // of them, at the front: they go in one piece when they are many
+    bool Empty() const { return struck_out == lines.size(); }
+    auto Begin() { return lines.begin() + static_cast<std::ptrdiff_t>(struck_out); }
+    std::span<const Line> Lines() const { return std::span(lines).subspan(struck_out); }
+    std::uint64_t last = 0;  // the number of that with the greatest version
     RecordVersion last_version;
   };
   struct Age {

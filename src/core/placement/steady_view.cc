@@ -11,12 +11,13 @@ SteadyView::SteadyView(NodeId self, const std::vector<std::pair<NodeId, Endpoint
 
 void SteadyView::Observe(const std::map<NodeId, Member>& members, const std::set<NodeId>& removed,
                          bool steady) {
+  auto known = members.begin();  // both are sorted by id
   for (auto it = counted_.begin(); it != counted_.end();) {
     auto& [id, silent] = *it;
-    const auto member = members.find(id);
+    while (known != members.end() && known->first < id) ++known;
     bool out = removed.contains(id);
-    if (member != members.end()) {
-      const MemberState state = member->second.state;
+    if (known != members.end() && known->first == id) {
+      const MemberState state = known->second.state;
       if (IsPresent(state) || state == MemberState::kAgentDown) silent = false;
       if (state == MemberState::kUnreachable) silent = true;
       out = out || state == MemberState::kLeft || (state == MemberState::kDead && !silent);

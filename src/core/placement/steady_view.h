@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "base/endpoint.h"
+#include "base/flat_map.h"
 #include "core/types.h"
 
 namespace hs {
@@ -47,7 +48,7 @@ class SteadyView {
 
  private:
   // Whether the box fell silent before anything was proven about it: then its death is a guess.
-  std::map<NodeId, bool> counted_;
+  FlatMap<NodeId, bool> counted_;
 };
 
 }  // namespace hs

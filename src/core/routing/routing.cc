@@ -126,10 +126,11 @@ void Routing::On(const ReachSaid& said) {
 }
 
 void Routing::On(const WatchPaths& watch) {
-  std::map<NodeId, Time> watched;
+  FlatMap<NodeId, Time> watched;
   for (const NodeId& peer : watch.peers) {
     const auto known = watched_.find(peer);
-    watched.emplace(peer, known != watched_.end() ? known->second : now_ + prng_.Between(0ms, kWatchPause));
+    watched.try_emplace(peer,
+                        known != watched_.end() ? known->second : now_ + prng_.Between(0ms, kWatchPause));
   }
   watched_ = std::move(watched);
 }
@@ -145,7 +146,13 @@ void Routing::On(const RoutingMembersChanged&) {
     const bool whole = std::ranges::all_of(*trouble.detour, [this](const NodeId& id) { return Present(id); });
     if (!whole) DropDetour(peer, trouble, Words(*trouble.detour) + " is gone");
   }
-  std::erase_if(round_trips_, [this](const auto& entry) { return !Present(entry.first); });
+  auto member = members_->begin();  // both are sorted by id
+  for (auto known = round_trips_.begin(); known != round_trips_.end();) {
+    while (member != members_->end() && member->first < known->first) ++member;
+    const bool here =
+        member != members_->end() && member->first == known->first && IsPresent(member->second.state);
+    known = here ? std::next(known) : round_trips_.erase(known);
+  }
   std::erase_if(flaps_, [this](const auto& entry) { return now_ - entry.second.healed_at > kFlapMemory; });
 }
 

@@ -30,6 +30,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/messages.h"
@@ -200,8 +201,8 @@ class Routing {
 
   std::map<NodeId, Trouble> troubles_;
   std::map<std::uint32_t, Probe> probes_;
-  std::map<NodeId, Time> watched_;  // by when to ask
-  std::map<NodeId, Duration> round_trips_;
+  FlatMap<NodeId, Time> watched_;  // by when to ask
+  FlatMap<NodeId, Duration> round_trips_;
   std::map<NodeId, Flap> flaps_;
   std::map<NodeId, std::shared_ptr<const RecordBody>> said_;
   std::size_t detours_ = 0;
