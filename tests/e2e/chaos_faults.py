@@ -195,6 +195,7 @@ class Injector:
         self._say(words)
         with self.state.lock:
             self.state.cuts |= pairs
+            self.state.parted_at = time.monotonic()
             if silent:
                 self.state.excuse(SILENT_S)
         self.net.cut_pairs(pairs)
@@ -204,6 +205,7 @@ class Injector:
             self.net.mend()
             with self.state.lock:
                 self.state.cuts -= pairs
+                self.state.parted_at = time.monotonic()
         return self._fault([], heal)
 
     def cut(self):

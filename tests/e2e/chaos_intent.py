@@ -141,14 +141,18 @@ class Writer(threading.Thread):
         """One box at a time; while it is drained its own part of a cut has nowhere to put anything."""
         if self.drained is None:
             box = self.rng.randrange(self.state.size)
-            self.state.no_new_work[box] += 1
+            if box in self.state.undrained:
+                return
+            with self.state.lock:
+                self.state.no_new_work[box] += 1
             self.drained = box
             self.write(node, f"drain n{box}", "PUT", f"/v1/nodes/{self.cluster.nodes[box].name}/drain")
         else:
             outcome, _ = self.write(node, f"undrain n{self.drained}", "DELETE",
                                     f"/v1/nodes/{self.cluster.nodes[self.drained].name}/drain")
             if outcome == ACKED:
-                self.state.no_new_work[self.drained] -= 1
+                with self.state.lock:
+                    self.state.undrained[self.drained] = node.number
                 self.drained = None
 
     # ---------------------------------------------------------------------------------------------- the end

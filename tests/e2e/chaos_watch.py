@@ -15,6 +15,7 @@ STARTUP_S = 1.5  # what this app takes on a busy machine from the order to its f
 KILLED_S = 0.3 + STARTUP_S  # agent and work of a box are gone, the machine still answers
 SILENT_S = 2.0 + STARTUP_S  # a box, or everything on the other side of a cut, says nothing any more
 STARTED_S = 3.0 + SILENT_S  # nobody's agent was here; start_patience comes first
+HEARD_S = 3.0  # after a cut or an absence, everybody has what was asked for meanwhile
 EVERY_S = 0.1
 
 
@@ -51,7 +52,9 @@ class State:
         self.agent_down = set()  # killed or stopped, with or without the work
         self.agent_since = [time.monotonic()] * size
         self.cuts = set()  # (from, to)
+        self.parted_at = 0.0  # when wires were last cut or joined
         self.no_new_work = collections.Counter()  # box -> reasons: disk full, drained
+        self.undrained = {}  # box that takes work again -> who was told so: it may not have heard yet
         self.excused_until = 0.0
         self.announced = []  # [from, to] of capacity that was lost
         self.down = collections.defaultdict(list)  # box -> [[from, to]]: its door is gone or stopped
@@ -96,6 +99,14 @@ class State:
                 edge += near
             parts.append(frozenset(part))
         return parts
+
+    def hear(self, now, parts):
+        """Boxes that were told by now that they take work again."""
+        for box, teller in list(self.undrained.items()):
+            heard = any({box, teller} <= part for part in parts) and box not in self.agent_down
+            if heard and now - self.agent_since[box] > HEARD_S and now - self.parted_at > HEARD_S:
+                del self.undrained[box]
+                self.no_new_work[box] -= 1
 
     def is_excused(self, part, now):
         """Whether this part of the network may be below a minimum now, by what was announced."""
@@ -195,6 +206,7 @@ class Watcher(threading.Thread):
     def _judge(self, serving, now, passed):
         with self.state.lock:
             parts = self.state.parts()
+            self.state.hear(now, parts)
             excused = {part: self.state.is_excused(part, now) for part in parts}
             agents = set(self.state.can_be_asked())
         seen = set()  # a part that was cut or joined meanwhile begins anew
