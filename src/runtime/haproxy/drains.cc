@@ -55,8 +55,8 @@ std::string DrainWatch::Question() const {
   std::set<std::string> asked;
   for (const auto& [replica, quiet] : watched_) {
     if (!asked.insert(replica.first).second) continue;
-    question += fmt::format(";@1 show stat in_{} 4 -1", replica.first);
-    if (quiet.tcp) question += fmt::format(";@1 show stat int_{} 4 -1", replica.first);
+    question += fmt::format(";@1 show stat in_{} 6 -1", replica.first);
+    if (quiet.tcp) question += fmt::format(";@1 show stat int_{} 6 -1", replica.first);
   }
   return question;
 }
@@ -68,10 +68,10 @@ std::vector<DrainWatch::Replica> DrainWatch::Step(Time now, const std::vector<Se
     std::size_t told = 0;
     bool busy = false;
     for (const ServerCount& count : counts) {
-      if (count.server != server) continue;
       if (count.backend != "in_" + service && count.backend != "int_" + service) continue;
-      ++told;
-      busy = busy || count.inside + count.queued > 0;
+      // One that HAProxy was never told of has nothing from it.
+      if (count.server == "BACKEND") ++told;
+      if (count.server == server) busy = busy || count.inside + count.queued > 0;
     }
     if (busy || told < (quiet.tcp ? 2u : 1u)) {
       quiet.since = kNever;
