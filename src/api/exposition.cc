@@ -35,8 +35,9 @@ void Exposition::Head(std::string_view name, std::string_view help, std::string_
   out_ += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help, type);
 }
 
-void Exposition::Sample(MetricLabels labels, double value) {
+void Exposition::Part(std::string_view suffix, MetricLabels labels, double value) {
   out_ += name_;
+  out_ += suffix;
   char separator = '{';
   for (const auto& [key, text] : labels) {
     out_ += fmt::format("{}{}=\"{}\"", separator, key, Escape(text));

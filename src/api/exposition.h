@@ -17,9 +17,13 @@ class Exposition {
   void Gauge(std::string_view name, std::string_view help) { Head(name, help, "gauge"); }
   // By convention its name ends in _total.
   void Counter(std::string_view name, std::string_view help) { Head(name, help, "counter"); }
+  void Summary(std::string_view name, std::string_view help) { Head(name, help, "summary"); }
+  // Its samples are Parts: _bucket with a label le for each bound and +Inf, rising; _sum; _count.
+  void Histogram(std::string_view name, std::string_view help) { Head(name, help, "histogram"); }
   // Of the family begun last.
   void Sample(double value) { Sample({}, value); }
-  void Sample(MetricLabels labels, double value);
+  void Sample(MetricLabels labels, double value) { Part("", labels, value); }
+  void Part(std::string_view suffix, MetricLabels labels, double value);
   std::string Take() { return std::move(out_); }
 
  private:

@@ -1,5 +1,7 @@
 #include "api/load_metrics.h"
 
+#include <numeric>
+
 #include "api/find.h"
 #include "api/loads.h"
 
@@ -139,13 +141,48 @@ void ServiceMetrics(const NodeView& view, Exposition& out) {
   each([](const ServiceLoad& load) -> Value {
     return load.metric_replicas > 0 ? Value(load.metric_replicas) : std::nullopt;
   });
-  out.Gauge("homeostat_service_response_seconds", "Response time in the last second, by quantile.");
+  out.Summary("homeostat_service_response_seconds", "Response time in the last second, by quantile.");
   for (const auto& [name, load] : view.service_loads) {
     for (const auto& [label, quantile] : {std::pair{"0.5", 0.5}, std::pair{"0.99", 0.99}}) {
       if (const auto ms = LatencyQuantileMs(load.latency, quantile))
         out.Sample({{"service", name}, {"quantile", label}}, *ms / 1e3);
     }
   }
+}
+
+// Bounds that Prometheus' own libraries use, and two for services that are faster.
+constexpr std::pair<double, const char*> kBounds[] = {
+    {0.001, "0.001"}, {0.0025, "0.0025"}, {0.005, "0.005"}, {0.01, "0.01"}, {0.025, "0.025"},
+    {0.05, "0.05"},   {0.1, "0.1"},       {0.25, "0.25"},   {0.5, "0.5"},   {1, "1"},
+    {2.5, "2.5"},     {5, "5"},           {10, "10"}};
+
+void DurationOf(const std::string& service, const DoorTotals& totals, Exposition& out) {
+  const auto total = std::accumulate(totals.latency.begin(), totals.latency.end(), 0.0);
+  for (const auto& [bound, label] : kBounds)
+    out.Part("_bucket", {{"service", service}, {"le", label}}, LatencyAtMost(totals.latency, bound));
+  out.Part("_bucket", {{"service", service}, {"le", "+Inf"}}, total);
+  out.Part("_sum", {{"service", service}}, totals.latency_seconds);
+  out.Part("_count", {{"service", service}}, total);
+}
+
+// Of this node's door alone: whoever scrapes all nodes adds them up.
+void DoorMetrics(const DoorTotalsByService& doors, Exposition& out) {
+  static constexpr const char* kEnds[kRequestEnds] = {"answered", "failed", "broken", "refused", "left"};
+  out.Counter("homeostat_door_requests_total",
+              "Requests offered at this node's door since the agent's start, refused ones included.");
+  for (const auto& [name, totals] : doors)
+    out.Sample({{"service", name}}, static_cast<double>(totals.arrived));
+  out.Counter(
+      "homeostat_door_requests_ended_total",
+      "How they ended: answered or failed (5xx) by a replica, broken, refused for want of room, or left "
+      "by the client.");
+  for (const auto& [name, totals] : doors) {
+    for (std::size_t end = 0; end < kRequestEnds; ++end)
+      out.Sample({{"service", name}, {"outcome", kEnds[end]}}, totals.ended[end]);
+  }
+  out.Histogram("homeostat_door_request_duration_seconds",
+                "From the whole request to the end of a replica's answer, at this node's door.");
+  for (const auto& [name, totals] : doors) DurationOf(name, totals, out);
 }
 
 }  // namespace
@@ -156,6 +193,7 @@ void LoadMetrics(const NodeView& view, Exposition& out) {
     AgentMetrics(*view.local_load, out);
     LocalReplicaMetrics(*view.local_load, out);
   }
+  if (view.door_totals != nullptr && !view.door_totals->empty()) DoorMetrics(*view.door_totals, out);
   ServiceMetrics(view, out);
 }
 

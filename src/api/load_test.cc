@@ -189,13 +189,57 @@ TEST(History, PointsAreOnTheCalendarWithMeanAndMaximum) {
   EXPECT_EQ(HistoryShown({{"disk"}, 4, 2}, history, now).status, 404);
 }
 
+// What `promtool check metrics` finds in a family's head (prometheus/client_golang, promlint).
+std::string WhatIsUnusual(const std::string& name, const std::string& type) {
+  if (type != "gauge" && type != "counter" && type != "summary" && type != "histogram") return "type";
+  if ((type == "counter") != name.ends_with("_total")) return "a counter ends in _total";
+  for (const char* suffix : {"_count", "_sum", "_bucket"})
+    if (name.ends_with(suffix)) return "a histogram's suffix";
+  for (const char* unit : {"_ms", "_milliseconds", "_us", "_minutes", "_percent", "_kb", "_mb", "_kilobytes"})
+    if (name.ends_with(unit)) return "not a base unit";
+  for (const char* word : {"gauge", "counter", "histogram", "summary"})
+    if (name.find(word) != std::string::npos) return "its type in its name";
+  return "";
+}
+
+// The labels of a sample: where they end, and the value of `le`. Nothing where they are not closed.
+struct Labels {
+  std::size_t end = 0;
+  std::string le;
+  bool has_le = false, has_quantile = false;
+};
+std::optional<Labels> LabelsOf(const std::string& line, std::size_t at) {
+  Labels labels{.end = at};
+  if (line[at] != '{') return labels;
+  std::string key, value;
+  bool quoted = false;
+  for (++at; at < line.size() && (quoted || line[at] != '}'); ++at) {
+    if (quoted && line[at] == '\\') {
+      ++at;
+    } else if (line[at] == '"') {
+      quoted = !quoted;
+      if (!quoted && key == "le") labels.le = value, labels.has_le = true;
+      if (!quoted && key == "quantile") labels.has_quantile = true;
+      if (!quoted) key.clear(), value.clear();
+    } else if (quoted) {
+      value += line[at];
+    } else if (line[at] != ',' && line[at] != '=') {
+      key += line[at];
+    }
+  }
+  if (at >= line.size()) return std::nullopt;
+  labels.end = at + 1;
+  return labels;
+}
+
 // The format's own rules, as Prometheus' parser has them: heads once and before their samples, samples of a
-// family together, no series twice, counters end in _total, numbers parse, labels are closed. Returns what is
-// wrong.
+// family together, no series twice, numbers parse, labels are closed, a histogram's buckets rise and end with
+// +Inf, which is its count. Returns what is wrong.
 std::string WhatIsWrong(const std::string& text) {
   std::istringstream lines(text);
   std::set<std::string> families, series;
-  std::string family, type, helped;
+  std::string family, type, helped, le_before;
+  double bucket_before = 0, at_most_inf = 0;
   if (!text.ends_with('\n')) return "the last line has no end";
   for (std::string line; std::getline(lines, line);) {
     std::istringstream words(line);
@@ -211,35 +255,40 @@ std::string WhatIsWrong(const std::string& text) {
         if (!families.insert(name).second) return "family twice: " + line;
         family = name;
         type = rest.substr(1);
-        if (type != "gauge" && type != "counter") return "type: " + line;
-        if ((type == "counter") != name.ends_with("_total")) return "a counter ends in _total: " + line;
+        if (const auto unusual = WhatIsUnusual(name, type); !unusual.empty()) return unusual + ": " + line;
       } else {
         return "comment: " + line;
       }
       continue;
     }
     const auto name_end = line.find_first_not_of("abcdefghijklmnopqrstuvwxyz_");
-    if (line.substr(0, name_end) != family) return "not of the family begun last: " + line;
-    auto at = name_end;
-    if (line[at] == '{') {
-      bool quoted = false;
-      for (++at; at < line.size() && (quoted || line[at] != '}'); ++at) {
-        if (quoted && line[at] == '\\') {
-          ++at;
-        } else if (line[at] == '"') {
-          quoted = !quoted;
-        }
-      }
-      if (at >= line.size()) return "labels are not closed: " + line;
-      ++at;
+    std::string name = line.substr(0, name_end), part;
+    for (const std::string suffix : {"_bucket", "_sum", "_count"}) {
+      if (type == "histogram" && name == family + suffix) part = suffix, name = family;
     }
-    if (!series.insert(line.substr(0, at)).second) return "series twice: " + line;
-    if (at >= line.size() || line[at] != ' ') return "no value: " + line;
-    const auto value = line.substr(at + 1);
+    if (name != family || (type == "histogram" && part.empty()))
+      return "not of the family begun last: " + line;
+    const auto labels = LabelsOf(line, name_end);
+    if (!labels) return "labels are not closed: " + line;
+    if (labels->has_le != (part == "_bucket")) return "le: " + line;
+    if (labels->has_quantile != (type == "summary")) return "quantile: " + line;
+    if (!series.insert(line.substr(0, labels->end)).second) return "series twice: " + line;
+    if (labels->end >= line.size() || line[labels->end] != ' ') return "no value: " + line;
+    const auto value = line.substr(labels->end + 1);
     char* end = nullptr;
     const double number = std::strtod(value.c_str(), &end);
     if (value.empty() || *end != '\0') return "no number: " + line;
     if (type == "counter" && !(number >= 0)) return "a counter below 0: " + line;
+    if (part == "_bucket") {
+      const bool first = le_before.empty() || le_before == "+Inf";
+      if (!first && std::stod(labels->le) <= std::stod(le_before)) return "bounds do not rise: " + line;
+      if (!first && number < bucket_before) return "buckets do not rise: " + line;
+      le_before = labels->le;
+      bucket_before = number;
+      if (labels->le == "+Inf") at_most_inf = number;
+    } else if (part == "_count") {
+      if (le_before != "+Inf" || number != at_most_inf) return "the last bucket is not the count: " + line;
+    }
   }
   return "";
 }
@@ -253,6 +302,14 @@ TEST(Exposition, TheCheckSeesMistakes) {
   EXPECT_NE(WhatIsWrong("# HELP a b\n# TYPE a counter\na 1\n"), "");
   EXPECT_NE(WhatIsWrong("# HELP a b\n# TYPE a gauge\na{x=\"1} 1\n"), "");
   EXPECT_NE(WhatIsWrong("# HELP a b\n# TYPE a gauge\na one\n"), "");
+  EXPECT_NE(WhatIsWrong("# HELP a_ms b\n# TYPE a_ms gauge\na_ms 1\n"), "");
+  EXPECT_NE(WhatIsWrong("# HELP a b\n# TYPE a gauge\na{quantile=\"1\"} 1\n"), "");
+  const std::string head = "# HELP a b\n# TYPE a histogram\n";
+  EXPECT_EQ(WhatIsWrong(head + "a_bucket{le=\"1\"} 1\na_bucket{le=\"+Inf\"} 2\na_sum 3\na_count 2\n"), "");
+  EXPECT_NE(WhatIsWrong(head + "a_bucket{le=\"1\"} 3\na_bucket{le=\"+Inf\"} 2\na_sum 3\na_count 2\n"), "");
+  EXPECT_NE(WhatIsWrong(head + "a_bucket{le=\"2\"} 1\na_bucket{le=\"1\"} 2\na_sum 3\na_count 2\n"), "");
+  EXPECT_NE(WhatIsWrong(head + "a_bucket{le=\"1\"} 1\na_sum 3\na_count 1\n"), "");
+  EXPECT_NE(WhatIsWrong(head + "a 1\n"), "");
 }
 
 TEST(Exposition, EscapesLabelsAndWritesNumbersThatReadBack) {
@@ -265,6 +322,29 @@ TEST(Exposition, EscapesLabelsAndWritesNumbersThatReadBack) {
   EXPECT_EQ(out.Take(),
             "# HELP g help\n# TYPE g gauge\ng{a=\"x\\\"y\\\\z\\nw\",b=\"\"} 0.1\ng 1e+300\ng{n=\"1\"} NaN\n"
             "g{n=\"2\"} -Inf\n");
+}
+
+TEST(Metrics, ADoorCountsWhatCameHowItEndedAndHowLongItTook) {
+  auto view = LoadedView();
+  DoorTotals web{.arrived = 110};
+  web.ended = {100, 1, 2, 6, 1};
+  web.latency[LatencyBucket(0.004)] = 90;
+  web.latency[LatencyBucket(0.2)] = 11;
+  web.latency_seconds = 2.5;
+  view.door_totals =
+      std::make_shared<const DoorTotalsByService>(DoorTotalsByService{{"api", DoorTotals{}}, {"web", web}});
+  const std::string text = MetricsText(view);
+  EXPECT_EQ(WhatIsWrong(text), "");
+  for (const auto* line :
+       {"homeostat_door_requests_total{service=\"web\"} 110\n",
+        "homeostat_door_requests_ended_total{service=\"web\",outcome=\"refused\"} 6\n",
+        "homeostat_door_request_duration_seconds_bucket{service=\"web\",le=\"0.01\"} 90\n",
+        "homeostat_door_request_duration_seconds_bucket{service=\"web\",le=\"+Inf\"} 101\n",
+        "homeostat_door_request_duration_seconds_sum{service=\"web\"} 2.5\n",
+        "homeostat_door_request_duration_seconds_count{service=\"web\"} 101\n",
+        "homeostat_door_requests_total{service=\"api\"} 0\n"}) {
+    EXPECT_THAT(text, HasSubstr(line));
+  }
 }
 
 TEST(Metrics, AreWellFormedWhateverIsKnown) {

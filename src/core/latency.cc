@@ -47,4 +47,14 @@ double LatencyQuantile(const LatencyCounts& counts, double q) {
   return LatencyOf(counts.back().first);
 }
 
+double LatencyAtMost(std::span<const double> counts, double seconds) {
+  const std::size_t last = LatencyBucket(seconds);
+  double sum = 0;
+  for (std::size_t bucket = 0; bucket < std::min(last, counts.size()); ++bucket) sum += counts[bucket];
+  if (last >= counts.size()) return sum;
+  const double high = std::pow(kLatencyBase, static_cast<double>(last)) * 1e-6;
+  const double low = last == 0 ? 0 : high / kLatencyBase;
+  return sum + counts[last] * std::clamp((seconds - low) / (high - low), 0.0, 1.0);
+}
+
 }  // namespace hs

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "core/load.h"
 
@@ -21,5 +22,9 @@ double LatencyOf(std::uint16_t bucket);
 // Counts must not be empty. Seconds; q from 0 to 1.
 double LatencyMean(const LatencyCounts& counts);
 double LatencyQuantile(const LatencyCounts& counts, double q);
+
+// How many of the counts, by bucket from 0 on, are at most `seconds`. The bucket that the bound lies in
+// counts in part, evenly.
+double LatencyAtMost(std::span<const double> counts, double seconds);
 
 }  // namespace hs

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <vector>
 
 namespace hs {
 namespace {
@@ -29,6 +30,23 @@ TEST(Latency, ReadsQuantilesAndTheMean) {
   EXPECT_NEAR(LatencyQuantile(sorted, 0.99), 0.99, 0.06);
   EXPECT_NEAR(LatencyQuantile(sorted, 1), 1.0, 0.06);
   EXPECT_NEAR(LatencyMean(sorted), 0.5, 0.03);
+}
+
+TEST(Latency, CountsUpToABound) {
+  std::vector<double> counts(kLatencyBucketMax + 1);
+  counts[LatencyBucket(0.004)] = 10;
+  counts[LatencyBucket(0.2)] = 5;
+  EXPECT_DOUBLE_EQ(LatencyAtMost(counts, 0.001), 0);
+  EXPECT_DOUBLE_EQ(LatencyAtMost(counts, 0.01), 10);
+  EXPECT_DOUBLE_EQ(LatencyAtMost(counts, 1), 15);
+  EXPECT_DOUBLE_EQ(LatencyAtMost(counts, 1e9), 15);
+  double before = 0;
+  for (double bound = 0.0035; bound < 0.0045; bound += 1e-5) {
+    const double now = LatencyAtMost(counts, bound);
+    EXPECT_GE(now, before) << bound;
+    EXPECT_LE(now - before, 1) << "the bucket a bound lies in counts in part";
+    before = now;
+  }
 }
 
 }  // namespace

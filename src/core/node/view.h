@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "core/door_totals.h"
 #include "core/load.h"
 #include "core/local_load.h"
 #include "core/messages.h"
@@ -51,7 +52,9 @@ struct NodeView {
   std::uint64_t intent_digest = 0;
   std::vector<LinkView> links;  // of this node to all present members, and of others what is not direct
   std::shared_ptr<const LocalLoad> local_load;  // of this node, by whoever runs it; null: not measured yet
-  std::map<NodeId, NodeLoad> loads;             // the newest word of each node that was heard of late
+  std::shared_ptr<const DoorTotalsByService>
+      door_totals;                   // of this node's door; null: it has none or it did not tell yet
+  std::map<NodeId, NodeLoad> loads;  // the newest word of each node that was heard of late
   std::map<std::string, ServiceLoad> service_loads;  // added up over the nodes that were heard
 };
 

@@ -32,6 +32,7 @@ bool HeldElsewhere(const NodeView& view, const Digest& digest) {
 NodeView Agent::View() {
   NodeView view = node_->View(ReadClocks());
   view.local_load = load_;
+  view.door_totals = door_totals_;
   return view;
 }
 

@@ -144,7 +144,8 @@ class Agent : public ApiBackend {
   MetricReader metrics_{loop_};
   LagMeter lag_;
   History history_;
-  std::shared_ptr<const LocalLoad> load_;  // of the last second; null: none yet
+  std::shared_ptr<const LocalLoad> load_;                   // of the last second; null: none yet
+  std::shared_ptr<const DoorTotalsByService> door_totals_;  // the same
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
   boost::asio::signal_set signals_{loop_};

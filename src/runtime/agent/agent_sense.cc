@@ -106,6 +106,9 @@ void Agent::MeasureLoad(Time due) {
   telemetry_->Measure([this, has_rates, metrics = metrics_.Next(node_->MetricTargets())](
                           const std::optional<std::vector<ServiceLoad>>& doors) {
     if (doors && telemetry_->traffic().inbound_moved()) door_->LookAtLimits();
+    // At rest nothing is copied.
+    if (doors && (!doors->empty() || door_totals_ == nullptr))
+      door_totals_ = std::make_shared<const DoorTotalsByService>(telemetry_->traffic().totals());
     if (has_rates && doors) TakeLoad(*doors, metrics);
   });
 }

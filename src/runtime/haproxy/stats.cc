@@ -107,8 +107,8 @@ Result<std::vector<BackendStats>> ParseStats(std::string_view text) {
 }
 
 std::string_view LogFormat() {
-  return "  http-request set-var(txn.begin) date_us\n"
-         "  log-format \"%b %ST %[date_us,sub(txn.begin)] %ts %[var(txn.refused)]\"\n";
+  return "  http-request set-var(txn.begin) date(0,us)\n"
+         "  log-format \"%b %ST %[date(0,us),sub(txn.begin)] %ts %[var(txn.refused)]\"\n";
 }
 
 std::string LogSampling() {
@@ -151,6 +151,7 @@ void DoorTraffic::Add(Time now, std::string_view line) {
   const double since = ToSeconds(now - *taken_);
   ++sum.ends[static_cast<std::size_t>(request->end)];
   sum.seconds += request->seconds;
+  sum.squares += request->seconds * request->seconds;
   sum.inside += std::min(request->seconds, since);
   sum.older += request->seconds > since ? 1 : 0;
   if (request->end != RequestEnd::kAnswered && request->end != RequestEnd::kFailed) return;
@@ -216,7 +217,7 @@ ServiceLoad DoorTraffic::LoadOf(const std::string& service, const Moved& moved, 
   const double arrived = std::max(static_cast<double>(moved.arrived), ended + now - before);
 
   DoorTotals& totals = totals_[service];
-  std::array<double, 5> ends{};
+  std::array<double, kRequestEnds> ends{};
   for (std::size_t i = 0; i < ends.size(); ++i) ends[i] = Scaled(lines.ends[i], weight);
   if (timed == 0) {  // no line came through: the status is all that is known
     ends[static_cast<std::size_t>(RequestEnd::kFailed)] = static_cast<double>(moved.server_errors);
@@ -227,11 +228,12 @@ ServiceLoad DoorTraffic::LoadOf(const std::string& service, const Moved& moved, 
 
   ServiceLoad load{.service = service};
   // Time spent inside, by those that ended, those that were there all the time, and those that came and are
-  // still there: of these nobody knows when they came, at most a mean response time ago.
+  // still there: nobody knows when these came, but at a moment of no kind one finds requests of the mean age
+  // E[t^2] / 2 E[t] (the renewal paradox).
   const double stayed = std::max(0.0, std::min(now, before - Scaled(lines.older, weight)));
-  const double mean_s = timed > 0 ? lines.seconds / timed : elapsed_s;
+  const double age_s = lines.seconds > 0 ? lines.squares / (2 * lines.seconds) : elapsed_s;
   const double inside =
-      lines.inside * weight + stayed * elapsed_s + (now - stayed) * std::min(mean_s, elapsed_s / 2);
+      lines.inside * weight + stayed * elapsed_s + (now - stayed) * std::min(age_s, elapsed_s / 2);
   const double connections_before = static_cast<double>(connections_before_[service]);
   const double connections = static_cast<double>(moved.connections);
   load.in_flight = static_cast<float>(inside / elapsed_s + (connections_before + connections) / 2);

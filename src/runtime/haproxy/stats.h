@@ -20,6 +20,7 @@
 
 #include "base/result.h"
 #include "base/time.h"
+#include "core/door_totals.h"
 #include "core/latency.h"
 #include "core/load.h"
 
@@ -43,15 +44,6 @@ struct BackendStats {
 // load.
 Result<std::vector<BackendStats>> ParseStats(std::string_view text);
 
-// How a request ended.
-enum class RequestEnd : std::uint8_t {
-  kAnswered,  // by a replica
-  kFailed,    // by a replica, with 5xx
-  kBroken,    // no replica was reached, or it cut the answer short
-  kRefused,   // 503 because there was no room
-  kLeft,      // the client went away before an answer
-};
-
 struct RequestLine {
   std::string_view backend;
   RequestEnd end = RequestEnd::kAnswered;
@@ -71,14 +63,6 @@ std::optional<RequestLine> ParseRequestLine(std::string_view line);
 struct WorkerStats {
   pid_t pid = 0;
   std::vector<BackendStats> backends;
-};
-
-// Traffic of each service since the start, for metrics.
-struct DoorTotals {
-  std::uint64_t arrived = 0;
-  std::array<double, 5> ended{};      // by RequestEnd; scaled up where lines were sampled
-  std::array<double, 241> latency{};  // of answers by replicas, by bucket of core/latency.h
-  double latency_seconds = 0;         // their sum
 };
 
 // Turns counts and lines into the load of each service, once a second.
@@ -101,7 +85,7 @@ class DoorTraffic {
   // The load since the last Take; of services with traffic only, sorted. Nothing the first time.
   std::optional<std::vector<ServiceLoad>> Take(Time now, const std::vector<WorkerStats>& workers);
 
-  const std::map<std::string, DoorTotals, std::less<>>& totals() const { return totals_; }
+  const DoorTotalsByService& totals() const { return totals_; }
   std::uint64_t lines_refused() const { return lines_refused_; }  // that were no request lines
   // Between the last two Takes some door's requests came to replicas of this box, or are with them.
   bool inbound_moved() const { return inbound_moved_; }
@@ -109,9 +93,10 @@ class DoorTraffic {
  private:
   // Of one service's lines since the last Take.
   struct Lines {
-    std::array<std::uint32_t, 5> ends{};
+    std::array<std::uint32_t, kRequestEnds> ends{};
     std::array<std::uint32_t, kLatencyBucketMax + 1> latency{};
     double seconds = 0;  // of all
+    double squares = 0;  // of their seconds
     double answered_seconds = 0;
     double inside = 0;        // as far as since the last Take
     std::uint32_t older = 0;  // begun before it
@@ -133,7 +118,7 @@ class DoorTraffic {
   std::map<std::string, std::uint64_t, std::less<>> in_flight_before_;
   std::map<std::string, std::uint64_t, std::less<>> connections_before_;
   std::map<std::string, Lines, std::less<>> lines_;
-  std::map<std::string, DoorTotals, std::less<>> totals_;
+  DoorTotalsByService totals_;
   std::uint64_t lines_refused_ = 0;
   bool inbound_moved_ = false;
 };
