@@ -12,8 +12,7 @@ from support import ClusterCase, HERE, PATIENCE, metric, settle
 UP = 30  # seconds. A fall waits for a window of 30 to 300 s: bench/scaling.py waits for it, and the simulator's tests
 
 
-class Scaling(ClusterCase):
-    SIZE, FIRST = 2, "127.2.7.1"
+class ScalingCase(ClusterCase):
     service = "web"  # a level is remembered for a moment longer than a stack lives: tests that begin low use a name of their own
 
     def sleeper(self, scale, slots=5, service_ms=50, more=""):
@@ -32,21 +31,30 @@ class Scaling(ClusterCase):
         shutil.copytree(os.path.join(HERE, "apps", "sleeper"), os.path.join(os.path.dirname(path), "sleeper"))
         return path
 
-    def metrics_file(self):
-        return os.path.join(self.cluster.directory, "metrics.txt")
+    def metrics_file(self, service="web"):
+        return os.path.join(self.cluster.directory, f"metrics-{service}.txt")
 
-    def tell(self, text):
-        """What every replica's /metrics answers from now on."""
-        with open(self.metrics_file() + ".new", "w", encoding="utf-8") as file:
+    def tell(self, text, service="web"):
+        """What the /metrics of every replica of a service answers from now on."""
+        path = self.metrics_file(service)
+        with open(path + ".new", "w", encoding="utf-8") as file:
             file.write(text)
-        os.rename(self.metrics_file() + ".new", self.metrics_file())
+        os.rename(path + ".new", path)
 
     def level(self, node=None):
         rows = (node or self.cluster.any_node()).cli("top", parse=True)["services"]
         return next(row for row in rows if row["service"] == self.service)["desired"]
 
+    def levels(self, names, node=None):
+        rows = (node or self.cluster.any_node()).cli("top", parse=True)["services"]
+        return {row["service"]: row["desired"] for row in rows if row["service"] in names}
+
     def wait_level(self, holds, seconds, what):
         return self.cluster.wait(lambda: holds(self.level()) and self.level(), seconds, what, every=0.3)
+
+
+class Scaling(ScalingCase):
+    SIZE, FIRST = 2, "127.2.7.1"
 
     def test_an_automatic_service_goes_up_with_its_load(self):
         self.cluster.deploy(self.sleeper("{min: 1, max: 8}"))
@@ -74,42 +82,70 @@ class Scaling(ClusterCase):
         up = [e for e in self.events("web") if e["kind"] == "scale.up"]
         self.assertIn("need", up[0]["cause"])
 
-    def test_requests_in_flight_move_the_level(self):
+    def test_requests_in_flight_move_the_level_and_a_steady_load_moves_nothing(self):
         self.service = "flight"
         self.cluster.deploy(self.sleeper("{min: 1, max: 8, target: {in-flight: 4}}", slots=50, service_ms=100))
         node = self.cluster.nodes[1]
         self.wait_door(node)
         with self.load(node, rate=100) as load:  # ten at once, four a replica
             self.wait_level(lambda level: level >= 3, UP, "three replicas")
-            settle(5)
-            # Both sides share two cores here, so requests queue for them at times and more are in flight than ten.
-            self.assertLessEqual(self.level(), 6)
-            load.stop()
+            self.wait_healthy(self.service, 3)
+            settle(25)
+            self.assertEqual(self.level(), 3)
+            self.assert_none_failed(load.stop())
+        moves = [e["cause"] for e in self.events(self.service) if e["kind"].startswith("scale.")]
+        # A first second of which only the beginning was busy asks for less than the next: never for more.
+        self.assertTrue(all(" to 2:" in cause or " to 3:" in cause for cause in moves), moves)
+
+    def jobs(self, names):
+        """Services that follow numbers of their own, each read from a file beside the cluster."""
+        services = "".join(f"""
+              {name}:
+                x-process: {{bundle: sleeper, command: [python3, -S, -E, -u, sleeper.py]}}
+                environment: {{METRICS_FILE: "{self.metrics_file(name)}"}}
+                x-scale: {{min: 1, max: 2, target: {{metric: jobs, value: 10}}}}
+                x-health: {{http: /healthz, interval: 500ms, timeout: 2s}}""" for name in names)
+        path = self.write_compose(f"""
+            name: test
+            services:{services}
+        """)
+        shutil.copytree(os.path.join(HERE, "apps", "sleeper"), os.path.join(os.path.dirname(path), "sleeper"))
+        return path
 
     def test_the_apps_own_number_moves_the_level_and_a_wrong_one_never_lowers_it(self):
-        self.service = "jobs"
-        self.tell("# TYPE jobs gauge\njobs 5\n")
-        self.cluster.deploy(self.sleeper("{min: 1, max: 6, target: {metric: jobs, value: 10}}"))
+        wrong = {"other": ("tasks 5\n", "there is no metric jobs"), "nan": ("jobs NaN\n", "is 'NaN'"),
+                 "text": ("jobs many\n", "is 'many'"), "nothing": ("", "the answer is empty"), "hangs": ("hang", "no answer"),
+                 "good": ("jobs 1\n", None)}
+        for name in wrong:
+            self.tell("# TYPE jobs gauge\njobs 5\n", name)
+        self.cluster.deploy(self.jobs(wrong))
         settle(3)
-        self.assertEqual(self.level(), 1)
-        self.tell('jobs{queue="a"} 20\njobs{queue="b"} 9\n')  # each replica says 29, so the level runs to its maximum
-        self.wait_level(lambda level: level == 6, UP, "the level rises")
-        self.wait_healthy(self.service, 6)
-        for text, words in (("jobs NaN\n", "is 'NaN'"), ("", "the answer is empty"), ("hang", "no answer")):
-            seen = len([e for e in self.events(self.service) if e["kind"] == "metric.missing"])
-            self.tell(text)
-            self.cluster.wait(lambda: any(words in e["cause"] for e in self.events(self.service)
-                                          if e["kind"] == "metric.missing"), PATIENCE, f"{words} is named in events")
-            why = self.cluster.cli("why", self.service)
-            self.assertIn("the level holds, since jobs is not told", why)
-            settle(4)
-            now = len([e for e in self.events(self.service) if e["kind"] == "metric.missing"])
-            self.assertLessEqual(now - seen, len(self.cluster.nodes), "said once by each box, not each second")
-            self.assertEqual(self.level(), 6, text)
-            self.tell("jobs 29\n")
-            # After ten seconds of good numbers each box says so.
-            self.cluster.wait(lambda: "the level holds, since" not in self.cluster.cli("why", self.service), 60, "it is told again")
-        self.assertEqual(len(self.cluster.healthy(self.service)), 6)
+        self.assertEqual(self.levels(wrong), dict.fromkeys(wrong, 1))
+        for name in wrong:  # each replica says 19, so the level runs to its maximum
+            self.tell('jobs{queue="a"} 10\njobs{queue="b"} 9\n', name)
+        self.cluster.wait(lambda: set(self.levels(wrong).values()) == {2}, UP, "the levels rise")
+        for name in wrong:
+            self.wait_healthy(name, 2)
+        for name, (text, _) in wrong.items():
+            self.tell(text, name)
+        def missing(name):
+            return [e["cause"] for e in self.events(name) if e["kind"] == "metric.missing"]
+        for name, (_, words) in wrong.items():
+            if words:
+                self.cluster.wait(lambda name=name, words=words: any(words in cause for cause in missing(name)), PATIENCE,
+                                  f"{words} is named in events")
+                self.assertIn("the level holds, since jobs is not told", self.cluster.cli("why", name))
+        # The one whose number is good falls, so there was time for the others to fall as well.
+        self.cluster.wait(lambda: self.levels(wrong)["good"] == 1, 90, "a small number that is told lowers the level")
+        settle(2)
+        self.assertEqual(self.levels(wrong), {**dict.fromkeys(wrong, 2), "good": 1})
+        for name, (_, words) in wrong.items():
+            self.assertLessEqual(len(missing(name)), len(self.cluster.nodes) if words else 0,
+                                 "said once by each box, not each second")
+            self.tell("jobs 19\n", name)
+        # After ten seconds of good numbers each box says so.
+        for name in wrong:
+            self.cluster.wait(lambda name=name: "the level holds, since" not in self.cluster.cli("why", name), 60, "it is told again")
 
     def test_wishes_that_make_no_sense_are_refused_in_clear_words(self):
         for scale, words in (("{min: 5, max: 2}", "max 2 is below min 5"), ("{min: 0, max: 2}", "x-scale.min"),
@@ -138,6 +174,46 @@ class Scaling(ClusterCase):
             self.assertEqual((row["desired"], row["granted"]), (9, 3))
         finally:
             self.cluster.cli("quota", "rm", "services")
+
+
+class MonitorsLost(ScalingCase):
+    """The same service while those who add up what is measured die, with all their work."""
+
+    SIZE, FIRST = 4, "127.2.18.1"
+
+    def holder(self, role, at):
+        return next((m["name"] for m in self.cluster.members(at) if m["state"] == "alive" and role in m["roles"]), None)
+
+    def test_the_level_does_not_fall_and_nothing_fails(self):
+        self.service = "watched"
+        self.cluster.deploy(self.sleeper("{min: 1, max: 8}"))
+        def monitors():
+            roles = [self.holder(role, self.cluster.any_node()) for role in ("controller", "standby")]
+            return all(roles) and roles
+        controller, standby = self.cluster.wait(monitors, PATIENCE, "control and its stand-by are told")
+        asked = next(n for n in self.cluster.nodes if n.name not in (controller, standby))
+        self.wait_door(asked)
+        with self.load(asked, rate=220) as load:
+            self.wait_level(lambda level: level >= 3, UP, "the level rises")
+            level = self.level(asked)
+            self.cluster.wait(lambda: len(self.cluster.healthy(self.service, asked)) >= level, PATIENCE, "enough serve")
+            settle(3)
+            level, enough = self.level(asked), time.monotonic()
+            deaths = []
+            for name in (standby, controller):  # each watches a part of the others; the second is all that is left of the first
+                deaths.append(next(n for n in self.cluster.nodes if n.name == name).kill_box())
+                until = time.monotonic() + 20
+                while time.monotonic() < until:
+                    self.assertGreaterEqual(self.level(asked), level, f"after the death of {name}")
+                    time.sleep(0.5)
+            self.cluster.wait(lambda: len(self.cluster.healthy(self.service, asked)) >= level, PATIENCE, "they are replaced")
+            result = load.stop()
+        # While a third of the replicas is gone there may be too few of them: what is refused then is no loss of requests.
+        lost = {reason: n for reason, n in result["reasons"].items() if reason != "status 503"}
+        self.assertEqual(lost, {})
+        for since, until in zip([enough, *[d + 5 for d in deaths]], [*deaths, time.monotonic()]):
+            failed = sum(b["failed"] for b in result["buckets"] if since <= b["t"] < until)
+            self.assertEqual(failed, 0, result["reasons"])
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ constexpr std::size_t kLineMin = 6;
 constexpr std::size_t kCuts[] = {1,  2,  3,  4,  5,  6,  8,  10,  12,  16,  20,
                                  24, 32, 40, 48, 64, 80, 96, 128, 192, 256, 384};
 
-// What a measured index of dispersion tells for certain. Independent arrivals have 1, which 512 s of them
-// show as anything up to 1.2: within that nothing should move.
-double Dispersion(double measured) { return std::max(1.0, measured - 0.2); }
+// What a measured index of dispersion tells for certain. Chance alone shows in 512 s as anything up to a
+// fifth more: within that nothing should move.
+double Dispersion(double measured, double chance) { return std::max(chance, measured - 0.2 * chance); }
 
 }  // namespace
 
@@ -45,44 +45,44 @@ double DemandEstimate::Forecast(double horizon) const {
   return std::max(level + growth, surge);
 }
 
-void Demand::Add(double load, bool counts) {
+void Demand::Add(double load, double chance) {
   HS_CHECK(load >= 0 && std::isfinite(load));
-  if (size_ > 0) LearnNoise(load, counts);
+  if (size_ > 0) LearnNoise(load, chance);
   last_ = load;
   ring_[next_] = load;
   next_ = (next_ + 1) % kWindow;
   size_ = std::min(size_ + 1, kWindow);
   double total = 0;
   for (std::size_t age = 0; age < size_; ++age) total += At(age);
-  estimate_.noise = Noise(total / static_cast<double>(size_), counts);
+  estimate_.noise = Noise(total / static_cast<double>(size_), chance);
   Cut(total);
   Fit();
-  estimate_.noise = Noise(estimate_.level, counts);
-  const double level = std::max(estimate_.level, counts ? 1.0 : 1e-9);
-  const double missed = counts ? Dispersion(missed_) * level : missed_ * level * level;
+  estimate_.noise = Noise(estimate_.level, chance);
+  const double level = std::max(estimate_.level, chance > 0 ? 1.0 : 1e-9);
+  const double missed = chance > 0 ? Dispersion(missed_, chance) * level : missed_ * level * level;
   estimate_.spread = std::max(estimate_.noise, std::sqrt(missed));
 }
 
-void Demand::Missed(double difference, bool counts) {
-  const double level = std::max(estimate_.level, counts ? 1.0 : 1e-9);
+void Demand::Missed(double difference, double chance) {
+  const double level = std::max(estimate_.level, chance > 0 ? 1.0 : 1e-9);
   // As with the noise, one great miss is no habit.
   const double square = std::min(difference * difference, 8 * estimate_.spread * estimate_.spread);
   misses_ = std::min(misses_ + 1, kNoiseMemory);
-  missed_ += (square / (counts ? level : level * level) - missed_) / misses_;
+  missed_ += (square / (chance > 0 ? level : level * level) - missed_) / misses_;
 }
 
-void Demand::LearnNoise(double load, bool counts) {
+void Demand::LearnNoise(double load, double chance) {
   const double level = std::max(estimate_.level, 1e-9);
   // One jump is news about the level, not about the noise; many are noise.
   const double most = 8 * estimate_.noise * estimate_.noise;
   const double square = std::min((load - last_) * (load - last_) / 2, most);
-  const double news = counts ? square / std::max(1.0, level) : square / (level * level);
+  const double news = chance > 0 ? square / std::max(1.0, level) : square / (level * level);
   differences_ = std::min(differences_ + 1, kNoiseMemory);
   dispersion_ += (news - dispersion_) / differences_;
 }
 
-double Demand::Noise(double level, bool counts) const {
-  if (counts) return std::sqrt(Dispersion(dispersion_) * std::max(1.0, level));
+double Demand::Noise(double level, double chance) const {
+  if (chance > 0) return std::sqrt(Dispersion(dispersion_, chance) * std::max(1.0, level));
   return std::max(std::sqrt(dispersion_), kNoiseMin) * std::max(level, 1e-9);
 }
 

@@ -20,7 +20,7 @@ TEST(Demand, NoiseAboutOneLevelIsAveragedOverLong) {
   Demand demand;
   double worst = 0;
   for (int t = 0; t < 3600; ++t) {
-    demand.Add(2000 + 400 * Normal(prng), true);
+    demand.Add(2000 + 400 * Normal(prng), 1);
     if (t > 600) worst = std::max(worst, std::abs(demand.Now().level - 2000));
   }
   EXPECT_GT(demand.Now().seconds, 400);
@@ -30,23 +30,23 @@ TEST(Demand, NoiseAboutOneLevelIsAveragedOverLong) {
 
 TEST(Demand, AJumpIsFollowedAtOnceAndForgottenIsWhatWasBefore) {
   Demand demand;
-  for (int t = 0; t < 600; ++t) demand.Add(100, true);
-  demand.Add(1000, true);
+  for (int t = 0; t < 600; ++t) demand.Add(100, 1);
+  demand.Add(1000, 1);
   EXPECT_GT(demand.Now().Forecast(1), 900) << "one second far outside is followed upwards";
-  for (int t = 0; t < 3; ++t) demand.Add(1000, true);
+  for (int t = 0; t < 3; ++t) demand.Add(1000, 1);
   EXPECT_NEAR(demand.Now().level, 1000, 50);
   EXPECT_LE(demand.Now().seconds, 5);
-  for (int t = 0; t < 5; ++t) demand.Add(100, true);
+  for (int t = 0; t < 5; ++t) demand.Add(100, 1);
   EXPECT_NEAR(demand.Now().level, 100, 60) << "downwards as well";
 }
 
 TEST(Demand, OneOddSecondPasses) {
   Demand demand;
-  for (int t = 0; t < 600; ++t) demand.Add(100, true);
-  demand.Add(1000, true);
-  demand.Add(100, true);
-  demand.Add(100, true);
-  demand.Add(100, true);
+  for (int t = 0; t < 600; ++t) demand.Add(100, 1);
+  demand.Add(1000, 1);
+  demand.Add(100, 1);
+  demand.Add(100, 1);
+  demand.Add(100, 1);
   EXPECT_NEAR(demand.Now().Forecast(20), 100, 10);
   EXPECT_GT(demand.Now().seconds, 300) << "what was known is kept";
 }
@@ -66,7 +66,7 @@ TEST(Demand, ForecastTable) {
   for (const Case& c : cases) {
     Demand demand;
     double load = c.from;
-    for (int t = 0; t < 300; ++t) demand.Add(load = c.from + c.slope * t, true);
+    for (int t = 0; t < 300; ++t) demand.Add(load = c.from + c.slope * t, 1);
     const double more = demand.Now().Forecast(c.horizon) - load;
     EXPECT_GE(more, c.low) << c.why;
     EXPECT_LE(more, c.high) << c.why;
@@ -75,25 +75,25 @@ TEST(Demand, ForecastTable) {
 
 TEST(Demand, IndependentArrivalsAreNeverTakenForQuieterThanChance) {
   Demand demand;
-  for (int t = 0; t < 600; ++t) demand.Add(400, true);
+  for (int t = 0; t < 600; ++t) demand.Add(400, 1);
   EXPECT_DOUBLE_EQ(demand.Now().noise, 20);
   Demand share;
-  for (int t = 0; t < 600; ++t) share.Add(0.5, false);
+  for (int t = 0; t < 600; ++t) share.Add(0.5, 0);
   EXPECT_DOUBLE_EQ(share.Now().noise, 0.01);
 }
 
 TEST(Demand, TheFirstSecondsOfAServiceAreNotTakenForNoise) {
-  for (const bool counts : {true, false}) {
+  for (const double chance : {1.0, 0.1, 0.0}) {
     Demand demand;
-    demand.Add(0, counts);
-    for (int t = 0; t < 60; ++t) demand.Add(500, counts);
-    EXPECT_LT(demand.Now().noise, 50) << counts;
+    demand.Add(0, chance);
+    for (int t = 0; t < 60; ++t) demand.Add(500, chance);
+    EXPECT_LT(demand.Now().noise, 50) << chance;
   }
 }
 
 TEST(Demand, NothingAtAllIsALevelToo) {
   Demand demand;
-  for (int t = 0; t < 100; ++t) demand.Add(0, true);
+  for (int t = 0; t < 100; ++t) demand.Add(0, 1);
   EXPECT_EQ(demand.Now().level, 0);
   EXPECT_EQ(demand.Now().Forecast(20), 0);
 }

@@ -19,13 +19,20 @@ constexpr double kBandMin = 0.1;    // and at least this many replicas
 constexpr double kCatchUp = 2;      // seconds in which backlog should be gone, on top of the dead time
 constexpr Duration kSensing =
     1500ms;  // from load to decision: half a second of mean age, then the sample's way
-constexpr double kDeadTimeMax = 120;    // seconds ahead of which a forecast is judged at most
-constexpr Duration kWindowMin = 30s;    // the down window of a service that never flaps
-constexpr Duration kWindowFlap = 60s;   // the longest when it only trembles
-constexpr Duration kWindowMax = 300s;   // and when it jumps
-constexpr double kJumpSeconds = 10;     // a level this young came by a jump
-constexpr Duration kStepDown = 10s;     // between two falls
-constexpr double kStepShare = 0.34;     // of the surplus that leaves with one fall
+constexpr double kDeadTimeMax = 120;   // seconds ahead of which a forecast is judged at most
+constexpr Duration kWindowMin = 30s;   // the down window of a service that never flaps
+constexpr Duration kWindowFlap = 60s;  // after a jump, and the longest when it only trembles
+constexpr Duration kWindowMax = 300s;  // and when it jumps again and again
+constexpr double kJumpSeconds = 10;    // a level this young came by a jump
+constexpr Duration kSameJump = 8s;     // raises this soon after a jump answer the same one
+constexpr double kGapMax = 300;        // seconds between jumps that have to do with each other
+constexpr double kGapNews = 0.3;       // share of the newest gap in their mean
+constexpr double kGapHeld = 75;      // mean gap, in dead times, over which capacity is kept for the next jump
+constexpr double kGapWindows = 4;    // the window then, in mean gaps
+constexpr double kStaysMin = 0.01;   // seconds: the least a request is taken to stay
+constexpr double kStaysNews = 0.1;   // share of the newest second in that
+constexpr Duration kStepDown = 10s;  // between two falls
+constexpr double kStepShare = 0.34;  // of the surplus that leaves with one fall
 constexpr double kCoverageMin = 0.999;  // below, somebody is silent
 
 std::int64_t Whole(double need) { return static_cast<std::int64_t>(std::ceil(need - 1e-9)); }
@@ -33,7 +40,13 @@ std::int64_t Whole(double need) { return static_cast<std::int64_t>(std::ceil(nee
 }  // namespace
 
 Scaler::Scaler(Time now, const ScaleGoal& goal, std::int64_t level)
-    : goal_(goal), level_(level), down_window_(kWindowMin), blind_(now), lowered_(now), flap_checked_(now) {
+    : goal_(goal),
+      level_(level),
+      down_window_(kWindowMin),
+      blind_(now),
+      lowered_(now),
+      flap_checked_(now),
+      jumped_(now - kWindowMax * 2) {
   HS_CHECK(goal.min >= 1 && goal.max >= goal.min);
 }
 
@@ -91,16 +104,27 @@ double Scaler::ComputeNeed(const ScaleSample& sample, double capacity) const {
   return load / capacity + std::max(Margin(load, capacity), owed);
 }
 
+// Variance over mean of a second's load by nothing but chance. Independent requests: 1. Requests inside at
+// once: the time each stays, since a second's mean adds up that much of each. What an app tells: unknown.
+double Scaler::Chance(const ScaleSample& sample) {
+  if (goal_.target == ScaleGoal::Target::kAutomatic) return 1;
+  if (goal_.target != ScaleGoal::Target::kInFlight) return 0;
+  if (sample.completions >= 1) {
+    const double stays = std::clamp(sample.in_flight / sample.completions, kStaysMin, 1.0);
+    stays_ = stays_ ? *stays_ + kStaysNews * (stays - *stays_) : stays;
+  }
+  return stays_.value_or(1);
+}
+
 // Compares what comes with what was forecast for this second when its replicas had to be started.
-void Scaler::Judge(double load, double dead_time) {
-  const bool counts = goal_.target == ScaleGoal::Target::kAutomatic;
+void Scaler::Judge(double load, double dead_time, double chance) {
   const auto due = static_cast<std::size_t>(std::min(dead_time, kDeadTimeMax) + 0.5);
   while (forecasts_.size() > due) forecasts_.pop_front();
   if (forecasts_.size() == due) {
-    demand_.Missed(load - forecasts_.front(), counts);
+    demand_.Missed(load - forecasts_.front(), chance);
     forecasts_.pop_front();
   }
-  demand_.Add(load, counts);
+  demand_.Add(load, chance);
   forecasts_.push_back(demand_.Now().Forecast(dead_time));
 }
 
@@ -137,12 +161,13 @@ ScaleDecision Scaler::Raise(Time now, const ScaleSample& sample) {
   const std::int64_t wanted = std::min(Whole(need_), goal_.max);
   const std::int64_t before = level_;
   level_ = std::max(level_, wanted);
-  // A jump that nothing announced may come again, and what is wanted back a moment after it was sent away was
-  // sent away too soon: both say that the window is too short for this load.
+  // What is wanted back a moment after it was sent away was sent away too soon. A jump that nothing announced
+  // may come again; it is answered by several raises while it is being understood, which are one.
   const bool jump = demand_.Now().surge > 0 || demand_.Now().seconds < kJumpSeconds;
-  const bool back = ever_lowered_ && now - lowered_ < down_window_;
-  if (jump || (back && down_window_ < kWindowFlap)) {
-    down_window_ = std::min(down_window_ * 2, jump ? kWindowMax : kWindowFlap);
+  if (jump && now - jumped_ >= kSameJump) {
+    Jumped(now, ToSeconds(sample.start_up + kSensing));
+  } else if (ever_lowered_ && now - lowered_ < down_window_ && down_window_ < kWindowFlap) {
+    down_window_ = std::min(down_window_ * 2, kWindowFlap);
     flap_checked_ = now;
   }
   return {.level = level_,
@@ -150,6 +175,25 @@ ScaleDecision Scaler::Raise(Time now, const ScaleSample& sample) {
           .changed = true,
           .capped = Whole(need_) > goal_.max,
           .reason = fmt::format("{} to {}: {}", before, level_, Numbers(sample))};
+}
+
+// Jumps that keep coming find what the last one needed; what comes alone, or seldom, is not waited for. How
+// long waiting pays depends on what it saves: a dead time of too little.
+void Scaler::Jumped(Time now, double dead_time) {
+  const double gap = ToSeconds(now - jumped_);
+  jumped_ = now;
+  if (gap > kGapMax) {
+    jump_gap_ = 0;
+  } else {
+    jump_gap_ = jump_gap_ > 0 ? jump_gap_ + kGapNews * (gap - jump_gap_) : gap;
+  }
+  Duration window = kWindowFlap;
+  if (jump_gap_ > 0 && jump_gap_ <= kGapHeld * dead_time) {
+    window = std::clamp(Duration(static_cast<std::int64_t>(kGapWindows * jump_gap_ * 1e9)), kWindowFlap,
+                        kWindowMax);
+  }
+  down_window_ = std::max(down_window_, window);
+  flap_checked_ = now;
 }
 
 ScaleDecision Scaler::Lower(Time now, const ScaleSample& sample, double band) {
@@ -178,7 +222,7 @@ ScaleDecision Scaler::Step(Time now, const std::optional<ScaleSample>& sample) {
   if (sample->coverage < kCoverageMin) blind_ = now;
   capacity_.Observe(*sample);
   // What the silent ones carry is taken to be like what the others carry.
-  Judge(Load(*sample) / sample->coverage, ToSeconds(sample->start_up + kSensing));
+  Judge(Load(*sample) / sample->coverage, ToSeconds(sample->start_up + kSensing), Chance(*sample));
   const auto capacity = this->capacity();
   if (!capacity && (sample->queued > 0 || sample->refused > 0)) {
     blind_ = now;

@@ -64,10 +64,12 @@ class Scaler {
   double Load(const ScaleSample& sample) const;
   double ComputeNeed(const ScaleSample& sample, double capacity) const;
   double Margin(double load, double capacity) const;
-  void Judge(double load, double dead_time);
+  double Chance(const ScaleSample& sample);
+  void Judge(double load, double dead_time, double chance);
   void Remember(Time now, double need);
   ScaleDecision Bounded();
   ScaleDecision Raise(Time now, const ScaleSample& sample);
+  void Jumped(Time now, double dead_time);
   ScaleDecision Lower(Time now, const ScaleSample& sample, double band);
   std::string Numbers(const ScaleSample& sample) const;
 
@@ -75,14 +77,17 @@ class Scaler {
   std::int64_t level_;
   CapacityLearner capacity_;
   Demand demand_;
+  std::optional<double> stays_;  // seconds a request is inside
   double need_ = 0;
   std::deque<double> forecasts_;  // one a second, not yet come true; the front is due first
   // Highest needs of the down window, falling: the front is the highest.
   std::deque<Need> highest_;
   Duration down_window_;
-  Time blind_;         // the last moment not everything was seen
-  Time lowered_;       // the last fall
-  Time flap_checked_;  // the down window shrinks with time since here
+  Time blind_;           // the last moment not everything was seen
+  Time lowered_;         // the last fall
+  Time flap_checked_;    // the down window shrinks with time since here
+  Time jumped_;          // the last jump
+  double jump_gap_ = 0;  // mean seconds between jumps; 0: they have nothing to do with each other
   bool ever_lowered_ = false;
 };
 

@@ -119,6 +119,59 @@ TEST(Scaler, AStepOfTenIsAnsweredInOneMoveAndUndoneWithinThreeMinutes) {
   EXPECT_LE(seconds, 180);
 }
 
+TEST(Scaler, AJumpIsSeenInPartsAndStillIsOne) {
+  World world({.min = 1, .max = 50}, 1, 200ms);
+  for (int run = 0; run < 3; ++run) {
+    world.Run(60, [](int) { return 40.0; });
+    ASSERT_EQ(world.level(), 1);
+    // It begins within a second, and what was not served comes on top.
+    world.Run(30, [](int t) { return t == 0 ? 150.0 : t == 1 ? 400.0 : t == 2 ? 520.0 : 410.0; });
+    EXPECT_GE(world.level(), 5);
+    int seconds = 0;
+    while (world.level() > 1 && seconds < 300) {
+      world.Second(0);
+      ++seconds;
+    }
+    EXPECT_LE(seconds, 120) << "run " << run << ": nobody waits for what comes alone";
+  }
+}
+
+TEST(Scaler, JumpsThatKeepComingAreWaitedFor) {
+  // Ten seconds of much each minute: what the last jump needed stays.
+  const auto jumps = [](int t) { return t % 60 < 10 ? 1000.0 : 100.0; };
+  World world({.min = 1, .max = 50});
+  world.Run(300, jumps);
+  EXPECT_LE(world.Run(600, jumps), 2);
+  EXPECT_GE(world.level(), 10);
+  // An hour apart each is one of its own.
+  World seldom({.min = 1, .max = 50});
+  seldom.Run(3600, [](int t) { return t % 1200 < 10 ? 1000.0 : 100.0; });
+  EXPECT_LE(seldom.level(), 2);
+  EXPECT_LE(seldom.scaler().down_window(), 60s);
+}
+
+// Requests that stay 100 ms, a hundred a second: ten inside, four wanted in each replica.
+ScaleSample TenInside(double in_flight) {
+  return {.arrivals = 100, .completions = 100, .in_flight = in_flight, .healthy = 3, .start_up = 200ms};
+}
+
+TEST(Scaler, RequestsInFlightTrembleAndMoveNothing) {
+  Prng prng(5);
+  Time now{1000s};
+  Scaler scaler(now, {.min = 1, .max = 8, .target = ScaleGoal::Target::kInFlight, .target_value = 4}, 1);
+  scaler.Step(now += 1s, TenInside(3));  // half a second of it, and half idle
+  scaler.Step(now += 1s, TenInside(10));
+  for (int t = 0; t < 3600; ++t) {
+    // The second's mean of ten has a deviation of one by chance; now and then the box sleeps for 50 ms.
+    const double inside = std::max(0.0, 10 + Normal(prng) + (prng.Chance(0.01) ? 3 : 0));
+    ASSERT_EQ(scaler.Step(now += 1s, TenInside(inside)).level, 3) << t;
+  }
+  // Twice as many are seen for what they are.
+  for (int t = 0; t < 4; ++t) scaler.Step(now += 1s, TenInside(20));
+  EXPECT_GE(scaler.level(), 5);
+  EXPECT_LE(scaler.level(), 6);
+}
+
 TEST(Scaler, ATrickleNeedsNoSecondReplica) {
   const Time start{1000s};
   Scaler scaler(start, {.min = 1, .max = 10}, 1);

@@ -107,8 +107,9 @@ void Agent::MeasureLoad(Time due) {
                           const std::optional<std::vector<ServiceLoad>>& doors) {
     if (doors && telemetry_->traffic().inbound_moved()) door_->LookAtLimits();
     // At rest nothing is copied.
-    if (doors && (!doors->empty() || door_totals_ == nullptr))
-      door_totals_ = std::make_shared<const DoorTotalsByService>(telemetry_->traffic().totals());
+    const DoorTotalsByService& totals = telemetry_->traffic().totals();
+    if (doors && (!doors->empty() || door_totals_ == nullptr || door_totals_->size() != totals.size()))
+      door_totals_ = std::make_shared<const DoorTotalsByService>(totals);
     if (has_rates && doors) TakeLoad(*doors, metrics);
   });
 }

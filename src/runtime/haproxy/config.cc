@@ -14,6 +14,7 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kNameMax = 200;  // an ALPN name has at most 255 bytes
+constexpr int kTcpWaiting = 1024;      // connections of a TCP port that wait to be taken
 constexpr std::string_view kBudgetTable = "budget";
 constexpr std::string_view kServerLine = "  server ";
 constexpr std::string_view kBindLine = "  bind ";
@@ -109,8 +110,20 @@ void RenderDoor(std::string& out, const DoorConfig& config) {
   out += "  use_backend b_%[var(txn.service)]\n\n";
 }
 
+// Connections of plain TCP at one time, all services together: half, so that however many come, and however
+// long they stay, HTTP has the other half.
+std::uint32_t TcpShare(const DoorConfig& config) { return std::max(1U, config.connections_max / 2); }
+
+std::uint32_t TcpShareOfPort(const DoorConfig& config, const std::vector<const DoorService*>& services) {
+  std::uint32_t ports = 0;
+  for (const DoorService* service : services)
+    ports += static_cast<std::uint32_t>(
+        std::ranges::count_if(service->ports, [](const PublishedPort& port) { return !port.http; }));
+  return std::max(1U, TcpShare(config) / std::max(1U, ports));
+}
+
 void RenderPort(std::string& out, const DoorService& service, const PublishedPort& port,
-                const Endpoint& endpoint, const DoorConfig& config) {
+                const Endpoint& endpoint, const DoorConfig& config, std::uint32_t tcp_share) {
   out += fmt::format("frontend p_{}\n  bind {}\n", port.port, BindText(endpoint));
   if (port.http) {
     out += fmt::format(
@@ -122,7 +135,9 @@ void RenderPort(std::string& out, const DoorService& service, const PublishedPor
     RenderRequestLog(out, config);
     out += '\n';
   } else {
-    out += fmt::format("  mode tcp\n  default_backend t_{}\n\n", service.name);
+    // What comes above its share waits outside, at most as long as its client does.
+    out += fmt::format("  mode tcp\n  maxconn {}\n  backlog {}\n  default_backend t_{}\n\n", tcp_share,
+                       kTcpWaiting, service.name);
   }
 }
 
@@ -149,9 +164,10 @@ void RenderInbound(std::string& out, const std::vector<const DoorService*>& serv
                      tcp ? "tcp-request content reject" : "http-request deny deny_status 403",
                      EscapeWord(RemovedPath(config)));
   if (tcp) {
-    out +=
-        "  mode tcp\n  tcp-request content reject unless { ssl_fc_alpn -m found }\n  use_backend "
-        "int_%[ssl_fc_alpn]\n\n";
+    out += fmt::format(
+        "  mode tcp\n  maxconn {}\n  tcp-request content reject unless {{ ssl_fc_alpn -m found }}\n"
+        "  use_backend int_%[ssl_fc_alpn]\n\n",
+        TcpShare(config));
   } else {
     // Without a service both floors agree on, the request was meant for a service this node does not know
     // (yet).
@@ -303,13 +319,14 @@ std::string RenderConfig(const DoorTable& table, const DoorConfig& config, const
   const std::vector<const DoorService*> services = Usable(table);
   const Backends backends = BackendsOf(table);
   RenderGlobal(out, config);
+  const std::uint32_t tcp_share = TcpShareOfPort(config, services);
   std::set<Endpoint> bound = taken;
   if (config.door && bound.insert(config.door).second) RenderDoor(out, config);
   for (const DoorService* service : services) {
     for (const PublishedPort& port : service->ports) {
       const Endpoint endpoint{config.door.ip, port.port};
       if (config.door && port.port != 0 && bound.insert(endpoint).second)
-        RenderPort(out, *service, port, endpoint, config);
+        RenderPort(out, *service, port, endpoint, config, tcp_share);
     }
   }
   RenderBudget(out);

@@ -384,6 +384,21 @@ TEST_F(DoorWorld, ABoxWithoutADoorServesOthersDoorsAndDoesNotMissTheMapsOfOne) {
   EXPECT_FALSE(Eventually([&] { return StatusOf(box) != ""; }, 1s)) << StatusOf(box);
 }
 
+TEST_F(DoorWorld, ConnectionsOfPlainTcpLeaveRoomForHttp) {
+  boxes_[1].config.connections_max = 40;
+  Box& box = MakeBox(1);
+  const DoorServer replica = StartReplica("r1", 1, 20001);
+  Apply(box, Web({replica}, {replica}, {{9000, false}}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200; })) << StatusOf(box);
+  // More than HAProxy holds in all, and nobody says a word.
+  std::vector<int> idle;
+  for (int i = 0; i < 60; ++i) idle.push_back(Connect({Ip(1), 9000}));
+  EXPECT_EQ(std::ranges::count(idle, -1), 0) << "who finds no room waits";
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(Ask(box.config.door, "/").status, 200);
+  for (const int fd : idle) close(fd);
+  EXPECT_EQ(Ask({Ip(1), 9000}, "/").status, 200) << "and those who wait are taken when others go";
+}
+
 TEST_F(DoorWorld, ANewAgentTakesHaproxyOverAsItRuns) {
   Box& box = MakeBox(1);
   const DoorServer one = StartReplica("r1", 1, 20001);
