@@ -3,11 +3,13 @@ number with everything that can be wrong with it; and the wishes that are refuse
 
 import os
 import shutil
+import tempfile
 import time
 import unittest
 
+from cluster import binary_path
 from load import failures_after
-from support import ClusterCase, HERE, PATIENCE, metric, settle
+from support import ClusterCase, HERE, PATIENCE, metric, run, settle
 
 UP = 30  # seconds. A fall waits for a window of 30 to 300 s: bench/scaling.py waits for it, and the simulator's tests
 
@@ -174,6 +176,30 @@ class Scaling(ScalingCase):
             self.assertEqual((row["desired"], row["granted"]), (9, 3))
         finally:
             self.cluster.cli("quota", "rm", "services")
+
+
+class Rehearsals(unittest.TestCase):
+    """The loads that `homeostat sim` is given: nothing is guessed."""
+
+    COMPOSE = "name: t\nservices:\n  web:\n    command: [sleep, '9']\n    x-scale: {min: 1, max: 4}\n    x-http: {path: /}\n"
+
+    def test_a_load_with_gaps_or_text_is_refused_with_its_line(self):
+        with tempfile.TemporaryDirectory(prefix="hs-rehearse-", dir="/tmp") as directory:
+            compose, trace = os.path.join(directory, "compose.yaml"), os.path.join(directory, "load.csv")
+            with open(compose, "w", encoding="utf-8") as file:
+                file.write(self.COMPOSE)
+            for rows, words in (("0,1\n1,1\n4,1\n", "load.csv:4: a gap: seconds 2 to 3 are missing"),
+                                ("0,1\n1,many\n", "load.csv:3: requests_per_second 'many' is not a number"),
+                                ("0,1\n1,nan\n", "load.csv:3"), ("0,1\n1,-4\n", "is negative"), ("", "holds no load"),
+                                ("1,1\n0,1\n", "does not follow"), ("0,1,2\n1,1\n", "load.csv:2: must be two numbers")):
+                with open(trace, "w", encoding="utf-8") as file:
+                    file.write("second,requests_per_second\n" + rows)
+                done = run(binary_path(), "sim", "--compose", compose, "--trace", trace, "--nodes", "2")
+                self.assertEqual(done.returncode, 1, rows)
+                self.assertIn(words, done.stderr)
+                self.assertEqual(done.stdout, "")
+            done = run(binary_path(), "sim", "--compose", compose, "--trace", trace + ".none", "--nodes", "2")
+            self.assertEqual((done.returncode, "cannot be read" in done.stderr), (1, True))
 
 
 class MonitorsLost(ScalingCase):

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/check.h"
 #include "core/control/staffing.h"
@@ -19,20 +20,18 @@ constexpr double kBandMin = 0.1;    // and at least this many replicas
 constexpr double kCatchUp = 2;      // seconds in which backlog should be gone, on top of the dead time
 constexpr Duration kSensing =
     1500ms;  // from load to decision: half a second of mean age, then the sample's way
-constexpr double kDeadTimeMax = 120;   // seconds ahead of which a forecast is judged at most
-constexpr Duration kWindowMin = 30s;   // the down window of a service that never flaps
-constexpr Duration kWindowFlap = 60s;  // after a jump, and the longest when it only trembles
-constexpr Duration kWindowMax = 300s;  // and when it jumps again and again
-constexpr double kJumpSeconds = 10;    // a level this young came by a jump
-constexpr Duration kSameJump = 8s;     // raises this soon after a jump answer the same one
-constexpr double kGapMax = 300;        // seconds between jumps that have to do with each other
-constexpr double kGapNews = 0.3;       // share of the newest gap in their mean
-constexpr double kGapHeld = 75;      // mean gap, in dead times, over which capacity is kept for the next jump
-constexpr double kGapWindows = 4;    // the window then, in mean gaps
-constexpr double kStaysMin = 0.01;   // seconds: the least a request is taken to stay
-constexpr double kStaysNews = 0.1;   // share of the newest second in that
-constexpr Duration kStepDown = 10s;  // between two falls
-constexpr double kStepShare = 0.34;  // of the surplus that leaves with one fall
+constexpr double kDeadTimeMax = 120;    // seconds ahead of which a forecast is judged at most
+constexpr Duration kWindowMin = 30s;    // the down window of a service that never flaps
+constexpr Duration kWindowFlap = 60s;   // after a jump, and the longest when it only trembles
+constexpr Duration kWindowMax = 300s;   // and when it jumps again and again
+constexpr double kJumpSeconds = 10;     // a level this young came by a jump
+constexpr Duration kSameJump = 8s;      // raises this soon after a jump answer the same one
+constexpr double kGapHeld = 28;         // longest gap, in dead times, over which the next jump is waited for
+constexpr double kGapWindows = 4;       // the window then, in mean gaps
+constexpr double kStaysMin = 0.01;      // seconds: the least a request is taken to stay
+constexpr double kStaysNews = 0.1;      // share of the newest second in that
+constexpr Duration kStepDown = 10s;     // between two falls
+constexpr double kStepShare = 0.34;     // of the surplus that leaves with one fall
 constexpr double kCoverageMin = 0.999;  // below, somebody is silent
 
 std::int64_t Whole(double need) { return static_cast<std::int64_t>(std::ceil(need - 1e-9)); }
@@ -177,20 +176,16 @@ ScaleDecision Scaler::Raise(Time now, const ScaleSample& sample) {
           .reason = fmt::format("{} to {}: {}", before, level_, Numbers(sample))};
 }
 
-// Jumps that keep coming find what the last one needed; what comes alone, or seldom, is not waited for. How
-// long waiting pays depends on what it saves: a dead time of too little.
+// Jumps that keep coming find what the last one needed; what comes alone, twice, or seldom, is not waited
+// for. How long waiting pays depends on what it saves: a dead time of too little.
 void Scaler::Jumped(Time now, double dead_time) {
   const double gap = ToSeconds(now - jumped_);
+  const double before = std::exchange(jump_gap_, gap);
   jumped_ = now;
-  if (gap > kGapMax) {
-    jump_gap_ = 0;
-  } else {
-    jump_gap_ = jump_gap_ > 0 ? jump_gap_ + kGapNews * (gap - jump_gap_) : gap;
-  }
   Duration window = kWindowFlap;
-  if (jump_gap_ > 0 && jump_gap_ <= kGapHeld * dead_time) {
-    window = std::clamp(Duration(static_cast<std::int64_t>(kGapWindows * jump_gap_ * 1e9)), kWindowFlap,
-                        kWindowMax);
+  if (before > 0 && std::max(gap, before) <= kGapHeld * dead_time) {
+    const double held = kGapWindows * (gap + before) / 2;
+    window = std::clamp(Duration(static_cast<std::int64_t>(held * 1e9)), kWindowFlap, kWindowMax);
   }
   down_window_ = std::max(down_window_, window);
   flap_checked_ = now;

@@ -87,7 +87,7 @@ class Scaler {
   Time lowered_;         // the last fall
   Time flap_checked_;    // the down window shrinks with time since here
   Time jumped_;          // the last jump
-  double jump_gap_ = 0;  // mean seconds between jumps; 0: they have nothing to do with each other
+  double jump_gap_ = 0;  // seconds between the two jumps before it; 0: there were none
   bool ever_lowered_ = false;
 };
 

@@ -122,8 +122,9 @@ TEST(Scaler, AStepOfTenIsAnsweredInOneMoveAndUndoneWithinThreeMinutes) {
 TEST(Scaler, AJumpIsSeenInPartsAndStillIsOne) {
   World world({.min = 1, .max = 50}, 1, 200ms);
   for (int run = 0; run < 3; ++run) {
-    world.Run(60, [](int) { return 40.0; });
-    ASSERT_EQ(world.level(), 1);
+    world.Run(20, [](int) { return 0.0; });
+    world.Run(45, [](int) { return 140.0; });  // which is a jump as well
+    ASSERT_EQ(world.level(), 2);
     // It begins within a second, and what was not served comes on top.
     world.Run(30, [](int t) { return t == 0 ? 150.0 : t == 1 ? 400.0 : t == 2 ? 520.0 : 410.0; });
     EXPECT_GE(world.level(), 5);
