@@ -138,11 +138,11 @@ TEST(Scaler, AJumpIsSeenInPartsAndStillIsOne) {
 }
 
 TEST(Scaler, JumpsThatKeepComingAreWaitedFor) {
-  // Ten seconds of much each minute: what the last jump needed stays.
-  const auto jumps = [](int t) { return t % 60 < 10 ? 1000.0 : 100.0; };
+  // Ten seconds of much each minute and a half: what the last jump needed stays.
+  const auto jumps = [](int t) { return t % 90 < 10 ? 1000.0 : 100.0; };
   World world({.min = 1, .max = 50});
-  world.Run(300, jumps);
-  EXPECT_LE(world.Run(600, jumps), 2);
+  world.Run(360, jumps);
+  EXPECT_LE(world.Run(450, jumps), 2);
   EXPECT_GE(world.level(), 10);
   // An hour apart each is one of its own.
   World seldom({.min = 1, .max = 50});
