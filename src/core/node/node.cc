@@ -60,6 +60,10 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
+  const auto found = supervisor_.statuses();
+  box_fell_ = !found.empty() && std::ranges::none_of(found, [](const ReplicaStatus& status) {
+    return status.state == ReplicaState::kRunning;
+  });
   documents_lost_ = intent_.documents().empty() && !supervisor_.statuses().empty();
   if (documents_lost_)
     Emit("intent.lost", meta_.name,

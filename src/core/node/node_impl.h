@@ -254,6 +254,7 @@ class Node::Impl {
   RegionView region_;
   bool table_known_ = false;     // the member table was compared with somebody's
   bool intent_known_ = false;    // the documents were found equal to somebody's, or nobody else is there
+  bool box_fell_ = false;        // replicas were here, and none was alive at the start
   bool documents_lost_ = false;  // work ran here at the start, and not one document was on the disk
   std::vector<DesiredService> asked_;     // by the documents
   bool asked_changed_ = true;             // since services_ was made of it

@@ -316,10 +316,10 @@ void Node::Impl::TellFirstPlan(const PlanUpdate& update) {
            count("plan.stop") + " to stop");
 }
 
-// A restarted agent finds a door that serves. Until the others have said what they run, its own table would
-// name only this box's replicas, and taking the others out would refuse requests that the door can serve
-// well.
-bool Node::Impl::KnowsWhatServes() const { return door_told_ || KnowsWhatRuns(); }
+// A box that fell has no door that serves. A restarted agent finds one. Until the others have said what they
+// run, its own table would name only this box's replicas, and taking the others out would refuse requests
+// that the door can serve well.
+bool Node::Impl::KnowsWhatServes() const { return door_told_ || box_fell_ || KnowsWhatRuns(); }
 
 bool Node::Impl::KnowsWhatRuns() const {
   if (now_.mono >= started_ + tunables_.start_patience) return true;

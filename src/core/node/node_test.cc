@@ -171,6 +171,21 @@ TEST_F(NodeTest, ARestartedAgentTouchesItsDoorOnlyWhenItKnowsWhatTheOthersServe)
       << "both other boxes serve";
 }
 
+TEST_F(NodeTest, ABoxThatFellHasNoDoorThatServesAndWaitsForNobody) {
+  for (const bool alive : {true, false}) {
+    SCOPED_TRACE(alive);
+    Start(7, 6, [&](BootState& boot) {  // nobody answers there
+      AdoptedReplica replica;
+      replica.id = ReplicaId{1};
+      replica.spec = Service("web", 1);
+      replica.alive = alive;
+      boot.replicas.push_back(replica);
+    });
+    Run(100ms);
+    EXPECT_EQ(SaidBy<ApplyDoor>(7).size(), alive ? 0U : 1U);
+  }
+}
+
 TEST_F(NodeTest, ADoorDoesNotWaitLongerThanStartPatienceForOthers) {
   const StackSpec stack{"shop", {Service("web", 0)}};
   Start(0, 5, [&](BootState& boot) {  // nobody is at that address
