@@ -98,14 +98,23 @@ struct AskNodeCommand {
   ApiResponse own;
 };
 
+// Replicas of other regions are not known here: get /v1/reports from these nodes, join what they know to the
+// view (NodeView::joined), and handle the request again. Who does not answer is left out.
+struct AskRegionsCommand {
+  std::vector<NodeId> nodes;  // one of each region
+};
+// Reports and slices of the view, as records.
+struct SendReportsCommand {};
+
 // The node that is asked leaves the cluster and its agent ends.
 struct LeaveCommand {
   bool at_once = false;  // its work is stopped instead of given away
 };
 
-using ApiResult = std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand,
-                               StoreBundleCommand, SendBundleCommand, ShowJoinTokenCommand,
-                               CreateTokenCommand, ReadHistoryCommand, AskNodeCommand, LeaveCommand>;
+using ApiResult =
+    std::variant<ApiResponse, WriteCommand, ReadLogsCommand, FollowEventsCommand, StoreBundleCommand,
+                 SendBundleCommand, ShowJoinTokenCommand, CreateTokenCommand, ReadHistoryCommand,
+                 AskNodeCommand, AskRegionsCommand, SendReportsCommand, LeaveCommand>;
 
 ApiResult Handle(const ApiRequest& request, const NodeView& view);
 

@@ -195,6 +195,17 @@ ServiceCount CountService(const NodeView& view, const DesiredService& service) {
       if (status.health == Health::kHealthy) ++count.healthy;
     }
   }
+  for (const RegionSeen& region : view.regions) {
+    const auto* summary =
+        region.summary == nullptr ? nullptr : std::get_if<RegionReport>(region.summary.get());
+    if (view.joined || region.region == view.region || summary == nullptr) continue;
+    const auto summed =
+        std::ranges::lower_bound(summary->services, service.spec.name, {}, &ServiceInRegion::service);
+    if (summed == summary->services.end() || summed->service != service.spec.name) continue;
+    for (const ServiceAtNode& at : summed->nodes) count.running += at.running;
+    count.healthy += summed->healthy;
+    count.starting += summed->starting;
+  }
   return count;
 }
 
@@ -222,8 +233,8 @@ std::vector<Role> RolesOf(const NodeView& view, const Member& member) {
   if (!IsPresent(member.state)) return roles;
   for (const RoleRow& row : RoleTable()) {
     // Two nodes may claim control for a moment; what counts here is whom this node follows.
-    const bool has = row.role == Role::kController && view.controller ? view.controller == member.id
-                                                                      : member.meta.roles.*row.claim;
+    const bool one = row.role == Role::kController && view.controller && view.regions.empty();
+    const bool has = one ? view.controller == member.id : member.meta.roles.*row.claim;
     if (has) roles.insert(roles.begin(), row.role);
   }
   return roles;

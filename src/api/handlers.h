@@ -10,6 +10,7 @@ ApiResult GetNodes(const RouteCall& call);
 ApiResult GetLinks(const RouteCall& call);
 ApiResult GetServices(const RouteCall& call);
 ApiResult GetReplicas(const RouteCall& call);
+ApiResult GetReports(const RouteCall& call);
 ApiResult GetEvents(const RouteCall& call);
 ApiResult GetWhy(const RouteCall& call);
 ApiResult GetStacks(const RouteCall& call);

@@ -178,15 +178,16 @@ std::vector<std::string> SplitNames(const std::string& text) {
 
 }  // namespace
 
-// The controller hears of all; others know their own box, so they ask it. `local` stops a question from going
-// round when two nodes take each other for the controller.
+// The controller hears of all, and of several the steward; others know their own box, so they ask it. `local`
+// stops a question from going round when two nodes take each other for the controller.
 ApiResult GetTop(const RouteCall& call) {
   const NodeView& view = call.view;
   ApiResponse own{200, json::serialize(TopJson(view)), "application/json"};
-  const Member* controller = FindMember(view, view.controller);
-  const bool ask = controller != nullptr && view.controller != view.self && IsPresent(controller->state);
+  const NodeId knows = view.regions.empty() ? view.controller : view.steward;
+  const Member* controller = FindMember(view, knows);
+  const bool ask = controller != nullptr && knows != view.self && IsPresent(controller->state);
   if (!ask || call.query.contains("local")) return own;
-  return AskNodeCommand{view.controller, "/v1/top?local=1", std::move(own)};
+  return AskNodeCommand{knows, "/v1/top?local=1", std::move(own)};
 }
 
 ApiResult GetHistory(const RouteCall& call) {

@@ -31,10 +31,14 @@ json::array RolesJson(const NodeView& view) {
   }
   json::array out;
   for (const RoleRow& row : RoleTable()) {
-    out.push_back(json::object{{"role", ToString(row.role)},
-                               {"have", have[row.role]},
-                               {"need", row.demand(members)},
-                               {"most", row.quota(members)}});
+    std::size_t need = view.regions.empty() ? row.demand(members) : 0;
+    std::size_t most = view.regions.empty() ? row.quota(members) : 0;
+    for (const RegionSeen& region : view.regions) {
+      need += row.demand(region.members);
+      most += row.quota(region.members);
+    }
+    out.push_back(
+        json::object{{"role", ToString(row.role)}, {"have", have[row.role]}, {"need", need}, {"most", most}});
   }
   return out;
 }
@@ -73,6 +77,7 @@ json::object NodeJson(const NodeView& view, const Member& member) {
                    {"state", ToString(member.state)},
                    {"roles", std::move(roles)},
                    {"labels", std::move(labels)}};
+  if (!view.regions.empty()) out["region"] = member.meta.region;
   if (!since.empty()) out["roles_since"] = std::move(since);
   if (!highest_since.empty()) out["since"] = highest_since;
   if (const std::string trouble = DoorErrorOf(view, member); !trouble.empty())
@@ -197,6 +202,7 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
                                                   : json::value(nullptr)},
                    {"term", view.term},
+                   {"regions", std::max<std::size_t>(1, view.regions.size())},
                    {"roles", RolesJson(view)},
                    {"conflicts", view.conflicts.size()}});
 }
@@ -226,6 +232,8 @@ ApiResult GetReplicas(const RouteCall& call) {
   }
   return Json(std::move(out));
 }
+
+ApiResult GetReports(const RouteCall&) { return SendReportsCommand{}; }
 
 ApiResult GetEvents(const RouteCall& call) {
   const auto count = QueryNumber(call, "n", 100, 100000);

@@ -35,6 +35,7 @@ struct RouteRow {
   ApiResult (*handler)(const RouteCall&);
   std::span<const QueryRow> query{};
   std::string_view body{};  // what the request's body is, in words; empty: none
+  bool wide = false;        // needs to know the replicas of all regions
 };
 
 std::span<const RouteRow> RouteTable();

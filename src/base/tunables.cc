@@ -82,6 +82,9 @@ constexpr TunableRow kTable[] = {
        "time a box must have been here without a break before work is moved to it for balance"),
     Count("moves_at_once", kCluster, 0, 1000, &Tunables::moves_at_once,
           "moves for balance under way in a region, of all services together; 0: nothing is moved"),
+    Count("region_max", kCluster, 2, 10'000, &Tunables::region_max,
+          "present members above which a region is split; two that hold no more than 5/8 of it together are "
+          "merged"),
     Ms("starting_probe_interval", kNode, 10, 10'000, &Tunables::starting_probe_interval,
        "time between health probes of a replica that has not been healthy yet"),
     Ms("backoff_first", kNode, 10, 60'000, &Tunables::backoff_first,
@@ -157,6 +160,7 @@ Tunables RandomTunables(Prng& prng) {
   Tunables tunables;
   do {
     for (const auto& row : kTable) {
+      if (row.count == &Tunables::region_max) continue;  // a matter of the cluster's size
       const std::int64_t usual = row.Get(Tunables{});
       const std::int64_t low = std::max(row.min, usual / 2);
       const std::int64_t high = std::min(row.max, usual * 2);

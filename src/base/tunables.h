@@ -50,6 +50,7 @@ struct Tunables {
   Duration move_pause = 500ms;
   Duration move_settle = 2s;
   std::int64_t moves_at_once = 4;
+  std::int64_t region_max = 64;
   // supervision
   Duration starting_probe_interval = 100ms;
   Duration backoff_first = 200ms;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/load.h"
+#include "core/region_report.h"
 #include "core/types.h"
 
 namespace hs {
@@ -98,6 +99,8 @@ struct GossipMessage {
   // Of the sender's whole state: a lasting difference starts anti-entropy. 0: not said.
   std::uint64_t intent_digest = 0;
   std::uint64_t observation_digest = 0;
+  // Of what only the sender's region keeps, while there are several; compared within it.
+  std::uint64_t region_digest = 0;
   // Of the members the sender counts as present; a lasting difference starts a PushPull. 0: not said.
   std::uint32_t members_digest = 0;
   WallMs wall_ms = 0;  // the sender's calendar clock when sending
@@ -148,7 +151,7 @@ enum class RecordKind : std::uint8_t {
 struct RecordKey {
   RecordKind kind = RecordKind::kNodeReport;
   NodeId owner;           // only the owner writes it
-  std::uint64_t sub = 0;  // kPlanSlice: node prefix; kRegionReport: region; kEvent: number
+  std::uint64_t sub = 0;  // kPlanSlice: node prefix; kEvent: number
   friend auto operator<=>(const RecordKey&, const RecordKey&) = default;
 };
 struct RecordVersion {

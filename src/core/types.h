@@ -49,7 +49,7 @@ struct Capacity {
   friend bool operator==(const Capacity&, const Capacity&) = default;
 };
 
-using RegionId = std::uint32_t;  // 0: the only region there is
+using RegionId = std::uint32_t;  // core/regions/trie.h; 0: the root, while it is the only one
 using Term = std::uint64_t;      // raised by each new controller of a region
 
 // What a node can be to the others (core/leadership/roles.h says when it is).
@@ -368,16 +368,6 @@ struct ServiceLevel {
   double per_replica_s = 0;   // requests a second one replica is known to carry; 0: not learned yet
   std::string cause;          // the numbers that led here
   friend bool operator==(const ServiceLevel&, const ServiceLevel&) = default;
-};
-
-// The controller's word on its region as a whole.
-struct RegionReport {
-  RegionId region = 0;
-  PlanStamp stamp;
-  std::vector<Shortage> shortages;
-  std::vector<std::string> pending;  // what is on its way to the steady state; empty when steady
-  std::vector<ServiceLevel> levels;  // sorted by service
-  friend bool operator==(const RegionReport&, const RegionReport&) = default;
 };
 
 // A role that a node has, since when, and why it and not another.

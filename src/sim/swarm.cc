@@ -22,6 +22,12 @@ WorldOptions DrawWorld(std::uint64_t seed, const SwarmOptions& options, Prng& pr
   world.network.latency_max =
       world.network.latency_min + prng.Between(100us, prng.Chance(0.2) ? Duration(30ms) : Duration(2ms));
   if (prng.Chance(0.5)) world.zones = {"a", "b", "c"};
+  // By a generator of its own: lives with one region are those they always were.
+  Prng sizes(Mix64(seed ^ 0x7e61ULL));
+  if (sizes.Chance(options.regions)) {
+    world.tunables.region_max =
+        std::max<std::int64_t>(2, static_cast<std::int64_t>(world.hosts / 4 + sizes.Below(world.hosts / 2)));
+  }
   return world;
 }
 

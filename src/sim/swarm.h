@@ -19,6 +19,7 @@ struct SwarmOptions {
   Duration converge_within = 180s;
   bool random_tunables = true;
   double garbage = 0.25;     // share of the seeds that start from random garbage
+  double regions = 0.25;     // share of the seeds in which so few boxes make several regions
   bool keep_events = false;  // every event of every node, in SwarmResult::events
 };
 

@@ -183,6 +183,7 @@ void Pack(const GossipMessage& in, pb::Gossip& out) {
   out.set_intent_digest(in.intent_digest);
   out.set_observation_digest(in.observation_digest);
   out.set_members_digest(in.members_digest);
+  out.set_region_digest(in.region_digest);
   // A box with an absurd clock is still a member.
   out.set_wall_ms(std::clamp<WallMs>(in.wall_ms, 0, kWallMax));
   for (const MemberUpdate& update : in.updates) Pack(update, *out.add_updates());
@@ -279,6 +280,7 @@ void Unpack(const pb::Gossip& in, GossipMessage& out, Check& check) {
   out.intent_digest = in.intent_digest();
   out.observation_digest = in.observation_digest();
   out.members_digest = in.members_digest();
+  out.region_digest = in.region_digest();
   check.TakeWall(in.wall_ms(), out.wall_ms, "wall_ms");
   if (check.ok()) UnpackList(in.updates(), out.updates, kUpdatesMax, "updates", check);
 }

@@ -128,6 +128,45 @@ static void Unpack(const pb::ServiceLevel& in, ServiceLevel& out, Check& check) 
   check.TakeText(in.cause(), kWordsMax, out.cause, "cause");
 }
 
+static void Pack(const ServiceInRegion& in, pb::ServiceInRegion& out) {
+  out.set_service(in.service);
+  out.set_healthy(in.healthy);
+  out.set_starting(in.starting);
+  out.set_draining(in.draining);
+  out.set_keeper(in.keeper.value);
+  for (const ServiceAtNode& at : in.nodes) {
+    auto& packed = *out.add_nodes();
+    packed.set_node(BytesOf(at.node));
+    packed.set_staying(at.staying);
+    packed.set_running(at.running);
+    packed.set_well(at.well);
+    packed.set_draining(at.draining);
+  }
+}
+
+static void Unpack(const pb::ServiceAtNode& in, ServiceAtNode& out, Check& check) {
+  check.TakeId(in.node(), out.node, "node");
+  check.TakeNumber(in.staying(), kReplicasWantedMax, out.staying, "staying");
+  check.TakeNumber(in.running(), kReplicasWantedMax, out.running, "running");
+  check.TakeNumber(in.well(), kReplicasWantedMax, out.well, "well");
+  check.TakeNumber(in.draining(), kReplicasWantedMax, out.draining, "draining");
+}
+
+static void Unpack(const pb::ServiceInRegion& in, ServiceInRegion& out, Check& check) {
+  check.TakeServiceName(in.service(), out.service, "service");
+  check.TakeNumber(in.healthy(), kReplicasWantedMax, out.healthy, "healthy");
+  check.TakeNumber(in.starting(), kReplicasWantedMax, out.starting, "starting");
+  check.TakeNumber(in.draining(), kReplicasWantedMax, out.draining, "draining");
+  out.keeper = ReplicaId{in.keeper()};
+  UnpackList(in.nodes(), out.nodes, kMembersMax, "nodes", check);
+  NeedAscending(out.nodes, "nodes", check, [](const ServiceAtNode& at) { return at.node; });
+}
+
+static void Unpack(const pb::RegionShare& in, RegionShare& out, Check& check) {
+  out.region = in.region();
+  UnpackAllotments(in, out, check);
+}
+
 static void Pack(const RegionReport& in, pb::RegionReport& out) {
   out.set_region(in.region);
   Pack(in.stamp, *out.mutable_stamp());
@@ -139,6 +178,15 @@ static void Pack(const RegionReport& in, pb::RegionReport& out) {
   }
   for (const auto& sentence : in.pending) out.add_pending(CleanText(sentence, kWordsMax));
   for (const ServiceLevel& level : in.levels) Pack(level, *out.add_levels());
+  for (const ServiceInRegion& service : in.services) Pack(service, *out.add_services());
+  for (const Allotment& part : in.held) Pack(part, *out.add_held());
+  if (in.follows != PlanStamp{}) Pack(in.follows, *out.mutable_follows());
+  for (const RegionShare& share : in.division) {
+    auto& packed = *out.add_division();
+    packed.set_region(share.region);
+    for (const Allotment& part : share.allotments) Pack(part, *packed.add_allotments());
+  }
+  out.set_division_sequence(in.division_sequence);
 }
 
 static void Unpack(const pb::Shortage& in, Shortage& out, Check& check) {
@@ -157,6 +205,16 @@ static void Unpack(const pb::RegionReport& in, RegionReport& out, Check& check) 
   UnpackList(in.levels(), out.levels, kReplicasMax, "levels", check);
   NeedAscending(out.levels, "levels", check,
                 [](const ServiceLevel& level) { return std::string_view(level.service); });
+  UnpackList(in.services(), out.services, kReplicasMax, "services", check);
+  NeedAscending(out.services, "services", check,
+                [](const ServiceInRegion& service) { return std::string_view(service.service); });
+  UnpackList(in.held(), out.held, kReplicasMax, "held", check);
+  NeedAscending(out.held, "held", check,
+                [](const Allotment& part) { return std::string_view(part.subject); });
+  UnpackPlanStamp(in.follows(), out.follows, "follows", check);
+  UnpackList(in.division(), out.division, kMembersMax, "division", check);
+  NeedAscending(out.division, "division", check, [](const RegionShare& share) { return share.region; });
+  out.division_sequence = in.division_sequence();
 }
 
 static void Pack(const Event& in, pb::Event& out) {

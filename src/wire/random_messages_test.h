@@ -252,6 +252,25 @@ class RandomMessages {
       levels.emplace(level.service, level);
     }
     for (auto& [name, level] : levels) report.levels.push_back(level);
+    std::map<std::string, ServiceInRegion> services;
+    for (std::size_t i = Count(3); i > 0; --i) {
+      ServiceInRegion service{.service = Name(), .keeper = ReplicaId{prng_.Next()}};
+      service.healthy = static_cast<std::uint32_t>(prng_.Below(1000));
+      service.starting = static_cast<std::uint32_t>(prng_.Below(1000));
+      service.draining = static_cast<std::uint32_t>(prng_.Below(1000));
+      std::map<NodeId, ServiceAtNode> nodes;
+      for (std::size_t n = Count(3); n > 0; --n) {
+        const auto id = Bytes<NodeId>();
+        nodes[id] = {id, 1 + static_cast<std::uint32_t>(prng_.Below(9)), 3, 2, 1};
+      }
+      for (auto& [id, at] : nodes) service.nodes.push_back(at);
+      services.emplace(service.service, service);
+    }
+    for (auto& [name, service] : services) report.services.push_back(service);
+    report.held = {{"quota.services.mib", prng_.Next()}, {"service.web", 7}};
+    report.follows = Plan();
+    report.division = {{1, {{"replicas.web", 3}}}, {2 + static_cast<RegionId>(prng_.Below(9)), report.held}};
+    report.division_sequence = prng_.Next();
     return report;
   }
 

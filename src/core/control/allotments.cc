@@ -21,19 +21,26 @@ std::uint64_t AmountOf(const std::vector<Allotment>& allotments, const std::stri
   return found == allotments.end() || found->subject != subject ? 0 : found->amount;
 }
 
-// One subject's even deal: everybody the same whole number, the rest one each to those that hold most, then
-// by draw.
+// One subject's even deal: everybody the same whole number for each box it stands for, the rest one each to
+// those that hold most, then by draw.
 std::vector<std::uint64_t> EvenDeal(const std::string& subject, std::uint64_t total,
                                     const std::vector<Allotments::Carrier>& carriers) {
   const std::size_t count = carriers.size();
-  std::vector<std::uint64_t> deal(count, total / count);
+  std::uint64_t weights = 0;
+  for (const Allotments::Carrier& carrier : carriers) weights += carrier.weight;
+  std::vector<std::uint64_t> deal;
+  std::uint64_t rest = total;
+  for (const Allotments::Carrier& carrier : carriers) {
+    deal.push_back(total / weights * carrier.weight + total % weights * carrier.weight / weights);
+    rest -= deal.back();
+  }
   std::vector<std::size_t> order(count);
   for (std::size_t i = 0; i < count; ++i) order[i] = i;
   const std::uint64_t key = Hash64(subject);
   std::ranges::sort(order, {}, [&](std::size_t i) {
     return std::pair(~AmountOf(carriers[i].held, subject), CombineHash(key, carriers[i].node.Prefix64()));
   });
-  for (std::size_t i = 0; i < total % count; ++i) ++deal[order[i]];
+  for (std::size_t i = 0; i < rest; ++i) ++deal[order[i]];
   return deal;
 }
 

@@ -45,6 +45,7 @@ class Allotments {
     NodeId node;
     std::vector<Allotment> held;  // by its own report; sorted by subject
     bool acked = false;           // it follows this controller's last word to it
+    std::uint64_t weight = 1;     // for so many boxes; above 0
   };
   struct Input {
     const AllotmentTotals& totals;

@@ -54,8 +54,13 @@ bool Reachable(const Member& member) {
 
 // Most of what runs looks unhealthy: then the checks tell more of an overload, or of themselves, than of the
 // replicas, and the few that look well would get what all of them could hardly carry.
-bool Panic(const std::vector<Found>& found) {
+bool Panic(const std::vector<Found>& found, const std::vector<SummedServer>& summed) {
   std::size_t running = 0, well = 0;
+  for (const SummedServer& server : summed) {
+    if (!Reachable(*server.member)) continue;
+    running += server.at->running;
+    well += server.at->well;
+  }
   for (const Found& f : found) {
     if (!f.reachable) continue;
     running += Ready(*f.status, true);
@@ -64,12 +69,21 @@ bool Panic(const std::vector<Found>& found) {
   return 2 * well < running || well == 0;
 }
 
-void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorService& service) {
-  const bool panic = Panic(found);
+void AddServers(const DoorInput& input, const std::vector<Found>& found,
+                const std::vector<SummedServer>& summed, DoorService& service) {
+  const bool panic = Panic(found, summed);
   // Silence may be this node's own; where nobody else could answer, the silent are asked all the same.
   const bool deserted = std::none_of(found.begin(), found.end(),
-                                     [&](const Found& f) { return Ready(*f.status, true) && f.reachable; });
-  std::vector<std::pair<const Found*, std::uint32_t>> elsewhere;  // ready replicas; 0: only draining ones
+                                     [&](const Found& f) { return Ready(*f.status, true) && f.reachable; }) &&
+                        std::ranges::none_of(summed, [](const SummedServer& server) {
+                          return server.at->running > 0 && Reachable(*server.member);
+                        });
+  struct Elsewhere {
+    const Member* member;
+    bool reachable;
+    std::uint32_t ready;  // replicas; 0: only draining ones
+  };
+  std::vector<Elsewhere> elsewhere;
   for (const Found& f : found) {
     const bool ready = Ready(*f.status, panic);
     const bool draining = f.status->state == ReplicaState::kDraining && f.status->address;
@@ -78,17 +92,23 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found, DoorSer
       service.local.push_back(Local(*f.status, ready ? ServerState::kReady : ServerState::kDrain));
     } else {
       // What is found of one node comes in a row.
-      if (elsewhere.empty() || elsewhere.back().first->node != f.node) elsewhere.emplace_back(&f, 0);
-      elsewhere.back().second += ready;
+      if (elsewhere.empty() || elsewhere.back().member != f.member)
+        elsewhere.push_back({f.member, f.reachable, 0});
+      elsewhere.back().ready += ready;
     }
   }
+  for (const auto& [member, at] : summed) {
+    const std::uint32_t ready = panic ? at->running : at->well;
+    if (ready > 0 || at->draining > 0) elsewhere.push_back({member, Reachable(*member), ready});
+  }
+  std::ranges::sort(elsewhere, {}, [](const Elsewhere& of) { return of.member->id; });
   const auto by_name = [](const DoorServer& a, const DoorServer& b) { return a.name < b.name; };
   std::sort(service.local.begin(), service.local.end(), by_name);
   service.servers = service.local;
-  for (const auto& [first, ready] : elsewhere) {
-    const Member& member = *first->member;
+  for (const auto& [of, reachable, ready] : elsewhere) {
+    const Member& member = *of;
     if (member.meta.inbound_http == 0 && member.meta.inbound_tcp == 0) continue;
-    const bool asked = first->reachable || (deserted && member.state == MemberState::kUnreachable);
+    const bool asked = reachable || (deserted && member.state == MemberState::kUnreachable);
     service.servers.push_back(Remote(member, ready, asked));
   }
 }
@@ -120,8 +140,12 @@ DoorTable BuildDoorTable(const DoorInput& input) {
     service.name = desired.spec.name;
     service.http = desired.spec.http;
     service.ports = desired.spec.ports;
-    if (const auto it = by_service.find(service.name); it != by_service.end())
-      AddServers(input, it->second, service);
+    const auto found = by_service.find(service.name);
+    const auto summed = input.summed.find(service.name);
+    static const std::vector<Found> kNoneFound;
+    static const std::vector<SummedServer> kNoneSummed;
+    AddServers(input, found == by_service.end() ? kNoneFound : found->second,
+               summed == input.summed.end() ? kNoneSummed : summed->second, service);
     table.services.push_back(std::move(service));
   }
   std::sort(table.services.begin(), table.services.end(),

@@ -20,15 +20,23 @@
 #include <string_view>
 #include <vector>
 
-#include "core/types.h"
+#include "core/messages.h"
 
 namespace hs {
+
+// A node of another region, as its summary has it.
+struct SummedServer {
+  const Member* member = nullptr;     // never null
+  const ServiceAtNode* at = nullptr;  // never null
+};
 
 struct DoorInput {
   NodeId self;
   const std::map<NodeId, Member>& members;
   const std::vector<DesiredService>& services;  // routes; replicas of any version serve their service's
   const std::map<NodeId, const NodeReport*>& reports;  // never null; with this node's own, as of now
+  // Of nodes in other regions, by service: what their summaries say. None of them is in `reports`.
+  std::map<std::string_view, std::vector<SummedServer>> summed{};
 };
 
 DoorTable BuildDoorTable(const DoorInput& input);

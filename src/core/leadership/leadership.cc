@@ -8,7 +8,6 @@
 namespace hs {
 namespace {
 
-constexpr RegionId kRegion = 0;
 // A member younger than this is chosen only when no older one is fit: a box that has just come may just be
 // going.
 constexpr Duration kYouth = 10s;
@@ -17,7 +16,7 @@ constexpr std::size_t kPassedOverNamed = 3;
 
 std::uint64_t Draw(NodeId id, std::uint64_t salt) {
   static const std::uint64_t kName = Hash64("leadership");
-  return CombineHash(CombineHash(kName, kRegion ^ salt), id.Prefix64());
+  return CombineHash(CombineHash(kName, salt), id.Prefix64());
 }
 
 std::string NameOf(const Member& member) {
@@ -281,11 +280,12 @@ std::string Leadership::WhyTaken(const Look& look, Role role, const RegionView& 
              "longest here, then by draw" + PassedOver(look, row);
     }
     case Role::kStandby:
-      return "stands by for " + look.NameOf(view.controller) + " in region 0: the fittest by the fixed rule" +
-             PassedOver(look, row);
+      return "stands by for " + look.NameOf(view.controller) + " in region " + std::to_string(view.region) +
+             ": the fittest by the fixed rule" + PassedOver(look, row);
     case Role::kController: {
-      std::string words = "took control of region 0 with term " + std::to_string(own_.term) +
-                          ": no fit member claims it and this node " + elected_by_;
+      std::string words = "took control of region " + std::to_string(view.region) + " with term " +
+                          std::to_string(own_.term) + ": no fit member claims it and this node " +
+                          elected_by_;
       const Member* before = look.Find(view_.controller);
       if (before != nullptr && view_.controller != self_) {
         const std::string standing = Describe(look.StandingOf(*before));
@@ -324,8 +324,8 @@ std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& 
       if (!view.controller) return unfit + " and another is fit";
       const Member* next = look.Find(view.controller);
       const Term term = next == nullptr ? 0 : ClaimOf(*next).term;
-      return look.NameOf(view.controller) + " claims region 0 with term " + std::to_string(term) +
-             (unfit.empty() ? "" : "; " + unfit);
+      return look.NameOf(view.controller) + " claims region " + std::to_string(view.region) + " with term " +
+             std::to_string(term) + (unfit.empty() ? "" : "; " + unfit);
     }
   }
   return {};
@@ -349,7 +349,7 @@ LeadershipOutcome Leadership::Step(Time now, const LeadershipInput& input) {
                             now - member.alive_since < kYouth});
   }
   RegionView view;
-  view.region = kRegion;
+  view.region = input.region;
   view.controller = ChooseController(look, PoolFor(look, RowOf(Role::kController)));
   if (view.controller) view.term = ClaimOf(*look.Find(view.controller)).term;
   view.standby = ChooseStandby(look, PoolFor(look, RowOf(Role::kStandby)), view.controller);

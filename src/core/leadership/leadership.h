@@ -30,12 +30,13 @@
 namespace hs {
 
 struct LeadershipInput {
-  const std::map<NodeId, Member>& members;  // includes self
+  const std::map<NodeId, Member>& members;  // of the region; includes self
   const std::set<NodeId>& drained;
   // The member table has been compared with somebody's, or nobody is known to compare it with.
   bool table_known = false;
   bool holds_work = false;  // replicas are on this node, whatever their state
   bool strained = false;    // by this node's own gauge
+  RegionId region = 0;
 };
 
 // The members one monitor watches.

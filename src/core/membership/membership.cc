@@ -74,6 +74,12 @@ std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
           [&](const SetDigests& in) {
             intent_digest_ = in.intent;
             observation_digest_ = in.observation;
+            region_digest_ = in.region;
+          },
+          [&](const SetRegion& in) {
+            region_ring_ = {};
+            for (const NodeId& id : in.members) region_ring_.Insert(id);
+            ring_changed_ = true;
           },
           [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Removed& in) { OnRemoved(in); },
           [&](const AnsweredElsewhere& in) { OnAnsweredElsewhere(in.id); }, [&](const Leave&) { OnLeave(); }},
@@ -333,9 +339,14 @@ void Membership::HoldRing() {
   ring_changed_ = ring_armed_ = false;
   HoldLinks hold;
   if (!leaving_) {
-    for (const NodeId& id : ring_.Holds(self_, static_cast<std::size_t>(tunables_.ring_neighbours))) {
-      hold.peers.emplace_back(id, At(id).meta.address);
+    const auto neighbours = static_cast<std::size_t>(tunables_.ring_neighbours);
+    std::vector<NodeId> ids = ring_.Holds(self_, neighbours);
+    for (const NodeId& id : region_ring_.Holds(self_, neighbours)) {
+      if (Present(id)) ids.push_back(id);
     }
+    std::sort(ids.begin(), ids.end());
+    ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
+    for (const NodeId& id : ids) hold.peers.emplace_back(id, At(id).meta.address);
   }
   if (hold.peers == held_) return;
   held_ = hold.peers;

@@ -83,6 +83,12 @@ class Membership {
   struct SetDigests {
     std::uint64_t intent = 0;
     std::uint64_t observation = 0;
+    std::uint64_t region = 0;
+    friend bool operator==(const SetDigests&, const SetDigests&) = default;
+  };
+  // The members of this node's region while there are several: it keeps links to some of them besides.
+  struct SetRegion {
+    std::set<NodeId> members;  // includes self; empty: there is one region
   };
   // Proof from elsewhere that the work of a member whose agent is down is gone too. Ignored for present
   // members.
@@ -100,8 +106,9 @@ class Membership {
     NodeId id;
   };
   struct Leave {};
-  using Input = std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome,
-                             SetMeta, Seeds, SetDigests, MarkDead, Removed, AnsweredElsewhere, Leave>;
+  using Input =
+      std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome, SetMeta, Seeds,
+                   SetDigests, SetRegion, MarkDead, Removed, AnsweredElsewhere, Leave>;
 
   // ---- outputs beside those of contract.h (SendDatagram, SendLink, HoldLinks, TryConnect)
   struct MemberChanged {
@@ -120,6 +127,7 @@ class Membership {
     NodeId peer;
     std::uint64_t intent = 0;
     std::uint64_t observation = 0;
+    std::uint64_t region = 0;
   };
   // Someone alive speaks with our id from another boot that is not older: a copied data directory. Said once
   // per boot.
@@ -327,6 +335,7 @@ class Membership {
   std::set<NodeId> removed_;
   ProbeOrder present_;  // others only
   Ring ring_;           // with self
+  Ring region_ring_;    // of the members of our region; empty while there is one
   std::uint64_t digest_ = 0;
   GossipQueue queue_;
   RefusalBook refusals_;
@@ -350,6 +359,7 @@ class Membership {
 
   std::uint64_t intent_digest_ = 0;
   std::uint64_t observation_digest_ = 0;
+  std::uint64_t region_digest_ = 0;
   std::uint32_t next_sequence_ = 1;
   std::uint64_t next_attempt_ = 1;
   int health_ = 0;

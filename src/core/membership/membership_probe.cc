@@ -134,7 +134,8 @@ void Membership::OnDatagram(const DatagramReceived& datagram) {
   for (const MemberUpdate& update : message.updates) Apply(update, datagram.from, Source::kGossip);
   if (datagram.from == self_) return;
   if (message.intent_digest != 0 || message.observation_digest != 0) {
-    out_.emplace_back(PeerDigests{datagram.from, message.intent_digest, message.observation_digest});
+    out_.emplace_back(
+        PeerDigests{datagram.from, message.intent_digest, message.observation_digest, message.region_digest});
   }
   OnHeardFrom(datagram.from, datagram.address);
   OnPeerDigest(datagram.from, message.members_digest);

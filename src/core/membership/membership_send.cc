@@ -18,6 +18,7 @@ constexpr double kUrgentBurst = 512;
 constexpr double kUrgentPerSecond = 128;
 // Body, stamps and digests around the updates.
 constexpr std::size_t kHeaderBytes = 90;
+constexpr std::size_t kRegionBytes = 10;  // its digest, while there are several
 
 std::size_t Bytes(const std::vector<MemberUpdate>& updates) {
   std::size_t bytes = 0;
@@ -32,10 +33,11 @@ GossipMessage Membership::Message(GossipBody body, std::vector<MemberUpdate> fir
   message.body = std::move(body);
   message.intent_digest = intent_digest_;
   message.observation_digest = observation_digest_;
+  message.region_digest = region_digest_;
   message.members_digest = MembersDigest();
   message.wall_ms = now_.wall_ms;
   message.updates = std::move(first);
-  const std::size_t used = kHeaderBytes + Bytes(message.updates);
+  const std::size_t used = kHeaderBytes + (region_digest_ != 0 ? kRegionBytes : 0) + Bytes(message.updates);
   if (used < kDatagramBytes) {
     // Source: SWIM, 4.1: lambda * log(n) repeats reach everyone with high probability.
     const double spread = std::ceil(std::log10(static_cast<double>(PresentCount() + 1)));
@@ -98,6 +100,7 @@ void Membership::FlushUrgent() {
   message.body = News{};
   message.intent_digest = intent_digest_;
   message.observation_digest = observation_digest_;
+  message.region_digest = region_digest_;
   message.members_digest = MembersDigest();
   message.wall_ms = now_.wall_ms;
   message.updates = std::move(news);

@@ -46,7 +46,10 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       started_(now.mono),
       now_(now),
       prng_(boot.seed),
-      meta_(boot.meta),
+      meta_([&] {
+        boot.meta.region = 0;  // found out here, whatever was said before
+        return boot.meta;
+      }()),
       membership_(tunables, {boot.node, boot.boot_id, boot.boot_counter, boot.meta}, prng_.Fork(), now.mono),
       intent_(tunables, boot.node, std::move(boot.documents), prng_.Fork(), now),
       board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),

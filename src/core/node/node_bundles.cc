@@ -12,6 +12,8 @@ namespace {
 
 // A bundle that could not be fetched is tried again with the next news after this long.
 constexpr Duration kFetchAgain = 10s;
+// Until the controllers of other regions have what was deployed there.
+constexpr Duration kFetchElsewhere = 1s;
 
 }  // namespace
 
@@ -23,6 +25,13 @@ void Node::Impl::Fetch(const Digest& digest) {
     const auto member = membership_.members().find(node);
     if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
     fetch.holders.emplace_back(node, member->second.meta.address);
+  }
+  // Of other regions nobody here knows what they hold; their controllers fetch what any of theirs does.
+  if (Regional() && fetch.holders.empty()) {
+    for (const auto& [id, member] : membership_.members()) {
+      if (IsPresent(member.state) && member.meta.roles.controller && id != self_)
+        fetch.holders.emplace_back(id, member.meta.address);
+    }
   }
   prng_.Shuffle(fetch.holders);  // so that not everyone asks the first one
   outputs_.emplace_back(std::move(fetch));
@@ -58,6 +67,15 @@ void Node::Impl::SettleBundles() {
     }
   }
   bundles_at_ = kNever;
+  for (const Digest& digest : needed) {
+    if (!Regional() || digest == Digest{} || bundles_.contains(digest)) continue;
+    Time& again_at = fetching_.try_emplace(digest, now + kFetchElsewhere).first->second;
+    if (now >= again_at) {
+      again_at = now + kFetchAgain;
+      Fetch(digest);
+    }
+    bundles_at_ = std::min(bundles_at_, again_at);
+  }
   std::erase_if(idle_since_, [&](const auto& idle) { return needed.contains(idle.first); });
   std::vector<Digest> due;
   for (const Digest& digest : bundles_) {

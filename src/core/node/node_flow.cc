@@ -85,6 +85,7 @@ void Node::Impl::Reach(const RoutingInput& input) {
 
 void Node::Impl::On(const Membership::MemberChanged& change) {
   dirty_.members = members_moved_ = true;
+  NoteRegion(change);
   const Member& after = change.after;
   // Who controls can only change by the word of somebody with a role, or by our own; the rest of what
   // leadership derives may wait for more news of the same burst.
@@ -131,6 +132,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
 
 // A door asks for replicas; where a box without any is, and whether it is there, it need not know.
 bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
+  if (Regional() && !here_.contains(change.after.id)) return true;
   const auto report = board_.Report(change.after.id);
   if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
   const MemberMeta& after = change.after.meta;
@@ -174,7 +176,7 @@ void Node::Impl::On(const Membership::PeerDigests& digests) {
   const bool nothing_to_compare = documents_lost_ && intent_.documents().empty();
   if (digests.intent == intent_.digest() && !nothing_to_compare) intent_known_ = true;
   Intend(IntentDigestHeard{digests.peer, digests.intent});
-  Observe(BoardDigestHeard{digests.peer, digests.observation});
+  Observe(BoardDigestHeard{digests.peer, digests.observation, digests.region});
 }
 
 void Node::Impl::On(const Membership::IdentityConflict& conflict) {
@@ -266,6 +268,7 @@ void Node::Impl::On(const RecordChanged& change) {
     case RecordKind::kPlanSlice:
     case RecordKind::kRegionReport:
       dirty_.plans = true;
+      if (Regional()) dirty_.serving = true;
       return;
     case RecordKind::kEvent:
       return;

@@ -27,8 +27,11 @@
 #include "core/observation/load_book.h"
 #include "core/placement/evidence.h"
 #include "core/placement/health_watch.h"
+#include "core/placement/outlook.h"
 #include "core/placement/plan_book.h"
 #include "core/placement/reconcile.h"
+#include "core/regions/division.h"
+#include "core/regions/trie.h"
 #include "core/routing/carry.h"
 #include "core/routing/routing.h"
 #include "core/supervision/supervisor.h"
@@ -152,6 +155,7 @@ class Node::Impl {
   void SettleSteady();
   SteadyState SteadyNow() const;
   void Plan();
+  void PublishPlan(PlanUpdate& update);
   void TellFirstPlan(const PlanUpdate& update);
   void PlanSoon();
   std::vector<std::string> WhatIsPending() const;
@@ -181,6 +185,40 @@ class Node::Impl {
   void Deal(PlanDraft& draft);
   bool ApplyLevels();
   std::vector<std::uint32_t> LeveledReplicas();
+
+  // ---- regions of a large cluster (node_regions.cc)
+  bool Regional() const { return leaves_.size() > 1; }
+  // The members that this node's controller plans for.
+  const std::map<NodeId, Member>& Here() const { return Regional() ? here_ : membership_.members(); }
+  // Whether it decides how many there are of each service, in all regions together.
+  bool Stewards() const { return Leads() && steward_ == self_; }
+  void NoteRegion(const Membership::MemberChanged& change);
+  void SettleRegion();
+  void FindRegions();
+  void EnterRegion(RegionId region);
+  void SettleScope();
+  void SettleSteward();
+  NodeId FindSteward() const;
+  bool HasLeaf(RegionId region) const;
+  RegionId LeafOf(NodeId node) const;
+  std::vector<const RegionReport*> Summaries() const;
+  RegionReport Summary(const PlanDraft& draft, const std::map<NodeId, ObservedReport>& reports) const;
+  std::map<std::string_view, std::vector<SummedServer>> ServingElsewhere() const;
+  std::vector<RegionSeen> RegionsSeen() const;
+  void WhatIsPendingElsewhere(std::vector<std::string>& pending) const;
+  std::vector<Shortage> AllShortages() const;
+
+  // ---- what each region may have (node_division.cc)
+  void SettleShare();
+  void FollowDivision(const RegionShare& share, PlanStamp stamp);
+  bool HasShare() const { return own_share_ && own_share_->region == region_id_; }
+  std::vector<DesiredService> ServicesHere(const std::map<std::string, std::uint32_t>& staying) const;
+  std::vector<Allotment> HeldSum() const;
+  AllotmentTotals TotalsHere(AllotmentTotals totals) const;
+  void Divide(PlanDraft& draft);
+  std::vector<ServiceToDivide> ToDivide(const std::map<RegionId, const RegionReport*>& words) const;
+  void DealToRegions(const std::map<RegionId, const RegionReport*>& words, std::vector<RegionShare>& shares);
+  std::map<std::string, ReplicaId> KeepersElsewhere() const;
 
   // ---- bundles (node_bundles.cc)
   void Fetch(const Digest& digest);
@@ -250,6 +288,29 @@ class Node::Impl {
 
   std::map<Role, RoleHeld> roles_;  // of this node
 
+  // Regions:
+  std::vector<RegionId> leaves_{0};  // in order of place
+  Time leaves_since_{};
+  RegionId region_id_ = 0;
+  Time region_since_{};               // of this node being in it; zero: from the start
+  bool region_dirty_ = true;          // who is present, where, and what they claim
+  bool here_dirty_ = true;            // a member of our region
+  std::map<NodeId, Member> here_;     // while there are several
+  BoardRegion scope_;                 // as the board was told
+  std::vector<RegionId> spoken_for_;  // when it was
+  bool scope_dirty_ = true;           // a member came into view, went, or its region is another
+  std::set<NodeId> linked_;           // as membership was
+  NodeId steward_;                    // zero: not known at the moment
+  bool stewards_ = false;             // as last settled
+  Division division_;
+  Allotments region_dealer_;         // to regions, as `dealer_` to nodes
+  std::vector<RegionShare> shares_;  // while this node is the steward
+  std::uint64_t division_sequence_ = 0;
+  std::optional<RegionShare> own_share_;  // of our region
+  std::vector<Allotment> own_maximums_;   // of it, as they may be dealt out here
+  PlanStamp follows_;                     // where they are from
+  PlanStamp dealt_for_;                   // whose maximums this region's nodes hold by now
+
   // Derived:
   RegionView region_;
   bool table_known_ = false;     // the member table was compared with somebody's
@@ -291,7 +352,7 @@ class Node::Impl {
   bool addresses_changed_ = false;                 // of members, since then
   std::vector<NodeId> door_paths_;                 // sorted
   std::optional<NodeReport> published_;
-  std::pair<std::uint64_t, std::uint64_t> digests_{};  // of intent and observation, as gossip says them
+  Membership::SetDigests digests_{};  // as gossip says them
 
   // Whether the apps' own numbers come, by service: said once, not each second.
   struct MetricWord {
@@ -300,8 +361,9 @@ class Node::Impl {
   };
   std::map<std::string, MetricWord> metric_words_;
 
-  LoadTold own_load_told_;  // to our monitor
-  LoadTold load_sum_told_;  // to the controller, of whom we watch
+  LoadTold own_load_told_;     // to our monitor
+  LoadTold load_sum_told_;     // to the controller, of whom we watch
+  LoadTold region_load_told_;  // to the steward, of our region
 
   // Work that waits a moment, so that a burst of news is looked at once.
   Time plan_at_{};

@@ -28,18 +28,29 @@ std::map<std::string, ServiceCounts> Node::Impl::CountReplicas() {
     }
   }
   start_times_.Forget(now_.mono);
+  for (const RegionReport* summary : Summaries()) {
+    if (summary->region == region_id_ || !HasLeaf(summary->region)) continue;
+    for (const ServiceInRegion& service : summary->services) {
+      ServiceCounts& count = counts[service.service];
+      count.healthy += service.healthy;
+      count.starting += service.starting;
+      count.draining += service.draining;
+    }
+  }
   return counts;
 }
 
 // The newest word on levels by any controller: where a new one goes on.
 std::map<std::string, ServiceLevel> Node::Impl::PublishedLevels() const {
   const RegionReport* newest = nullptr;
+  const auto stewards = Regional() ? board_.Region(steward_) : nullptr;
   const auto& records = board_.records();
   for (auto it = records.lower_bound({RecordKind::kRegionReport, {}, 0});
        it != records.end() && it->first.kind == RecordKind::kRegionReport; ++it) {
     const auto& report = std::get<RegionReport>(*it->second.body);
     if (newest == nullptr || newest->stamp < report.stamp) newest = &report;
   }
+  if (stewards != nullptr && !Stewards()) newest = &std::get<RegionReport>(*stewards);
   std::map<std::string, ServiceLevel> levels;
   if (newest == nullptr) return levels;
   for (const ServiceLevel& level : newest->levels) levels.emplace(level.service, level);
@@ -48,13 +59,13 @@ std::map<std::string, ServiceLevel> Node::Impl::PublishedLevels() const {
 
 // The controller's: our own word when we are it.
 std::map<std::string, ServiceLevel> Node::Impl::PresentLevels() const {
-  if (!Leads()) return PublishedLevels();
+  if (!Stewards()) return PublishedLevels();
   std::map<std::string, ServiceLevel> levels;
   for (const ServiceLevel& level : own_levels_) levels.emplace(level.service, level);
   return levels;
 }
 
-// Once a second, by the controller.
+// Once a second, by the controller; where there are several, by the steward.
 void Node::Impl::MoveLevels() {
   const LoadReport load = load_book_.Sum(now_.mono);
   std::size_t present = 0;
@@ -140,6 +151,9 @@ std::vector<std::vector<Allotment>> Node::Impl::HeldHere() const {
     if (IsPresent(member->second.state) || member->second.state == MemberState::kAgentDown)
       held.push_back(observed.report->allotments);
   }
+  for (const RegionReport* summary : Summaries()) {
+    if (summary->region != region_id_ && HasLeaf(summary->region)) held.push_back(summary->held);
+  }
   return held;
 }
 
@@ -147,13 +161,13 @@ std::vector<std::vector<Allotment>> Node::Impl::HeldHere() const {
 // cut.
 void Node::Impl::Deal(PlanDraft& draft) {
   const auto quotas = Quotas(intent_.documents());
-  const AllotmentTotals totals =
-      TotalsOf(RequestsOf(asked_, {}, quotas), StrictServices(), ClassQuotasOf(quotas));
+  AllotmentTotals totals = TotalsOf(RequestsOf(asked_, {}, quotas), StrictServices(), ClassQuotasOf(quotas));
+  if (Regional()) totals = TotalsHere(std::move(totals));
   const auto reports = ObservedReports();
   std::vector<Allotments::Carrier> carriers;
-  for (const auto& [id, member] : membership_.members()) {
+  for (const auto& [id, member] : Here()) {
     if (!IsPresent(member.state)) continue;
-    Allotments::Carrier carrier{id, {}, false};
+    Allotments::Carrier carrier{.node = id};
     const auto seen = reports.find(id);
     const auto slice = plan_book_.slices().find(id);
     if (seen != reports.end() && seen->second.boot >= member.incarnation.boot) {
@@ -166,6 +180,7 @@ void Node::Impl::Deal(PlanDraft& draft) {
   Allotments::Deal deal =
       dealer_.Step({.totals = totals, .carriers = carriers, .complete = intent_known_ && Complete()});
   draft.allotments = std::move(deal.told);
+  if (deal.settled) dealt_for_ = follows_;
   if (!deal.settled) draft.pending.emplace_back("parts of hard maximums are being dealt to the boxes");
 }
 

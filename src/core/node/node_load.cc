@@ -95,7 +95,11 @@ void Node::Impl::Gather(NodeId from, const LoadReport& report) {
     SendLoad(watcher->monitor, report);
   }
   SumUp();
-  if (Leads() && KnowsWhatRuns()) MoveLevels();
+  if (Leads() && !Stewards()) {
+    const LoadReport sum = load_book_.Sum(now_.mono);
+    if (!sum.nodes.empty() && IsTimeToTell(region_load_told_, IsIdle(sum))) SendLoad(steward_, sum);
+  }
+  if (Stewards() && KnowsWhatRuns()) MoveLevels();
 }
 
 void Node::Impl::SumUp() {

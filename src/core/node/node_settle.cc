@@ -48,15 +48,19 @@ void Node::Impl::Settle() {
     steady_dirty_ = true;
     if (dirty.documents) SettleServices();
     if (dirty.members) SettleMembers();
+    if (dirty.members || dirty.plans) SettleRegion();
     if (lead_at_ <= now_.mono) SettleLeadership();
-    if (dirty.plans && !Leads()) ApplyLevels();
+    if (dirty.members || dirty.plans) SettleSteward();
+    if (dirty.plans && !Stewards()) ApplyLevels();
+    if (dirty.members || dirty.plans) SettleShare();
     if (dirty.members || dirty.reports) WatchEvidence();
     if (dirty.members || dirty.plans || dirty.documents) SettleSlice(dirty.documents);
     if (dirty.members || dirty.plans || dirty.reports) SettleKeepers();
     if (dirty.bundles || dirty.documents || dirty.statuses) SettleBundles();
     if (dirty.names || dirty.documents) SettleName();
     if (dirty.members || dirty.documents || dirty.plans || dirty.statuses) SettleReport();
-    if (dirty.members || dirty.documents || dirty.reports) PlanSoon();
+    const bool others = Regional() && dirty.plans;  // the word of another region
+    if (dirty.members || dirty.documents || dirty.reports || others) PlanSoon();
     if (dirty.documents || dirty.serving || (!door_told_ && (dirty.members || dirty.reports))) {
       const Duration pause = kDoorPausePerMember * static_cast<std::int64_t>(membership_.PresentCount());
       door_at_ = std::min(door_at_,
@@ -106,24 +110,23 @@ void Node::Impl::SettleMembers() {
 
 void Node::Impl::SettleLeadership() {
   lead_at_ = kNever;
-  LeadershipOutcome outcome = leadership_.Step(now_.mono, {.members = membership_.members(),
+  LeadershipOutcome outcome = leadership_.Step(now_.mono, {.members = Here(),
                                                            .drained = drained_,
                                                            .table_known = table_known_,
                                                            .holds_work = !supervisor_.statuses().empty(),
-                                                           .strained = strain_.strained()});
+                                                           .strained = strain_.strained(),
+                                                           .region = region_id_});
   const bool led = Leads();
   region_ = std::move(outcome.view);
   if (led && !Leads()) {
     plan_book_.Close();
-    levels_.Close();
-    own_levels_.clear();
-    withheld_.clear();
     dealer_.Close();
   }
   if (!led && Leads()) {
     plan_at_ = now_.mono;
-    for (auto& [service, level] : PublishedLevels()) own_levels_.push_back(std::move(level));
+    follows_ = {};  // what may be dealt out follows from what is held now
   }
+  SettleSteward();
   if (outcome.own == meta_.roles) return;
   meta_.roles = outcome.own;
   AsMember(Membership::SetMeta{meta_});
@@ -158,13 +161,14 @@ void Node::Impl::WatchEvidence() {
   const bool watch = region_.controller == self_ || region_.standby == self_;
   if (!std::exchange(evidence_watched_, watch) && !watch) return;
   const auto reports = ObservedReports();
-  Weigh(EvidenceWatch{watch, &membership_.members(), &reports, &specs_});
+  Weigh(EvidenceWatch{watch, &Here(), &reports, &specs_});
 }
 
 void Node::Impl::On(const VerdictChanged&) { PlanSoon(); }
 
 void Node::Impl::PlanSoon() {
-  const Duration pause = kPlanPausePerMember * static_cast<std::int64_t>(membership_.PresentCount());
+  const std::size_t members = Regional() ? here_.size() : membership_.PresentCount();
+  const Duration pause = kPlanPausePerMember * static_cast<std::int64_t>(members);
   plan_at_ = std::min(plan_at_, planned_at_ + std::clamp(pause, kPlanPause, kPlanPauseMax));
 }
 
@@ -211,6 +215,11 @@ void Node::Impl::SettleKeepers() {
       if (named.contains(status.id) && IsServing(status)) keepers.healthy.insert(status.id);
     }
   }
+  for (const RegionReport* summary : Summaries()) {
+    for (const ServiceInRegion& service : summary->services) {
+      if (named.contains(service.keeper)) keepers.healthy.insert(service.keeper);
+    }
+  }
   Supervise(keepers);
 }
 
@@ -233,6 +242,7 @@ void Node::Impl::SettleReport() {
 std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
   std::map<NodeId, ObservedReport> reports;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
+    if (Regional() && !here_.contains(key.owner)) continue;
     reports.insert_or_assign(reports.end(), key.owner,
                              ObservedReport{&std::get<NodeReport>(*record.body), record.version.boot});
   }
@@ -243,6 +253,7 @@ KnownSlices Node::Impl::ObservedSlices() const {
   KnownSlices slices;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kPlanSlice)) {
     const PlanSlice& slice = std::get<PlanSlice>(*record.body);
+    if (Regional() && !here_.contains(slice.node)) continue;
     const PlanSlice*& newest = slices[slice.node];
     if (newest == nullptr || newest->stamp < slice.stamp) newest = &slice;
   }
@@ -262,31 +273,49 @@ void Node::Impl::Plan() {
   planned_at_ = now_.mono;
   plan_at_ = now_.mono + tunables_.plan_interval;
   if (now_.mono - started_ > kIntentPatience && !LostWhatWasAsked()) intent_known_ = true;
+  // Just come together with others: what they run is not known here yet.
+  if (region_since_ != Time{} && now_.mono < region_since_ + tunables_.start_patience && !KnowsWhatRuns())
+    return;
   const auto reports = ObservedReports();
   health_watch_.Observe(now_.mono, reports);
   const KnownSlices previous = plan_book_.Known(ObservedSlices());
   const std::set<NodeId> not_for_work = NotForWork();
-  PlanDraft draft = Reconcile({.now = now_.mono,
-                               .started_at = started_,
-                               .tunables = tunables_,
-                               .members = membership_.members(),
-                               .drained = not_for_work,
-                               .services = services_,
-                               .specs = specs_,
-                               .reports = reports,
-                               .previous = previous,
-                               .evidence = evidence_.verdicts(),
-                               .unhealthy_since = health_watch_.since(),
-                               .moves = move_book_,
-                               .standing = Standing(),
-                               .intent_known = intent_known_},
-                              prng_);
-  plan_at_ = std::min(plan_at_, draft.look_again_at);
+  PlanDraft draft;
+  if (Regional() && Stewards()) Divide(draft);
+  std::vector<std::string> pending = std::move(draft.pending);
+  std::vector<DesiredService> here;  // as many as this region may have of each
+  if (Regional()) here = services_;
+  ReconcileInput input{.now = now_.mono,
+                       .started_at = started_,
+                       .tunables = tunables_,
+                       .members = Here(),
+                       .drained = not_for_work,
+                       .services = Regional() ? here : services_,
+                       .specs = specs_,
+                       .reports = reports,
+                       .previous = previous,
+                       .evidence = evidence_.verdicts(),
+                       .unhealthy_since = health_watch_.since(),
+                       .moves = move_book_,
+                       .standing = Standing(),
+                       .intent_known = intent_known_};
+  if (Regional()) {
+    here = ServicesHere(CountStaying(input));
+    input.keepers_elsewhere = KeepersElsewhere();
+  }
+  const Time division_at = plan_at_;
+  draft = Reconcile(input, prng_);
+  draft.pending.insert(draft.pending.end(), pending.begin(), pending.end());
+  plan_at_ = std::min(division_at, draft.look_again_at);
   move_book_.Note(now_.mono, draft.moves_begun, draft.moves_failed);
   draft.shortages.insert(draft.shortages.end(), withheld_.begin(), withheld_.end());
   std::ranges::stable_sort(draft.shortages, {}, &Shortage::service);
   Deal(draft);
-  PlanUpdate update = plan_book_.Apply(region_.term, draft, own_levels_, membership_.members(), reports);
+  PlanUpdate update = plan_book_.Apply(region_.term, draft, Summary(draft, reports), Here(), reports);
+  PublishPlan(update);
+}
+
+void Node::Impl::PublishPlan(PlanUpdate& update) {
   for (const Decision& decision : update.decisions) {
     // A loss that the plans on the board still show is decided upon again in each look; it is told once.
     const bool told = std::find(decisions_.begin(), decisions_.end(), decision) != decisions_.end();
@@ -300,8 +329,8 @@ void Node::Impl::Plan() {
     Observe(Publish{RecordKind::kPlanSlice, sub, std::make_shared<const RecordBody>(std::move(slice))});
   }
   if (update.report_changed) {
-    Observe(Publish{RecordKind::kRegionReport, region_.region,
-                    std::make_shared<const RecordBody>(std::move(update.report))});
+    Observe(
+        Publish{RecordKind::kRegionReport, 0, std::make_shared<const RecordBody>(std::move(update.report))});
   }
 }
 
@@ -312,8 +341,9 @@ void Node::Impl::TellFirstPlan(const PlanUpdate& update) {
   };
   Emit("plan.first", meta_.name,
        "first plan of term " + std::to_string(region_.term) + ", for " +
-           std::to_string(membership_.PresentCount()) + " members: " + count("plan.start") + " to start, " +
-           count("plan.stop") + " to stop");
+           std::to_string(std::ranges::count_if(
+               Here(), [](const auto& entry) { return IsPresent(entry.second.state); })) +
+           " members: " + count("plan.start") + " to start, " + count("plan.stop") + " to stop");
 }
 
 // A box that fell has no door that serves. A restarted agent finds one. Until the others have said what they
@@ -322,9 +352,9 @@ void Node::Impl::TellFirstPlan(const PlanUpdate& update) {
 bool Node::Impl::KnowsWhatServes() const { return door_told_ || box_fell_ || KnowsWhatRuns(); }
 
 bool Node::Impl::KnowsWhatRuns() const {
-  if (now_.mono >= started_ + tunables_.start_patience) return true;
+  if (now_.mono >= std::max(started_, region_since_) + tunables_.start_patience) return true;
   if (!table_known_) return false;
-  return std::ranges::all_of(membership_.members(), [this](const auto& entry) {
+  return std::ranges::all_of(Here(), [this](const auto& entry) {
     const auto& [id, member] = entry;
     return id == self_ || !IsPresent(member.state) ||
            board_.records().contains({RecordKind::kNodeReport, id, 0});
@@ -333,7 +363,7 @@ bool Node::Impl::KnowsWhatRuns() const {
 
 void Node::Impl::SettleDoor() {
   if (!KnowsWhatServes()) {
-    door_at_ = started_ + tunables_.start_patience;
+    door_at_ = std::max(started_, region_since_) + tunables_.start_patience;
     return;
   }
   door_at_ = kNever;
@@ -343,8 +373,11 @@ void Node::Impl::SettleDoor() {
     const auto& report = std::get<NodeReport>(*record.body);
     if (!report.replicas.empty()) reports.emplace_hint(reports.end(), key.owner, &report);
   }
-  DoorTable table = BuildDoorTable(
-      {.self = self_, .members = membership_.members(), .services = services_, .reports = reports});
+  DoorTable table = BuildDoorTable({.self = self_,
+                                    .members = membership_.members(),
+                                    .services = services_,
+                                    .reports = reports,
+                                    .summed = ServingElsewhere()});
   table.refused.assign(removed_.begin(), removed_.end());
   if (door_told_ && table == door_) return;
   door_told_ = true;
@@ -354,23 +387,25 @@ void Node::Impl::SettleDoor() {
 }
 
 void Node::Impl::SettleDigests() {
-  const std::pair digests(intent_.digest(), board_.digest());
-  if (std::exchange(digests_, digests) == digests) return;
+  const Membership::SetDigests digests{intent_.digest(), board_.digest(), board_.region_digest()};
+  if (digests == digests_) return;
+  digests_ = digests;
   steady_dirty_ = true;
-  AsMember(Membership::SetDigests{digests.first, digests.second});
+  AsMember(digests_);
 }
 
 // ------------------------------------------------------------------------------------------------ steady
 
 std::vector<std::string> Node::Impl::WhatIsPending() const {
   if (!region_.controller) return {"no controller is known yet"};
-  const auto body = board_.Region(region_.controller, region_.region);
+  const auto body = board_.Region(region_.controller);
   if (!body) return {"the controller " + NameOf(region_.controller) + " has not published its plan yet"};
   const auto& report = std::get<RegionReport>(*body);
-  if (report.stamp.term != region_.term)
+  if (report.stamp.term != region_.term || report.region != region_id_)
     return {"the controller " + NameOf(region_.controller) + " has not planned in its present term yet"};
   if (!report.pending.empty()) return report.pending;
   std::vector<std::string> pending;
+  if (Regional()) WhatIsPendingElsewhere(pending);
   std::size_t unnamed = 0;
   const std::uint64_t intent = intent_.digest();
   auto said = intent_digests_.begin();  // keeps pace: both are sorted by id
@@ -395,11 +430,13 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
 
 SteadyState Node::Impl::SteadyNow() const {
   SteadyState state = steady_;
-  const auto body = board_.Region(region_.controller, region_.region);
+  const auto body = board_.Region(region_.controller);
   state.pending = WhatIsPending();
   state.steady = state.pending.empty();
   if (state.steady != steady_.steady) state.since = now_.mono;
-  state.shortages = body ? std::get<RegionReport>(*body).shortages : std::vector<Shortage>{};
+  state.shortages = Regional() ? AllShortages()
+                    : body     ? std::get<RegionReport>(*body).shortages
+                               : std::vector<Shortage>{};
   return state;
 }
 

@@ -11,6 +11,9 @@ NodeView Node::Impl::View(Now now) const {
   view.self = self_;
   view.controller = region_.controller;
   view.term = region_.term;
+  view.region = region_id_;
+  view.steward = steward_;
+  if (Regional()) view.regions = RegionsSeen();
   for (const auto& [id, member] : membership_.members()) view.members.push_back(member);
   for (const auto& [key, document] : intent_.documents()) view.documents.push_back(document);
   view.conflicts.assign(intent_.conflicts().begin(), intent_.conflicts().end());

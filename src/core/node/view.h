@@ -34,13 +34,28 @@ struct LinkView {
   std::optional<Duration> round_trip;  // as `from` measured it; it is known of this node's own and of detours
 };
 
+// One region of a large cluster, as this node sees it.
+struct RegionSeen {
+  RegionId region = 0;
+  NodeId controller;                          // zero until it has spoken
+  std::size_t members = 0;                    // present
+  NodeId ask;                                 // a present member that knows its replicas; zero: none
+  std::shared_ptr<const RecordBody> summary;  // RegionReport; null until it has spoken
+};
+
 struct NodeView {
   Time now;
   ClusterId cluster;
   NodeId self;
   NodeId controller;  // as this node's own view elects; zero when unknown
   Term term = 0;
-  std::vector<Member> members;                                  // sorted by id; includes self
+  // While there are several regions; of all but its own, `reports` and `slices` are not here, and summaries
+  // say the rest.
+  RegionId region = 0;
+  NodeId steward;                   // who says how many there are of each service
+  std::vector<RegionSeen> regions;  // in order of place; empty: there is one
+  bool joined = false;          // by whoever asked the other regions: their reports and slices are here too
+  std::vector<Member> members;  // sorted by id; includes self
   std::vector<Document> documents;                              // sorted by key; includes tombstones
   std::vector<Document> conflicts;                              // losers of conflicts, newest first
   std::vector<DesiredService> services;                         // sorted by name

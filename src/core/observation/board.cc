@@ -8,8 +8,6 @@
 namespace hs {
 namespace {
 
-// A digest of nothing must not be 0, which means "not said".
-constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 constexpr Duration kPatience = 1s;
 // Each event alone would cost every board a message on every link. Where there are many peers, bursts are
 // longer, and so are the pauses.
@@ -43,7 +41,7 @@ RecordKey ComparedBy(const RecordKey& key, const RecordVersion& version) {
 class Others {
  public:
   using Entry = std::pair<RecordKey, RecordVersion>;
-  explicit Others(const RecordOffer& offer) : entries_(offer.held) {
+  explicit Others(std::vector<Entry> held) : entries_(std::move(held)) {
     for (auto& [key, version] : entries_) key = ComparedBy(key, version);
     if (!std::ranges::is_sorted(entries_, {}, &Entry::first))
       std::ranges::stable_sort(entries_, {}, &Entry::first);
@@ -73,7 +71,9 @@ Board::Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prn
       self_(self),
       boot_(boot),
       differences_(kPatience, tunables.sync_interval, prng),
+      region_differences_(kPatience, tunables.sync_interval, Prng(Mix64(self.Prefix64() ^ boot))),
       digest_(kEmptyDigest),
+      region_digest_(kEmptyDigest),
       events_(static_cast<std::size_t>(tunables.events_kept)) {}
 
 BoardOutputs Board::Step(Time now, const BoardInput& input) {
@@ -99,7 +99,9 @@ BoardOutputs Board::Finish() {
   return std::exchange(out_, {});
 }
 
-Time Board::NextDeadline() const { return std::min(differences_.NextDeadline(), flush_at_); }
+Time Board::NextDeadline() const {
+  return std::min({differences_.NextDeadline(), region_differences_.NextDeadline(), flush_at_});
+}
 
 // ------------------------------------------------------------------------------------------------ own
 // records
@@ -148,12 +150,14 @@ bool Board::Accept(const Record& record) const {
 bool Board::Put(const Record& record) {
   if (!(IsEvent(record) ? events_.Put(record) : PutStatement(record))) return false;
   differences_.Changed(now_);
+  region_differences_.Changed(now_);
   Tell(record);
   return true;
 }
 
 bool Board::PutStatement(const Record& record) {
   const RecordKey& key = record.key;
+  if (!ConcernsUs(record)) return false;
   if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
     return false;
   const auto life = lives_.find(key.owner);
@@ -161,10 +165,10 @@ bool Board::PutStatement(const Record& record) {
   const auto [it, fresh] = records_.try_emplace(key);
   if (!fresh) {
     if (record.version <= it->second.version) return false;
-    digest_ ^= HashOfVersion(key, it->second.version);
+    Count(it->second);
   }
   it->second = record;
-  digest_ ^= HashOfVersion(key, record.version);
+  Count(record);
   DropEarlierLives(record);
   return true;
 }
@@ -220,7 +224,7 @@ void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
         ++it;
         continue;
       }
-      digest_ ^= HashOfVersion(it->first, it->second.version);
+      Count(it->second);
       it = records_.erase(it);
       differences_.Changed(now_);
     }
@@ -240,6 +244,9 @@ void Board::On(const OwnerGone& gone) {
 
 void Board::On(const Tick&) {
   while (const auto peer = differences_.Due(now_, digest())) {
+    if (peers_.contains(*peer)) SendOffer(*peer, true);
+  }
+  while (const auto peer = region_differences_.Due(now_, region_digest_)) {
     if (peers_.contains(*peer)) SendOffer(*peer, true);
   }
 }
@@ -271,18 +278,9 @@ void Board::Take(NodeId from, const RecordPush& push) {
   }
 }
 
-// Asked for with every flood that tells nothing new.
-std::size_t Board::EagerLinks() const {
-  if (!eager_links_) {
-    eager_links_ = static_cast<std::size_t>(std::ranges::count_if(
-        links_, [this](const auto& entry) { return !entry.second.lazy && peers_.contains(entry.first); }));
-  }
-  return *eager_links_;
-}
-
 void Board::SetLazy(NodeId peer, bool lazy) {
   const auto link = links_.find(peer);
-  if (link != links_.end() && std::exchange(link->second.lazy, lazy) != lazy) eager_links_.reset();
+  if (link != links_.end() && std::exchange(link->second.lazy, lazy) != lazy) eager_links_ = {};
 }
 
 void Board::OnNothingNew(NodeId from) {
@@ -290,7 +288,7 @@ void Board::OnNothingNew(NodeId from) {
   const auto link = links_.find(from);
   if (link == links_.end()) return;
   if (link->second.asked != Time{} && now_ - link->second.asked < kAskAgain) return;
-  if (!link->second.lazy && EagerLinks() <= kEagerMin) return;
+  if (!link->second.lazy && EagerLinks(from) <= kEagerMin) return;
   link->second.asked = now_;
   asking_until_ = now_ + kAskWait;
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
@@ -300,16 +298,16 @@ void Board::OnKnown(NodeId from) {
   const auto link = links_.find(from);
   if (link == links_.end()) return;
   if (link->second.asked != Time{}) asking_until_ = now_;
-  if (link->second.lazy || EagerLinks() <= kEagerMin) return;
+  if (link->second.lazy || EagerLinks(from) <= kEagerMin) return;
   SetLazy(from, true);
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
 
 void Board::Answer(NodeId from, const RecordOffer& offer) {
-  Others theirs(offer);
+  Others theirs(ConcerningUs(offer));
   std::vector<Record> newer;
   bool lacking = false;
-  for (const auto& [key, version] : Held()) {
+  for (const auto& [key, version] : HeldFor(from)) {
     const auto known = theirs.Find(ComparedBy(key, version));
     if (known && version < *known) lacking = true;
     if (known && version <= *known) continue;
@@ -327,10 +325,10 @@ void Board::Answer(NodeId from, const RecordOffer& offer) {
 
 void Board::On(const LinkUp& link) {
   if (link.peer == self_) return;
-  const bool enough = EagerLinks() >= kEagerMax;
+  const bool enough = EagerLinks(link.peer) >= kEagerMax;
   const auto [known, fresh] = links_.try_emplace(link.peer);
   if (!fresh) return;
-  eager_links_.reset();
+  eager_links_ = {};
   Meet(link.peer);
   if (!enough || !peers_.contains(link.peer)) return;
   known->second.asked = now_;
@@ -350,7 +348,7 @@ void Board::On(const LinkDown& down) {
   if (link == links_.end()) return;
   const bool lazy = link->second.lazy;
   links_.erase(link);
-  eager_links_.reset();
+  eager_links_ = {};
   if (!lazy) BringBack();
 }
 
@@ -358,9 +356,9 @@ void Board::On(const LinkDown& down) {
 void Board::BringBack() {
   for (auto& [peer, link] : links_) {
     if (!link.lazy) continue;
-    if (EagerLinks() >= kEagerMax) return;
+    if (EagerLinks(peer) >= kEagerMax) continue;
     link.lazy = false;
-    eager_links_.reset();
+    eager_links_ = {};
   }
 }
 
@@ -376,7 +374,7 @@ void Board::On(const BoardPeers& peers) {
 
 void Board::On(const BoardPeer& peer) {
   if (peer.id == self_) return;
-  eager_links_.reset();
+  eager_links_ = {};
   if (peer.address) {
     peers_[peer.id] = *peer.address;
     gone_.erase(peer.id);  // it lives after all
@@ -386,12 +384,18 @@ void Board::On(const BoardPeer& peer) {
   if (peers_.erase(peer.id) == 0) return;
   met_.erase(peer.id);
   differences_.Forget(peer.id);
+  region_differences_.Forget(peer.id);
   if (const auto link = links_.find(peer.id); link != links_.end() && !link->second.lazy) BringBack();
 }
 
 void Board::On(const BoardDigestHeard& heard) {
-  if (heard.digest == digest()) return differences_.Forget(heard.peer);
-  if (peers_.contains(heard.peer)) differences_.Heard(now_, heard.peer, heard.digest, digest());
+  if (heard.digest == digest()) {
+    differences_.Forget(heard.peer);
+  } else if (peers_.contains(heard.peer)) {
+    differences_.Heard(now_, heard.peer, heard.digest, digest());
+  }
+  if (region_.members.contains(heard.peer) && peers_.contains(heard.peer))
+    region_differences_.Heard(now_, heard.peer, heard.region, region_digest_);
 }
 
 void Board::Send(NodeId to, std::vector<Record> records, bool flood) {
@@ -408,19 +412,7 @@ void Board::Send(NodeId to, std::vector<Record> records, bool flood) {
 }
 
 void Board::SendOffer(NodeId to, bool reply_wanted) {
-  out_.push_back(SendLink{to, AddressOf(to), RecordOffer{reply_wanted, Held()}});
-}
-
-// Every statement, and of events the last one of each life: those before it came before it.
-std::vector<std::pair<RecordKey, RecordVersion>> Board::Held() const {
-  std::vector<std::pair<RecordKey, RecordVersion>> held;
-  held.reserve(records_.size() + 2 * lives_.size());
-  const auto after_events = records_.lower_bound({RecordKind::kReach, {}, 0});
-  auto it = records_.begin();
-  for (; it != after_events; ++it) held.emplace_back(it->first, it->second.version);
-  events_.AddLastOfLives(held);
-  for (; it != records_.end(); ++it) held.emplace_back(it->first, it->second.version);
-  return held;
+  out_.push_back(SendLink{to, AddressOf(to), RecordOffer{reply_wanted, HeldFor(to)}});
 }
 
 void Board::Flush() {
@@ -443,7 +435,7 @@ void Board::Flush() {
     std::vector<Record> records;
     records.reserve(changed_.size());
     for (const Change& change : changed_) {
-      if (!change.from.Contains(peer)) records.push_back(change.record);
+      if (!change.from.Contains(peer) && Tells(peer, change.record)) records.push_back(change.record);
     }
     if (!records.empty()) Send(peer, std::move(records), true);
   }
@@ -471,8 +463,8 @@ std::shared_ptr<const RecordBody> Board::Slice(NodeId controller, NodeId node) c
   return Find({RecordKind::kPlanSlice, controller, node.Prefix64()});
 }
 
-std::shared_ptr<const RecordBody> Board::Region(NodeId controller, RegionId region) const {
-  return Find({RecordKind::kRegionReport, controller, region});
+std::shared_ptr<const RecordBody> Board::Region(NodeId controller) const {
+  return Find({RecordKind::kRegionReport, controller, 0});
 }
 
 std::map<NodeId, std::shared_ptr<const RecordBody>> Board::Reports() const {

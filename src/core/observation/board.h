@@ -79,6 +79,14 @@ struct BoardPeer {
 struct BoardDigestHeard {
   NodeId peer;
   std::uint64_t digest = 0;
+  std::uint64_t region = 0;  // of what only its region has
+};
+// While there are several regions: of reports and slices a board has those about its own region alone. The
+// rest is everywhere.
+struct BoardRegion {
+  std::set<NodeId> members;  // of this node's region, present or not; empty: there is one region
+  std::set<NodeId> kept;     // others that no region speaks for yet: what is known of them stays
+  bool another = false;      // than before: its members may not have our report
 };
 // Dead or left: what it said of itself is void. Its events stay.
 struct OwnerGone {
@@ -91,8 +99,9 @@ struct NewLife {
   std::uint32_t boot = 0;
 };
 
-using BoardInput = std::variant<Tick, NewLife, Publish, PublishEvent, RecordsReceived, RecordOfferReceived,
-                                LinkUp, LinkDown, BoardPeers, BoardPeer, BoardDigestHeard, OwnerGone>;
+using BoardInput =
+    std::variant<Tick, NewLife, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp, LinkDown,
+                 BoardPeers, BoardPeer, BoardRegion, BoardDigestHeard, OwnerGone>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -102,6 +111,9 @@ struct RecordChanged {
 };
 using BoardOutput = std::variant<SendLink, RecordChanged>;
 using BoardOutputs = std::vector<BoardOutput>;
+
+// A digest of nothing must not be 0, which means "not said".
+inline constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 
 class Board {
  public:
@@ -121,11 +133,13 @@ class Board {
   std::map<NodeId, std::shared_ptr<const RecordBody>> Slices(NodeId controller) const;
   // The one for `node` alone.
   std::shared_ptr<const RecordBody> Slice(NodeId controller, NodeId node) const;
-  std::shared_ptr<const RecordBody> Region(NodeId controller, RegionId region) const;
+  std::shared_ptr<const RecordBody> Region(NodeId controller) const;
   std::vector<std::shared_ptr<const RecordBody>> Events() const;  // oldest first
   // All but the events.
   const FlatMap<RecordKey, Record>& records() const { return records_; }
   std::uint64_t digest() const { return digest_ ^ events_.digest(); }  // never 0
+  // Of what only this node's region has; 0 while there is one.
+  std::uint64_t region_digest() const { return region_.members.empty() ? 0 : region_digest_; }
   std::uint64_t refused() const { return refused_; }
 
  private:
@@ -169,6 +183,7 @@ class Board {
   void On(const LinkDown& link);
   void On(const BoardPeers& peers);
   void On(const BoardPeer& peer);
+  void On(const BoardRegion& region);
   void On(const BoardDigestHeard& heard);
   void On(const OwnerGone& gone);
 
@@ -185,16 +200,22 @@ class Board {
   void EraseStatements(NodeId owner, std::uint32_t boot);  // up to this life
   void Send(NodeId to, std::vector<Record> records, bool flood);
   void SendOffer(NodeId to, bool reply_wanted);
-  std::vector<std::pair<RecordKey, RecordVersion>> Held() const;
+  std::vector<std::pair<RecordKey, RecordVersion>> HeldFor(NodeId peer) const;
   void Flush();
   // A flood told nothing new: its sender might leave us out.
   void OnNothingNew(NodeId from);
   void OnKnown(NodeId from);
-  std::size_t EagerLinks() const;
+  std::size_t EagerLinks(NodeId like) const;  // of those inside the region, or outside, as this peer is
   void SetLazy(NodeId peer, bool lazy);
   void BringBack();
   // Notes are compared at once with who is newly met.
   void Meet(NodeId peer);
+  // ---- board_region.cc
+  bool IsRegional(const RecordKey& key) const;
+  bool ConcernsUs(const Record& record) const;
+  bool Tells(NodeId peer, const Record& record) const;
+  std::vector<std::pair<RecordKey, RecordVersion>> ConcerningUs(const RecordOffer& offer) const;
+  void Count(const Record& record);  // into the digests, or out of them
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
 
@@ -202,6 +223,7 @@ class Board {
   const NodeId self_;
   std::uint32_t boot_;
   DifferenceWatch differences_;
+  DifferenceWatch region_differences_;
   Time now_{};  // of the present Step
   BoardOutputs out_;
   // To be flooded, in the order in which they came. An event knows its place here; of statements, whose keys
@@ -216,17 +238,21 @@ class Board {
   FlatMap<RecordKey, Record> records_;    // statements
   FlatMap<NodeId, std::uint32_t> lives_;  // latest boot heard of, per owner
   FlatMap<NodeId, std::uint32_t> gone_;   // last boot known to be over
-  std::uint64_t digest_;                  // of the statements
+  std::uint64_t digest_;                  // of the statements that are everywhere
+  std::uint64_t region_digest_;           // of the others
+  BoardRegion region_;
+  std::set<std::uint64_t> region_prefixes_;  // of its members' ids, as slices are keyed
   EventBook events_;
   std::uint64_t sequence_ = 0;
   std::uint64_t event_number_ = 0;
   std::uint64_t refused_ = 0;
   FlatMap<NodeId, Endpoint> peers_;  // present members
   FlatMap<NodeId, Link> links_;
-  mutable std::optional<std::size_t> eager_links_;  // as counted, until links or peers change
-  std::set<NodeId> met_;                            // of the peers, those offered to since they are present
-  Time meet_next_{};                                // not before
-  Time asking_until_{};                             // one is asked at a time
+  // Inside the region and outside, as counted, until links, peers or members change.
+  mutable std::array<std::optional<std::size_t>, 2> eager_links_;
+  std::set<NodeId> met_;  // of the peers, those offered to since they are present
+  Time meet_next_{};      // not before
+  Time asking_until_{};   // one is asked at a time
 };
 
 }  // namespace hs

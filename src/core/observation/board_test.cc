@@ -69,7 +69,8 @@ class World {
       }
       for (std::size_t i = 0; i < boards_.size(); ++i) {
         if (prng_.Chance(0.02))
-          Post(Node(prng_.Below(boards_.size())), BoardDigestHeard{Node(i), boards_[i].digest()});
+          Post(Node(prng_.Below(boards_.size())),
+               BoardDigestHeard{Node(i), boards_[i].digest(), boards_[i].region_digest()});
         if (now_ >= boards_[i].NextDeadline()) Hand(i, Tick{});
       }
     }
@@ -411,6 +412,56 @@ TEST(BoardTest, ABodyThatDoesNotFitItsKeyIsRefused) {
                                       true}});
   EXPECT_EQ(board.refused(), 2u);
   EXPECT_TRUE(board.records().empty());
+}
+
+// Of eight boards the first four are one region and the rest another; then they are one again.
+TEST(BoardTest, ReportsAndSlicesStayInTheirRegionAndTheRestIsEverywhere) {
+  for (const double loss : {0.0, 0.3}) {
+    World world(8, 11);
+    world.loss_ = loss;
+    const auto publish = [&](std::size_t i, std::uint64_t number) {
+      world.Hand(i, Publish{RecordKind::kNodeReport, 0, Said(number)});
+    };
+    for (std::size_t i = 0; i < 8; ++i) publish(i, i + 1);
+    world.Run(5s);
+    for (std::size_t i = 0; i < 8; ++i) {
+      BoardRegion region;
+      for (std::size_t j = i / 4 * 4; j < i / 4 * 4 + 4; ++j) region.members.insert(Node(j));
+      world.Hand(i, region);
+    }
+    for (std::size_t i = 0; i < 8; ++i) publish(i, i + 11);
+    world.Hand(1, Publish{RecordKind::kPlanSlice, Node(3).Prefix64(),
+                          std::make_shared<RecordBody>(PlanSlice{.node = Node(3)})});
+    world.Hand(
+        1, Publish{RecordKind::kRegionReport, 0, std::make_shared<RecordBody>(RegionReport{.region = 1})});
+    world.Hand(6, PublishEvent{Happened(1)});
+    world.Run(60s);
+    for (std::size_t i = 0; i < 8; ++i) {
+      EXPECT_EQ(world.boards_[i].digest(), world.boards_[0].digest());
+      EXPECT_EQ(world.boards_[i].region_digest(), world.boards_[i / 4 * 4].region_digest());
+      EXPECT_EQ(world.boards_[i].Events().size(), 1u);
+      EXPECT_NE(world.boards_[i].Region(Node(1)), nullptr);
+      EXPECT_EQ(world.boards_[i].Slice(Node(1), Node(3)) != nullptr, i < 4);
+      for (std::size_t j = 0; j < 8; ++j)
+        EXPECT_EQ(NumberIn(world.boards_[i].Report(Node(j))), i / 4 == j / 4 ? j + 11 : 0)
+            << i << " of " << j;
+    }
+    EXPECT_NE(world.boards_[0].region_digest(), world.boards_[4].region_digest());
+    for (std::size_t i = 0; i < 8; ++i) world.Hand(i, BoardRegion{});
+    world.Run(60s);
+    EXPECT_TRUE(world.Agree());
+    EXPECT_EQ(NumberIn(world.boards_[0].Report(Node(7))), 18u);
+  }
+}
+
+TEST(BoardTest, WhatNoRegionSpeaksForYetIsKept) {
+  World world(2, 12);
+  world.Hand(1, Publish{RecordKind::kNodeReport, 0, Said(5)});
+  world.Run(2s);
+  world.Hand(0, BoardRegion{.members = {Node(0)}, .kept = {Node(1)}});
+  EXPECT_EQ(NumberIn(world.boards_[0].Report(Node(1))), 5u);
+  world.Hand(0, BoardRegion{.members = {Node(0)}, .kept = {}});
+  EXPECT_EQ(NumberIn(world.boards_[0].Report(Node(1))), 0u);
 }
 
 }  // namespace

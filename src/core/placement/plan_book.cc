@@ -38,6 +38,10 @@ KnownSlices PlanBook::Known(const KnownSlices& observed) const {
   return known;
 }
 
+void PlanBook::KeepOnly(const std::map<NodeId, Member>& members) {
+  std::erase_if(slices_, [&](const auto& page) { return !members.contains(page.first); });
+}
+
 void PlanBook::Close() {
   term_ = 0;
   sequence_ = 0;
@@ -47,7 +51,7 @@ void PlanBook::Close() {
   stopped_.clear();
 }
 
-PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<ServiceLevel>& levels,
+PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport report,
                            const std::map<NodeId, Member>& members,
                            const std::map<NodeId, ObservedReport>& reports) {
   PlanUpdate update;
@@ -64,7 +68,7 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<
   };
   const auto publish = [&](NodeId node, const std::vector<Assignment>& assignments) {
     PlanSlice& slice = slices_[node];
-    slice = {0, {term, self_, sequence}, digest, node, assignments, allotted(node)};
+    slice = {report.region, {term, self_, sequence}, digest, node, assignments, allotted(node)};
     update.changed.push_back(slice);
     sequence_ = sequence;
   };
@@ -103,7 +107,10 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, const std::vector<
   }
   stopped_ = draft.stopped_rollouts;
 
-  update.report = {0, {term, self_, sequence_}, draft.shortages, draft.pending, levels};
+  report.stamp = {term, self_, sequence_};
+  report.shortages = draft.shortages;
+  report.pending.insert(report.pending.begin(), draft.pending.begin(), draft.pending.end());
+  update.report = std::move(report);
   for (std::string& words : UnacknowledgedSlices(slices_, members, reports)) {
     update.report.pending.push_back(std::move(words));
   }

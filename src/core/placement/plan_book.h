@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "core/messages.h"
 #include "core/placement/reconcile.h"
 
 namespace hs {
@@ -35,9 +36,12 @@ class PlanBook {
   // What to start from: this book's slices in its own term, the newest seen for all others.
   KnownSlices Known(const KnownSlices& observed) const;
 
-  // `levels`: told along with the draft, sorted by service.
-  PlanUpdate Apply(Term term, const PlanDraft& draft, const std::vector<ServiceLevel>& levels,
+  // `report`: what is told along with the draft: levels and whatever else; the rest of it is filled in.
+  PlanUpdate Apply(Term term, const PlanDraft& draft, RegionReport report,
                    const std::map<NodeId, Member>& members, const std::map<NodeId, ObservedReport>& reports);
+
+  // The region is another now: the pages of those who are not in it are another's to write.
+  void KeepOnly(const std::map<NodeId, Member>& members);
 
   // Control is lost: the pages are another's to write.
   void Close();

@@ -22,7 +22,7 @@ struct Desk {
     for (int n = 1; n <= 3; ++n)
       draft.nodes[Box(n)] = {{ReplicaId{static_cast<std::uint64_t>(n)}, "web", {}, {}, ""}};
   }
-  PlanUpdate Apply(Term term = 1) { return book.Apply(term, draft, levels, world.members, seen); }
+  PlanUpdate Apply(Term term = 1) { return book.Apply(term, draft, {.levels = levels}, world.members, seen); }
 };
 
 TEST(PlanBook, TellsLevelsWhenTheyMove) {

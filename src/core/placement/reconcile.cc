@@ -37,6 +37,17 @@ std::string WhyHoldStarts(const ReconcileInput& input, const Inventory& inventor
 
 }  // namespace
 
+std::map<std::string, std::uint32_t> CountStaying(const ReconcileInput& input) {
+  const Fleet fleet(input.now, input.members, input.drained);
+  const Inventory inventory = TakeInventory(input, fleet);
+  std::map<std::string, std::uint32_t> counts;
+  for (const auto& [name, found] : inventory.services) {
+    counts[std::string(name)] =
+        static_cast<std::uint32_t>(std::ranges::count(found.pieces, false, &Piece::leaving));
+  }
+  return counts;
+}
+
 PlanDraft Reconcile(const ReconcileInput& input, Prng& prng) {
   PlanDraft draft;
   Fleet fleet(input.now, input.members, input.drained);

@@ -69,6 +69,9 @@ struct ReconcileInput {
   // This node's documents have been compared with the others'. Until then nothing is stopped or redeployed,
   // since what looks removed may only not have arrived.
   bool intent_known = true;
+  // Of services that other regions have: a healthy replica there. It is the keeper of the last one that goes
+  // here.
+  std::map<std::string, ReplicaId> keepers_elsewhere{};
 };
 
 // A redeploy that failed: stays so until the replica gets healthy or another revision comes.
@@ -97,6 +100,12 @@ struct PlanDraft {
   std::vector<SpecHash> moves_begun, moves_failed;
   Time look_again_at = kNever;  // something waits for this moment
 };
+
+// What is there of each service and stays, as Reconcile sees it.
+std::map<std::string, std::uint32_t> CountStaying(const ReconcileInput& input);
+
+// How long a `x-singleton: pause` service is not started elsewhere while a silent box may still run it.
+Duration PauseWait(const Tunables& tunables, const ServiceSpec& spec);
 
 // `prng` draws the ids of new replicas; nothing is drawn when nothing starts.
 PlanDraft Reconcile(const ReconcileInput& input, Prng& prng);

@@ -23,6 +23,10 @@ std::string Of(const std::string& service, const std::string& words) { return se
 
 }  // namespace
 
+Duration PauseWait(const Tunables& tunables, const ServiceSpec& spec) {
+  return kNoticeTime + tunables.drain_wait + spec.stop_grace;
+}
+
 void ServicePlan::Stay(Piece& piece, std::string cause) {
   piece.leaving = false;
   piece.keeper = ReplicaId{};
@@ -271,7 +275,10 @@ void ServicePlan::ChooseStops() {
 
 // A healthy replica that stays: of the wanted version, on another box, and the same as before where possible.
 ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
-  if (service_->replicas == 0) return victim.id;
+  if (service_->replicas == 0) {
+    const auto elsewhere = input_.keepers_elsewhere.find(service_->spec.name);
+    return elsewhere == input_.keepers_elsewhere.end() ? victim.id : elsewhere->second;
+  }
   const ReplicaId before = victim.prior == nullptr ? ReplicaId{} : victim.prior->stop_keeper;
   // Of a move: the one that took its place.
   for (const Piece& piece : found_->pieces) {
@@ -385,7 +392,7 @@ bool ServicePlan::AwaitsTheOtherPart() {
     return true;
   }
   if (found_->silent_since == Time{}) return false;
-  const Duration wait = kNoticeTime + input_.tunables.drain_wait + service_->spec.stop_grace;
+  const Duration wait = PauseWait(input_.tunables, service_->spec);
   if (input_.now >= found_->silent_since + wait) return false;
   draft_.pending.push_back(
       Of(service_->spec.name,

@@ -14,6 +14,7 @@
 #include "api/event_tail.h"
 #include "runtime/http/collector.h"
 #include "runtime/http/log_merge.h"
+#include "runtime/http/regions.h"
 #include "runtime/http/server.h"
 #include "runtime/http/stream_queue.h"
 #include "runtime/http/watchdog.h"
@@ -237,6 +238,14 @@ class Session {
     if (const auto* past = std::get_if<ReadHistoryCommand>(&result))
       co_return co_await Send(backend_.ReadHistory(*past));
     if (auto* ask = std::get_if<AskNodeCommand>(&result)) co_return co_await AskNode(std::move(*ask));
+    if (const auto* ask = std::get_if<AskRegionsCommand>(&result))
+      co_return co_await AskRegions(request, *ask);
+    if (std::holds_alternative<SendReportsCommand>(result)) {
+      ApiResponse reports;
+      reports.body = EncodeReports(backend_.View());
+      reports.content_type = "application/octet-stream";
+      co_return co_await Send(std::move(reports));
+    }
     if (std::holds_alternative<ShowJoinTokenCommand>(result)) {
       const auto token = backend_.JoinToken();
       // Not within the co_await: g++ 12 evaluates both branches there.
@@ -294,6 +303,25 @@ class Session {
     if (told && !told->empty() && told->ends_with(command.own.body.back()))
       command.own.body = *std::move(told);
     co_return co_await Send(std::move(command.own));
+  }
+
+  // All at once; those that do not answer in time are left out. A node that asks gets our own word.
+  Task<bool> AskRegions(const ApiRequest& request, AskRegionsCommand command) {
+    std::vector<Pending<std::string>> answers;
+    for (const NodeId node : caller_.is_node ? std::vector<NodeId>{} : command.nodes) {
+      answers.emplace_back(stream_.get_executor());
+      backend_.FetchFrom(node, "/v1/reports", std::make_shared<Collector>(answers.back().Setter()));
+    }
+    std::vector<std::string> told;
+    for (Pending<std::string>& answer : answers) {
+      auto bytes = co_await answer.Wait(limits_.ask_wait, "it does not answer in time");
+      if (bytes) told.push_back(*std::move(bytes));
+    }
+    NodeView view = backend_.View();
+    for (const std::string& bytes : told) JoinReports(view, bytes);
+    view.joined = true;
+    ApiResult result = Handle(request, view);
+    co_return co_await Answer(request, std::move(result));
   }
 
   Task<bool> Logs(ReadLogsCommand command) {

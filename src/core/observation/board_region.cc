@@ -1,0 +1,105 @@
+// What a board keeps of its own region alone, while there are several: reports of its members and plans for
+// them.
+#include <algorithm>
+
+#include "core/observation/board.h"
+
+namespace hs {
+namespace {
+
+// Of a report or a slice: whom it is about.
+NodeId AboutWhom(const Record& record) {
+  const auto* slice = std::get_if<PlanSlice>(record.body.get());
+  return slice == nullptr ? record.key.owner : slice->node;
+}
+
+}  // namespace
+
+bool Board::IsRegional(const RecordKey& key) const {
+  return !region_.members.empty() &&
+         (key.kind == RecordKind::kNodeReport || key.kind == RecordKind::kPlanSlice);
+}
+
+bool Board::ConcernsUs(const Record& record) const {
+  if (!IsRegional(record.key)) return true;
+  const NodeId node = AboutWhom(record);
+  return region_.members.contains(node) || region_.kept.contains(node);
+}
+
+// To be flooded to it, and compared with it.
+bool Board::Tells(NodeId peer, const Record& record) const {
+  if (!IsRegional(record.key)) return true;
+  return region_.members.contains(peer) && region_.members.contains(AboutWhom(record));
+}
+
+// Of what somebody holds, what we should hold too.
+std::vector<std::pair<RecordKey, RecordVersion>> Board::ConcerningUs(const RecordOffer& offer) const {
+  auto held = offer.held;
+  if (region_.members.empty()) return held;
+  std::erase_if(held, [this](const auto& entry) {
+    const RecordKey& key = entry.first;
+    if (!IsRegional(key)) return false;
+    return !(key.kind == RecordKind::kNodeReport ? region_.members.contains(key.owner)
+                                                 : region_prefixes_.contains(key.sub));
+  });
+  return held;
+}
+
+// Every statement, and of events the last one of each life: those before it came before it.
+std::vector<std::pair<RecordKey, RecordVersion>> Board::HeldFor(NodeId peer) const {
+  std::vector<std::pair<RecordKey, RecordVersion>> held;
+  held.reserve(records_.size() + 2 * lives_.size());
+  const auto after_events = records_.lower_bound({RecordKind::kReach, {}, 0});
+  auto it = records_.begin();
+  for (; it != after_events; ++it) {
+    if (Tells(peer, it->second)) held.emplace_back(it->first, it->second.version);
+  }
+  events_.AddLastOfLives(held);
+  for (; it != records_.end(); ++it) held.emplace_back(it->first, it->second.version);
+  return held;
+}
+
+// Asked for with every flood that tells nothing new.
+std::size_t Board::EagerLinks(NodeId like) const {
+  const bool inside = region_.members.contains(like);
+  auto& count = eager_links_[inside ? 1 : 0];
+  if (!count) {
+    count = static_cast<std::size_t>(std::ranges::count_if(links_, [&](const auto& entry) {
+      return !entry.second.lazy && peers_.contains(entry.first) &&
+             region_.members.contains(entry.first) == inside;
+    }));
+  }
+  return *count;
+}
+
+void Board::Count(const Record& record) {
+  const std::uint64_t hash = HashOfVersion(record.key, record.version);
+  if (!IsRegional(record.key)) {
+    digest_ ^= hash;
+  } else if (region_.members.contains(AboutWhom(record))) {
+    region_digest_ ^= hash;
+  }
+}
+
+void Board::On(const BoardRegion& region) {
+  const bool same_members = region.members == region_.members;
+  region_ = region;
+  for (auto it = records_.begin(); it != records_.end();)
+    it = ConcernsUs(it->second) ? std::next(it) : records_.erase(it);
+  if (same_members) return;
+  region_prefixes_.clear();
+  for (const NodeId& id : region_.members) region_prefixes_.insert(id.Prefix64());
+  for (const auto& [peer, address] : peers_) {
+    if (!region_.members.contains(peer)) region_differences_.Forget(peer);
+  }
+  eager_links_ = {};
+  BringBack();
+  digest_ = region_digest_ = kEmptyDigest;
+  for (const auto& [key, record] : records_) Count(record);
+  const auto own = records_.find({RecordKind::kNodeReport, self_, 0});
+  if (region.another && own != records_.end()) Tell(Record(own->second));
+  differences_.Changed(now_);
+  region_differences_.Changed(now_);
+}
+
+}  // namespace hs
