@@ -15,7 +15,7 @@ constexpr Duration kDifferenceLasts = 2s;
 constexpr Duration kUnknownPause = 250ms;
 // Whoever is cut off from many asks them all at once, so many at most and not more often.
 constexpr std::size_t kSweepMax = 32;
-constexpr Duration kSweepPause = 2s;
+constexpr Duration kSweepPause = 1s;
 
 }  // namespace
 
@@ -54,13 +54,14 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   probe.end = Arm(now_.mono + whole, TimerKind::kProbeEnd, target, sequence);
 }
 
-// Neither the target nor a relay said a word since this probe began.
+// Neither the target nor a relay said a word since this probe began. Who was heard in its first half may have
+// been cut off since.
 void Membership::Sweep(const Probe& unheard) {
   if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
   sweep_next_ = now_.mono + kSweepPause;
   std::vector<NodeId> except{unheard.target};
   for (const NodeId& id : present_.all()) {
-    if (PeerOf(id).heard_at >= unheard.sent) except.push_back(id);
+    if (PeerOf(id).heard_at >= unheard.sent + tunables_.probe_timeout) except.push_back(id);
   }
   for (const NodeId& id : present_.Draw(kSweepMax, except)) {
     if (members_.at(id).state == MemberState::kAlive)

@@ -103,8 +103,10 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
   auto class_quotas = ClassQuotasOf(quotas);
   const bool complete = Complete();
   if (!complete) ApplyAllotments(complete, HeldHere(), StrictServices(), requests, class_quotas);
-  auto grants = ShareOut(std::move(requests), class_quotas,
-                         RoomsOf(BoxesOf(now_.mono, membership_.members(), NotForWork())));
+  // Where no box may take work, what runs is not to stop for it.
+  auto boxes = BoxesOf(now_.mono, membership_.members(), NotForWork());
+  if (boxes.empty()) boxes = BoxesOf(now_.mono, membership_.members(), {});
+  auto grants = ShareOut(std::move(requests), class_quotas, RoomsOf(boxes));
   for (ShareGrant& grant : grants) {
     if (!complete && grant.short_by > 0 && grant.limit != ShareGrant::Limit::kBoxes)
       grant.reason += "; boxes are silent, and this is what those that are here may use of the maximum";

@@ -145,7 +145,15 @@ void Node::Impl::SettleSteward() {
   steward_ = FindSteward();
   if (std::exchange(stewards_, Stewards()) == Stewards()) return;
   if (Stewards()) {
-    for (auto& [service, level] : PublishedLevels()) own_levels_.push_back(std::move(level));
+    // What was wanted is carried on; what there is for it is looked at anew: the newest word may be of a part
+    // of a cut in which there was nothing to grant.
+    for (auto& [service, level] : PublishedLevels()) {
+      const auto name = [](const DesiredService& of) { return of.spec.name; };
+      const auto asked = std::ranges::find(asked_, service, name);
+      if (asked != asked_.end() && !asked->fixed) own_levels_.push_back(std::move(level));
+    }
+    if (KnowsWhatRuns()) Grant(own_levels_);
+    ApplyLevels();
     return;
   }
   levels_.Close();

@@ -1,6 +1,7 @@
 #include "core/placement/evidence.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/placement/inventory.h"
 
@@ -95,10 +96,20 @@ void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOu
                                      [&](const Target& t) { return t.attempt == outcome.attempt; });
     if (target == box.targets.end()) continue;
     const WorkVerdict before = target->verdict;
+    target->unanswered = outcome.result == ConnectResult::kTimeout ? target->unanswered + 1 : 0;
     target->verdict = outcome.result == ConnectResult::kRefused    ? WorkVerdict::kRefused
                       : outcome.result == ConnectResult::kAccepted ? WorkVerdict::kAnswering
                                                                    : WorkVerdict::kUnknown;
-    if (target->replica) {
+    const bool silent =
+        std::ranges::all_of(box.targets, [](const Target& t) { return t.unanswered >= kSilentAfter; });
+    if (std::exchange(box.silent, silent) != silent) {
+      for (const Target& t : box.targets) {
+        if (t.replica) verdicts_[t.replica] = silent ? WorkVerdict::kSilent : t.verdict;
+      }
+      outputs.push_back(VerdictChanged{});
+      return;
+    }
+    if (target->replica && !silent) {
       verdicts_[target->replica] = target->verdict;
       if (before != target->verdict) outputs.push_back(VerdictChanged{});
     }

@@ -5,12 +5,13 @@
 // the flat is empty; when the house door and all the flats are cut off, the house is.
 //
 // Invariants:
-//  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown.
+//  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown. Only where every port of
+//  the
+//     box, asked kSilentAfter times on end, says nothing, the box is taken to be silent as well.
 //  2. A box is proven dead only by its inbound port refusing and every replica port that can be asked
-//  refusing too.
+//     refusing too.
 //  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
-//  from
-//     here, unless that is the box's very address.
+//     from here, unless that is the box's very address.
 //  4. Nor is one asked whose port nobody has a use for (no route, no port, no check that connects): such work
 //     need not listen, and a port that nothing listens on refuses while the work goes on.
 //
@@ -48,6 +49,7 @@ class WorkEvidence {
   // Attempts of this part carry this bit, so that the node can tell whose outcome comes in.
   static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 61;
   static constexpr Duration kInterval = 200ms;
+  static constexpr int kSilentAfter = 7;
 
   std::vector<EvidenceOutput> Step(Time now, const EvidenceInput& input);
   Time NextDeadline() const;
@@ -59,12 +61,14 @@ class WorkEvidence {
     Endpoint address;
     std::uint64_t attempt = 0;  // the latest
     WorkVerdict verdict = WorkVerdict::kUnknown;
+    int unanswered = 0;  // time-outs on end
   };
   struct Box {
     Time since;  // of agent-down: another time is another case
     Time next_round;
     std::vector<Target> targets;
     bool proven = false;
+    bool silent = false;
   };
 
   void Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs);

@@ -161,6 +161,26 @@ TEST(WorkEvidence, WhatProvesABoxDead) {
   }
 }
 
+TEST(WorkEvidence, ABoxOfWhichNoPortSaysAnythingForAWhileIsSilent) {
+  Scene s;
+  s.Run(1, kOwn);
+  s.Run(2, kOwn);
+  const auto round = [&s](const std::vector<ConnectResult>& results) {
+    s.Look();
+    s.End(results);
+    s.now += WorkEvidence::kInterval;
+    return s.evidence.verdicts().at(ReplicaId{1});
+  };
+  round({kAccepted, kAccepted, kAccepted});
+  for (int n = 1; n < 2 * WorkEvidence::kSilentAfter; ++n)
+    EXPECT_EQ(round({kTimeout, kTimeout, n % 3 == 0 ? kAccepted : kTimeout}), WorkVerdict::kUnknown)
+        << "one port still answers now and then";
+  int rounds = 0;
+  while (round({kTimeout, kTimeout, kTimeout}) != WorkVerdict::kSilent && rounds < 100) ++rounds;
+  EXPECT_LT(rounds, WorkEvidence::kSilentAfter);
+  EXPECT_EQ(round({kTimeout, kTimeout, kRefused}), WorkVerdict::kUnknown) << "the kernel is back";
+}
+
 TEST(WorkEvidence, ABoxWithNothingToAskIsJudgedByItsInboundPort) {
   Scene s;
   s.Look();

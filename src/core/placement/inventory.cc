@@ -19,14 +19,9 @@ Belief BeliefOf(const ReconcileInput& input, const Member& member) {
                                                                                      : Belief::kLost;
 }
 
-bool Refused(const ReconcileInput& input, ReplicaId id) {
+WorkVerdict VerdictOn(const ReconcileInput& input, ReplicaId id) {
   const auto it = input.evidence.find(id);
-  return it != input.evidence.end() && it->second == WorkVerdict::kRefused;
-}
-
-bool Answers(const ReconcileInput& input, ReplicaId id) {
-  const auto it = input.evidence.find(id);
-  return it != input.evidence.end() && it->second == WorkVerdict::kAnswering;
+  return it == input.evidence.end() ? WorkVerdict::kUnknown : it->second;
 }
 
 // One box's report and earlier slice, joined by replica. Neither has to be sorted: they come from others.
@@ -97,21 +92,29 @@ Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
     for (const Entry& entry : Join(report, slice)) {
       ServicePieces& service = inventory.services[ServiceOf(entry)];
       const bool stop = entry.prior != nullptr && entry.prior->stop_keeper;
-      const bool refused = belief == Belief::kByEvidence && Refused(input, entry.id);
+      const WorkVerdict verdict = VerdictOn(input, entry.id);
       // Two of these would be worse than one that nobody looks after.
-      const bool left_alone = member.state == MemberState::kAgentDown && paused.contains(ServiceOf(entry)) &&
-                              Answers(input, entry.id);
-      if ((belief == Belief::kLost && !left_alone) || refused) {
+      const bool pause = paused.contains(ServiceOf(entry));
+      const bool left_alone =
+          member.state == MemberState::kAgentDown && pause && verdict == WorkVerdict::kAnswering;
+      std::string_view gone_by;
+      if (belief == Belief::kByEvidence) {
+        // An agent that said all it runs, and not this, went before it was told.
+        if (report != nullptr && entry.status == nullptr && !pause) gone_by = ", and had not heard of it";
+        if (verdict == WorkVerdict::kSilent && !pause) gone_by = " and all its ports are silent";
+        if (verdict == WorkVerdict::kRefused) gone_by = " and the replica's port refuses";
+      }
+      if ((belief == Belief::kLost && !left_alone) || !gone_by.empty()) {
         ++service.lost[SpecOf(entry)];
         const Piece gone{entry.id, box, SpecOf(entry), entry.status, entry.prior};
         if (!stop && !gone.Ailing()) ++service.lost_well[SpecOf(entry)];
         if (gone.Troubled()) service.lost_troubled.insert(SpecOf(entry));
-        if (!refused && member.state == MemberState::kUnreachable)
+        if (gone_by.empty() && member.state == MemberState::kUnreachable)
           service.silent_since = std::max(service.silent_since, member.state_since);
         if (entry.prior == nullptr || stop) continue;
-        inventory.decisions.push_back({"plan.lost", ReplicaName(ServiceOf(entry), entry.id),
-                                       BoxName(member) + " is " + ToString(member.state) +
-                                           (refused ? " and the replica's port refuses" : "")});
+        inventory.decisions.push_back(
+            {"plan.lost", ReplicaName(ServiceOf(entry), entry.id),
+             BoxName(member) + " is " + ToString(member.state) + std::string(gone_by)});
         continue;
       }
       // Acknowledged and no longer there: it has stopped.

@@ -40,7 +40,7 @@
 namespace hs {
 
 // What a replica on a box without an agent says about itself by its port.
-enum class WorkVerdict : std::uint8_t { kUnknown = 0, kAnswering = 1, kRefused = 2 };
+enum class WorkVerdict : std::uint8_t { kUnknown = 0, kAnswering = 1, kRefused = 2, kSilent = 3 };
 
 struct ObservedReport {
   const NodeReport* report = nullptr;  // never null

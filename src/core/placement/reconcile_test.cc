@@ -49,6 +49,7 @@ TEST(Reconcile, ReplacesAtOnceOnlyWhatIsLost) {
       {"agent down, the replica answers, just before patience ends", MemberState::kAgentDown,
        WorkVerdict::kAnswering, 9s, false},
       {"agent down, the replica refuses", MemberState::kAgentDown, WorkVerdict::kRefused, 0s, true},
+      {"agent down, the whole box silent", MemberState::kAgentDown, WorkVerdict::kSilent, 0s, true},
       {"agent down for long", MemberState::kAgentDown, WorkVerdict::kAnswering, 10s, true},
       {"silent", MemberState::kUnreachable, WorkVerdict::kUnknown, 0s, true},
       {"dead", MemberState::kDead, WorkVerdict::kUnknown, 0s, true},
@@ -253,6 +254,22 @@ TEST(Reconcile, WhereAllThatRanIsLostInAFailedRedeployTheVersionThatRanComesBack
     w.Settle();
     EXPECT_EQ(w.Healthy("web", old), 1) << with_the_failed_one;
   }
+}
+
+TEST(Reconcile, WhatABoxWasToStartWhenItsAgentWentIsStartedElsewhereAtOnce) {
+  World w(3);
+  w.Want(w.Spec("web", "1"), 1);
+  w.boxes_act = false;
+  w.Round();
+  int chosen = 0;
+  for (int n = 1; n <= 3; ++n) chosen = w.draft.nodes[Box(n)].empty() ? chosen : n;
+  ASSERT_NE(chosen, 0);
+  w.boxes_act = true;
+  w.SetState(chosen, MemberState::kAgentDown);
+  w.Round();
+  w.Round();
+  w.Round();
+  EXPECT_EQ(w.Healthy("web"), 1);
 }
 
 TEST(Reconcile, WhatABoxThatIsAwayRanLongAgoDoesNotComeBack) {
