@@ -8,7 +8,7 @@ from support import ClusterCase, PATIENCE
 
 class Regions(unittest.TestCase):
     def test_every_node_answers_for_all_regions_and_a_lost_one_is_replaced_by_the_others(self):
-        with Cluster(6, first="127.2.15.1", extra=("--set", "region_max=4", "--set", "drain_wait=300")) as cluster:
+        with Cluster(6, first="127.2.19.1", extra=("--set", "region_max=4", "--set", "drain_wait=300")) as cluster:
             case = ClusterCase()
             case.cluster = cluster.start()
             cluster.wait_members(6, PATIENCE)

@@ -183,8 +183,7 @@ awaitable<void> HaproxyDoor::Impl::Run() {
     wake.expires_at(WallTimer::time_point::max());
     co_await Converge(round);
     if (closed) co_return;
-    if (seen != generation) continue;
-    Report(round);
+    if (seen == generation || !round.errors.empty()) Report(round);
     if (closed || seen != generation) continue;
     // Woken during the round (HAProxy died, say): the timer was set to the past and is left alone.
     if (wake.expiry() != WallTimer::time_point::min() && round.again) wake.expires_after(*round.again);
