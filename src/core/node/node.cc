@@ -95,9 +95,10 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
 Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   routing_.NextDeadline(), Leads() ? plan_at_ : kNever, door_at_, lead_at_, steady_at_,
-                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
-                   parting_at_, rename_at_, troubles_at_});
+                   routing_.NextDeadline(), Leads() ? plan_at_ : kNever, unsaid_ ? say_next_ : kNever,
+                   reach_version_ == routing_.version() ? kNever : reach_next_, door_at_, lead_at_,
+                   steady_at_, early_writes_.empty() ? kNever : started_ + tunables_.start_patience,
+                   bundles_at_, parting_at_, rename_at_, troubles_at_});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs

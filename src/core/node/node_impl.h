@@ -71,6 +71,7 @@ class Node::Impl {
       return members || documents || reports || serving || names || bundles || plans || statuses;
     }
   };
+  static constexpr int kRouteNewsMax = 4;
   static constexpr Dirty kClean{false, false, false, false, false, false, false, false};
 
   // ---- inputs (node.cc)
@@ -203,6 +204,9 @@ class Node::Impl {
   RegionId LeafOf(NodeId node) const;
   std::vector<const RegionReport*> Summaries() const;
   RegionReport Summary(const PlanDraft& draft, const std::map<NodeId, ObservedReport>& reports) const;
+  void TellRegion(RegionReport report);
+  bool IsUrgent(const RegionReport& report) const;
+  void SayRegion();
   std::map<std::string_view, std::vector<SummedServer>> ServingElsewhere() const;
   std::vector<RegionSeen> RegionsSeen() const;
   void WhatIsPendingElsewhere(std::vector<std::string>& pending) const;
@@ -231,6 +235,8 @@ class Node::Impl {
   void Wrap(SendDatagram& datagram);
   void WatchDoorPaths();
   void SettleRoutes();
+  void TellReach();
+  bool MayTellRoute();
   std::vector<LinkView> Links() const;
 
   // ---- leaving, being removed, names (node_parting.cc)
@@ -310,6 +316,8 @@ class Node::Impl {
   std::vector<Allotment> own_maximums_;   // of it, as they may be dealt out here
   PlanStamp follows_;                     // where they are from
   PlanStamp dealt_for_;                   // whose maximums this region's nodes hold by now
+  std::optional<RegionReport> unsaid_;    // our next word on it, while it is not due
+  Time say_next_{};                       // when it is
 
   // Derived:
   RegionView region_;
@@ -347,7 +355,11 @@ class Node::Impl {
   FlatMap<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
   std::vector<Decision> decisions_;                // of the last look at the region
   bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
-  std::uint64_t routes_version_ = 0;               // of what was told to others
+  std::uint64_t routes_version_ = 0;               // of what the caller was told
+  std::uint64_t reach_version_ = 0;                // of what was told to others
+  Time reach_next_{};                              // they are told more
+  int route_news_ = kRouteNewsMax;                 // pieces of it that may still be told to all
+  Time route_news_at_{};                           // one was added last
   std::vector<Detour> detours_;                    // as the caller was told
   bool addresses_changed_ = false;                 // of members, since then
   std::vector<NodeId> door_paths_;                 // sorted

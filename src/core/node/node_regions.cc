@@ -10,6 +10,9 @@ namespace {
 
 // Of other regions' reasons for not being steady, so many are named.
 constexpr std::size_t kPendingNamed = 5;
+// Between two words on a region. Under churn every look changes what it sums up, and it goes to all regions:
+// said each time, it would be most of what all links carry.
+constexpr Duration kSummaryPause = 500ms;
 
 bool IsServing(const ReplicaStatus& status) {
   return status.state == ReplicaState::kRunning && status.health == Health::kHealthy;
@@ -22,7 +25,14 @@ void Node::Impl::NoteRegion(const Membership::MemberChanged& change) {
   region_dirty_ =
       region_dirty_ || !change.before || IsPresent(change.before->state) != IsPresent(after.state) ||
       change.before->meta.region != after.meta.region || change.before->meta.labels != after.meta.labels;
-  here_dirty_ = here_dirty_ || (Regional() && Contains(region_id_, PlaceOf(after.id, after.meta.labels)));
+  if (!Regional() || here_dirty_) return;
+  const auto known = here_.find(after.id);
+  const bool here = Contains(region_id_, PlaceOf(after.id, after.meta.labels));
+  if (here != (known != here_.end())) {
+    here_dirty_ = true;
+  } else if (here) {
+    known->second = after;
+  }
 }
 
 bool Node::Impl::HasLeaf(RegionId region) const {
@@ -89,6 +99,7 @@ void Node::Impl::EnterRegion(RegionId region) {
   Leads() ? Emit(event.kind, event.subject, event.cause) : Note(std::move(event));
   meta_.region = region;
   region_since_ = lead_at_ = plan_at_ = now_.mono;
+  unsaid_.reset();
   here_dirty_ = true;
   dirty_.reports = true;
   AsMember(Membership::SetMeta{meta_});
@@ -255,6 +266,27 @@ RegionReport Node::Impl::Summary(const PlanDraft& draft,
     summary.services.push_back(std::move(service));
   }
   return summary;
+}
+
+void Node::Impl::TellRegion(RegionReport report) {
+  const bool now = !Regional() || IsUrgent(report);
+  unsaid_ = std::move(report);
+  if (now || say_next_ <= now_.mono) SayRegion();
+}
+
+// Who speaks for which region, and that it is not steady any more, is said at once.
+bool Node::Impl::IsUrgent(const RegionReport& report) const {
+  const auto body = board_.Region(self_);
+  if (body == nullptr) return true;
+  const auto& said = std::get<RegionReport>(*body);
+  return said.region != report.region || said.stamp.term != report.stamp.term ||
+         (said.pending.empty() && !report.pending.empty());
+}
+
+void Node::Impl::SayRegion() {
+  say_next_ = std::clamp(say_next_, now_.mono, now_.mono + kSummaryPause) + kSummaryPause;
+  Observe(Publish{RecordKind::kRegionReport, 0, std::make_shared<const RecordBody>(std::move(*unsaid_))});
+  unsaid_.reset();
 }
 
 // Of nodes whose own reports are not here.

@@ -10,6 +10,11 @@ namespace {
 
 // A cut between two boxes is news for everybody; one between many would be as many pieces of news.
 constexpr std::size_t kToldToAll = 4;
+// Nor is a path that comes and goes with every packet lost: so many pieces at once, and then one in so long.
+constexpr Duration kRouteNewsPause = 5s;
+// Between two words on whom this node does not reach. Where packets get lost everywhere, everybody's list
+// changes all the time, and each word goes to everybody.
+constexpr Duration kReachPause = 1s;
 
 }  // namespace
 
@@ -34,11 +39,22 @@ void Node::Impl::On(const RouteChanged& change) {
   const bool back = change.after.empty() && !routing_.InTrouble(change.peer);
   const std::string kind = back ? "route.direct" : change.after.empty() ? "route.lost" : "route.detour";
   const std::string cause = "from " + meta_.name + ": " + change.cause;
-  if (routing_.Detours().size() <= kToldToAll) {
+  if (routing_.Detours().size() <= kToldToAll && MayTellRoute()) {
     Emit(kind, NameOf(change.peer), cause);
   } else {
     Note({now_.wall_ms, self_, kind, NameOf(change.peer), cause});
   }
+}
+
+bool Node::Impl::MayTellRoute() {
+  const auto pauses = (now_.mono - route_news_at_) / kRouteNewsPause;
+  if (pauses > 0) {
+    route_news_ = static_cast<int>(std::min<std::int64_t>(kRouteNewsMax, route_news_ + pauses));
+    route_news_at_ = now_.mono;
+  }
+  if (route_news_ == 0) return false;
+  --route_news_;
+  return true;
 }
 
 // Whoever hands a message over is proven; that the source said it rests on the relay's word, as all news does
@@ -147,18 +163,24 @@ std::vector<LinkView> Node::Impl::Links() const {
 
 void Node::Impl::SettleRoutes() {
   const bool moved = std::exchange(addresses_changed_, false) && !detours_.empty();
-  if (routes_version_ == routing_.version() && !moved) return;
-  std::vector<Detour> detours;
-  for (const auto& [peer, relays] : routing_.Detours()) {
-    Detour detour{peer, AddressOf(peer), {}};
-    for (const NodeId& relay : relays) detour.relays.emplace_back(relay, AddressOf(relay));
-    detours.push_back(std::move(detour));
+  if (std::exchange(routes_version_, routing_.version()) != routing_.version() || moved) {
+    std::vector<Detour> detours;
+    for (const auto& [peer, relays] : routing_.Detours()) {
+      Detour detour{peer, AddressOf(peer), {}};
+      for (const NodeId& relay : relays) detour.relays.emplace_back(relay, AddressOf(relay));
+      detours.push_back(std::move(detour));
+    }
+    if (detours != detours_) {
+      detours_ = detours;
+      outputs_.emplace_back(UseDetours{std::move(detours)});
+    }
   }
-  if (detours != detours_) {
-    detours_ = detours;
-    outputs_.emplace_back(UseDetours{std::move(detours)});
-  }
-  if (std::exchange(routes_version_, routing_.version()) == routing_.version()) return;
+  if (reach_version_ != routing_.version() && reach_next_ <= now_.mono) TellReach();
+}
+
+void Node::Impl::TellReach() {
+  reach_version_ = routing_.version();
+  reach_next_ = now_.mono + kReachPause;
   Observe(Publish{RecordKind::kReach, 0, std::make_shared<const RecordBody>(routing_.Report())});
 }
 

@@ -71,6 +71,7 @@ void Node::Impl::Settle() {
   if (bundles_at_ <= now_.mono) SettleBundles();
   if (rename_at_ <= now_.mono) SettleName();
   if (Leads() && plan_at_ <= now_.mono) Plan();
+  if (unsaid_ && say_next_ <= now_.mono) SayRegion();
   if (door_at_ <= now_.mono) SettleDoor();
   SettleRoutes();
   SettleDigests();
@@ -121,6 +122,7 @@ void Node::Impl::SettleLeadership() {
   if (led && !Leads()) {
     plan_book_.Close();
     dealer_.Close();
+    unsaid_.reset();
   }
   if (!led && Leads()) {
     plan_at_ = now_.mono;
@@ -328,10 +330,7 @@ void Node::Impl::PublishPlan(PlanUpdate& update) {
     dirty_.plans = true;
     Observe(Publish{RecordKind::kPlanSlice, sub, std::make_shared<const RecordBody>(std::move(slice))});
   }
-  if (update.report_changed) {
-    Observe(
-        Publish{RecordKind::kRegionReport, 0, std::make_shared<const RecordBody>(std::move(update.report))});
-  }
+  if (update.report_changed) TellRegion(std::move(update.report));
 }
 
 // A change of control should be nothing to what runs: here is what it was.

@@ -14,6 +14,8 @@ constexpr Duration kPatience = 1s;
 constexpr Duration kEventPause = 50ms;
 constexpr Duration kEventPausePerPeer = 2ms;
 constexpr Duration kEventPauseMax = 500ms;
+// So long after the last word on paths the next one is urgent.
+constexpr Duration kReachQuiet = 1s;
 // Between two floods: in a burst each carries what came meanwhile.
 constexpr Duration kFloodPause = 5ms;
 constexpr Duration kFloodPausePerPeer = 200us;
@@ -182,12 +184,18 @@ void Board::Tell(const Record& record) {
   } else {
     const auto [place, fresh] = changed_statements_.try_emplace(record.key, changed_.size());
     change = fresh ? &changed_.emplace_back() : &changed_[place->second];
-    urgent_ = true;
+    urgent_ = IsUrgent(record) || urgent_;
   }
   change->record = record;
   change->from = {};
   if (step_from_) change->from.Add(step_from_);
   out_.push_back(RecordChanged{record});
+}
+
+// A cut is news. Cuts all the time, everywhere, are the weather.
+bool Board::IsUrgent(const Record& record) {
+  if (record.key.kind != RecordKind::kReach) return true;
+  return now_ - std::exchange(reach_told_at_, now_) >= kReachQuiet;
 }
 
 Board::Change* Board::WaitingWith(const Record& record) {

@@ -194,6 +194,7 @@ class Board {
   bool Put(const Record& record);
   bool PutStatement(const Record& record);
   void Tell(const Record& record);
+  bool IsUrgent(const Record& record);
   // Waits to be flooded with this very version; null: does not.
   Change* WaitingWith(const Record& record);
   void DropEarlierLives(const Record& record);
@@ -231,7 +232,8 @@ class Board {
   std::vector<Change> changed_;
   FlatMap<RecordKey, std::size_t> changed_statements_;
   NodeId step_from_;     // of what this Step brought
-  bool urgent_ = false;  // not events alone
+  bool urgent_ = false;  // not only what can wait for others to go with
+  Time reach_told_at_{};
   Time flush_at_ = kNever;
   Time flush_next_{};  // not before
 
