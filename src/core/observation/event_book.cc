@@ -122,11 +122,13 @@ std::uint32_t* EventBook::WaitingOf(const Record& record) {
 
 void EventBook::AddLastOfLives(std::vector<std::pair<RecordKey, RecordVersion>>& held) const {
   for (const auto& [owner, page] : pages_) {
+    // Numbers grow from life to life, so the lives of a page follow one another.
     const std::span<const Line> lines = page.Lines();
-    for (std::size_t i = 0; i < lines.size(); ++i) {
-      const Line& line = lines[i];
-      const bool goes_on = i + 1 < lines.size() && lines[i + 1].version.boot == line.version.boot;
-      if (!goes_on) held.emplace_back(KeyOf(owner, line.number), line.version);
+    for (auto line = lines.begin(); line != lines.end();) {
+      const std::uint32_t boot = line->version.boot;
+      line = std::partition_point(line, lines.end(),
+                                  [boot](const Line& later) { return later.version.boot <= boot; });
+      held.emplace_back(KeyOf(owner, std::prev(line)->number), std::prev(line)->version);
     }
   }
 }

@@ -55,9 +55,11 @@ std::vector<RoutingOutput> Routing::Step(Time now, const std::map<NodeId, Member
     for (auto& [sequence, probe] : probes_) probe.deadline = now + tunables_.probe_timeout;
   }
   std::visit([this](const auto& what) { On(what); }, input);
-  // Most inputs by far are answers of peers that nothing is wrong with: they move no timer forward.
+  // Most inputs by far are answers of peers that nothing is wrong with, or signs of life: they move no timer
+  // forward.
   const auto* answered = std::get_if<AnsweredDirectly>(&input);
-  if (answered != nullptr && deadline_ > now && !troubles_.contains(answered->peer))
+  const bool well = answered != nullptr && !troubles_.contains(answered->peer);
+  if (deadline_ > now && (well || std::holds_alternative<HeardDirectly>(input)))
     return std::exchange(out_, {});
   // What one timer makes due at once (a detour is dropped, so another is sought) is done at once.
   for (int round = 0; round < 4; ++round) {
