@@ -132,14 +132,19 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
 
 // A door asks for replicas; where a box without any is, and whether it is there, it need not know.
 bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
-  if (Regional() && !here_.contains(change.after.id)) return true;
-  const auto report = board_.Report(change.after.id);
-  if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
   const MemberMeta& after = change.after.meta;
-  return !change.before || DoorSees(change.before->state) != DoorSees(change.after.state) ||
-         change.before->meta.address != after.address ||
-         change.before->meta.inbound_http != after.inbound_http ||
-         change.before->meta.inbound_tcp != after.inbound_tcp;
+  // What is there in another region is said by the summary of whoever claims it.
+  if (!Regional() || here_.contains(change.after.id)) {
+    const auto report = board_.Report(change.after.id);
+    if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
+  }
+  if (!change.before) return true;
+  const MemberMeta& before = change.before->meta;
+  const bool elsewhere =
+      before.region != after.region || before.roles != after.roles || before.labels != after.labels;
+  return (Regional() && elsewhere) || DoorSees(change.before->state) != DoorSees(change.after.state) ||
+         before.address != after.address || before.inbound_http != after.inbound_http ||
+         before.inbound_tcp != after.inbound_tcp;
 }
 
 // An old copy of this node's disk was put back: what it says now must count for more than what it said then.
@@ -265,10 +270,11 @@ void Node::Impl::On(const RecordChanged& change) {
       if (std::exchange(serving_[change.record.key.owner], serving) != serving) dirty_.serving = true;
       return;
     }
-    case RecordKind::kPlanSlice:
     case RecordKind::kRegionReport:
-      dirty_.plans = true;
       if (Regional()) dirty_.serving = true;
+      [[fallthrough]];
+    case RecordKind::kPlanSlice:
+      dirty_.plans = true;
       return;
     case RecordKind::kEvent:
       return;

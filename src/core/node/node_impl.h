@@ -199,7 +199,7 @@ class Node::Impl {
   void EnterRegion(RegionId region);
   void SettleScope();
   void SettleSteward();
-  NodeId FindSteward() const;
+  NodeId FarController() const;
   bool HasLeaf(RegionId region) const;
   RegionId LeafOf(NodeId node) const;
   std::vector<const RegionReport*> Summaries() const;
@@ -307,7 +307,9 @@ class Node::Impl {
   bool scope_dirty_ = true;           // a member came into view, went, or its region is another
   std::set<NodeId> linked_;           // as membership was
   NodeId steward_;                    // zero: not known at the moment
-  bool stewards_ = false;             // as last settled
+  NodeId far_controller_;             // of the first region, while that is another; zero: nobody claims it
+  bool far_dirty_ = true;
+  bool stewards_ = false;  // as last settled
   Division division_;
   Allotments region_dealer_;         // to regions, as `dealer_` to nodes
   std::vector<RegionShare> shares_;  // while this node is the steward

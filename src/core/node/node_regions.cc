@@ -25,6 +25,7 @@ void Node::Impl::NoteRegion(const Membership::MemberChanged& change) {
   region_dirty_ =
       region_dirty_ || !change.before || IsPresent(change.before->state) != IsPresent(after.state) ||
       change.before->meta.region != after.meta.region || change.before->meta.labels != after.meta.labels;
+  far_dirty_ = far_dirty_ || region_dirty_ || change.before->meta.roles != after.meta.roles;
   if (!Regional() || here_dirty_) return;
   const auto known = here_.find(after.id);
   const bool here = Contains(region_id_, PlaceOf(after.id, after.meta.labels));
@@ -81,7 +82,7 @@ void Node::Impl::FindRegions() {
   if (leaves == leaves_) return;
   leaves_ = std::move(leaves);
   leaves_since_ = now_.mono;
-  scope_dirty_ = true;
+  scope_dirty_ = far_dirty_ = true;
   here_dirty_ = dirty_.plans = dirty_.serving = true;
   const Place place = PlaceOf(self_, meta_.labels);
   const auto own = std::ranges::find_if(leaves_, [place](RegionId of) { return Contains(of, place); });
@@ -135,9 +136,8 @@ void Node::Impl::SettleScope() {
   Observe(std::move(scope));
 }
 
-NodeId Node::Impl::FindSteward() const {
+NodeId Node::Impl::FarController() const {
   const RegionId first = leaves_.front();
-  if (first == region_id_) return region_.controller;
   NodeId steward;
   Term term = 0;
   for (const auto& [id, member] : membership_.members()) {
@@ -153,7 +153,12 @@ NodeId Node::Impl::FindSteward() const {
 // The controller of the first region divides among all. It is no role of its own: whoever has that one has
 // this.
 void Node::Impl::SettleSteward() {
-  steward_ = FindSteward();
+  if (leaves_.front() == region_id_) {
+    steward_ = region_.controller;
+  } else {
+    if (std::exchange(far_dirty_, false)) far_controller_ = FarController();
+    steward_ = far_controller_;
+  }
   if (std::exchange(stewards_, Stewards()) == Stewards()) return;
   if (Stewards()) {
     // What was wanted is carried on; what there is for it is looked at anew: the newest word may be of a part
