@@ -24,6 +24,7 @@ struct UpWords {
   std::string door;
   std::string name;
   std::string join;
+  bool no_discovery = false;
   std::vector<std::string> labels;
   std::vector<std::string> tunables;
 };
@@ -112,6 +113,7 @@ AgentOptions Check(const UpWords& words, Checker& checker) {
   if (!words.name.empty() && !IsWord(words.name, "._-:", kNameMax))
     checker.Complain("--name: '" + words.name + "' is not a name of letters, digits and ._-:");
   options.join = words.join;
+  options.discovery = !words.no_discovery;
   options.program_dir = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   TakeLabels(words, options, checker);
   TakeTunables(words, options, checker);
@@ -147,6 +149,8 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   up->add_option("--join", words->join,
                  "join token; or IP:PORT of any member, for a box that was a member before");
+  up->add_flag("--no-discovery", words->no_discovery,
+               "neither ask the local network for members nor answer there (UDP multicast, port 7701)");
   up->add_option("--set", words->tunables, "NAME=VALUE of a tunable (repeatable)")->allow_extra_args(false);
   up->footer(TunablesHelp());
   up->callback([words, &exit_code] {

@@ -57,6 +57,9 @@ struct Host {
   std::map<ReplicaId, Process> processes;
   std::uint16_t next_port = 10000;
 
+  bool told = true;      // at its next start, where another box is
+  bool asks_lan = true;  // from its next start on
+
   bool powered = true;
   bool paused = false;
   std::unique_ptr<Node> node;  // null: no agent runs

@@ -144,17 +144,16 @@ void Runner::AddLife() {
   each("pause", &World::PauseAgent);
   each("resume", &World::ResumeAgent);
   each("wipe", &World::WipeDisk);
+  each("renumber", &World::Renumber);
   each("start", &World::StartAgent);
-  commands_["garbage"] = [this](const Words&) -> Result<void> {
-    Prng prng(options_.seed);
-    ScatterGarbage(*world_, prng);
-    return {};
-  };
-  commands_["stale-plans"] = [this](const Words&) -> Result<void> {
-    Prng prng(options_.seed);
-    TellStalePlans(*world_, prng);
-    return {};
-  };
+  for (const auto& [name, scatter] :
+       {std::pair{"garbage", &ScatterGarbage}, std::pair{"stale-plans", &TellStalePlans}}) {
+    commands_[name] = [this, scatter = scatter](const Words&) -> Result<void> {
+      Prng prng(options_.seed);
+      scatter(*world_, prng);
+      return {};
+    };
+  }
   commands_["power-on"] = [this](const Words& words) {
     return ForBoxes(words, [&](HostIndex index) {
       world_->PowerOn(index);

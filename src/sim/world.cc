@@ -16,7 +16,7 @@ NodeId DrawNodeId(Prng& prng) {
   return id;
 }
 
-// Where a box lives says which one it is.
+// Where a box lives says which one it is, by the last three bytes.
 IpAddress IpOf(HostIndex i) {
   return IpAddress::V4(10, static_cast<std::uint8_t>(i >> 16), static_cast<std::uint8_t>(i >> 8),
                        static_cast<std::uint8_t>(i));
@@ -167,11 +167,12 @@ void World::StartAgent(HostIndex index) {
   boot.peers = host.disk.peers;
   // One hint, as `--join` would give: any box that runs.
   for (const auto& other : hosts_) {
-    if (other->index != index && other->Running()) {
+    if (host.told && other->index != index && other->Running()) {
       boot.peers.emplace_back(NodeId{}, other->address);
       break;
     }
   }
+  boot.asks_lan = host.asks_lan;
   boot.seed = prng_.Next();
   host.node = std::make_unique<Node>(options_.tunables, std::move(boot), NowOf(host));
   for (Watcher* watcher : watchers_) watcher->OnStarted(now_, host);
@@ -261,6 +262,17 @@ void World::WipeDisk(HostIndex index) {
   host.disk.node = DrawNodeId(prng_);
   by_id_[host.disk.node] = index;
   host.processes.clear();
+}
+
+void World::Renumber(HostIndex index) {
+  Host& host = *hosts_[index];
+  HS_CHECK(!host.node);
+  const auto move = [](Endpoint& endpoint) { endpoint.ip.bytes[12] ^= 1; };  // 10.x.y.z, 11.x.y.z
+  move(host.address);
+  move(host.meta.address);
+  move(host.meta.door);
+  for (auto& [id, process] : host.processes) move(process.address);
+  host.told = false;
 }
 
 void World::EndProcess(HostIndex index, ReplicaId id, int exit_code, int term_signal) {

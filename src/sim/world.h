@@ -75,6 +75,8 @@ class World {
   void PowerOn(HostIndex index);   // with the disk as it was
   void KillBox(HostIndex index);   // agent and work killed; the machine's kernel still answers
   void WipeDisk(HostIndex index);  // only while no agent runs: comes back as a new box
+  // Only while no agent runs: it starts at another address, and nobody tells it where the others are.
+  void Renumber(HostIndex index);
   void EndProcess(HostIndex index, ReplicaId id, int exit_code, int term_signal);
   // Every wire mended, everyone powered and running, nothing slow or skewed.
   void HealEverything();
@@ -118,6 +120,7 @@ class World {
   void CarryOut(Host& host, Output& output);
 
   void SendDatagramFrom(Host& host, SendDatagram& send);
+  void AskLanFrom(Host& host);
   void SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessage message);
   void Transmit(HostIndex from, HostIndex to, std::function<void()> arrive);
   void Dial(Host& host, HostIndex peer);

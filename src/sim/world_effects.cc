@@ -56,6 +56,7 @@ void World::CarryOut(Host& host, Output& output) {
                  [&](EmitEvent&) {},
                  [&](TakeNewIdentity&) {},  // no simulated disk is ever copied
                  [&](Gone&) { EndAgent(host, true); },
+                 [&](AskLan&) { AskLanFrom(host); },
              },
              output);
 }

@@ -50,6 +50,18 @@ void World::SendDatagramFrom(Host& host, SendDatagram& send) {
   }
 }
 
+// One local network for all, on which a cut holds as anywhere.
+void World::AskLanFrom(Host& host) {
+  for (HostIndex to = 0; to < hosts_.size(); ++to) {
+    if (to == host.index) continue;
+    for (const Time at : network_.Deliveries(now_, host.index, to)) {
+      At(at, [this, to, from = host.disk.node, address = host.address] {
+        Deliver(to, hosts_[to]->life, LanHeard{from, address});
+      });
+    }
+  }
+}
+
 void World::SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessage message) {
   const auto found = IndexAt(address.ip);
   if (!found || *found == host.index) return;

@@ -130,15 +130,18 @@ class Node:
     """One box: an agent with its data directory. Its name is its address."""
 
     def __init__(self, cluster, number, ip, labels):
-        self.cluster, self.number, self.ip, self.labels = cluster, number, ip, labels
-        self.name = str(ip)
+        self.cluster, self.number, self.labels = cluster, number, labels
         self.data = os.path.join(cluster.directory, f"n{number}")
-        self.address = f"{ip}:{cluster.port}"
-        self.door = f"{ip}:{cluster.door_port}"
+        self.moves_to(ip)
         self.log_path = os.path.join(cluster.directory, f"n{number}.log")
         self.process = None
         self.prefix = []  # words before the program's own: where it runs
         self.env = {}  # more of it for the agent, beside this process's own
+
+    def moves_to(self, ip):
+        """From its next start on."""
+        self.ip, self.name = ip, str(ip)
+        self.address, self.door = f"{ip}:{self.cluster.port}", f"{ip}:{self.cluster.door_port}"
 
     def start(self, join=None, extra=()):
         """Starts the agent (again). `join`: a token, or the address of a member."""

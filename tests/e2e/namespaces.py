@@ -68,6 +68,11 @@ class Net:
     def address(i):
         return f"10.77.0.{i + 1}"
 
+    def renumber(self, i, address):
+        """Box `i` has this address now, and its old one no more."""
+        _ip("-n", self.names[i], "addr", "flush", "dev", "eth0")
+        _ip("-n", self.names[i], "addr", "add", f"{address}/24", "dev", "eth0")
+
     def add_client(self):
         """Somebody on the switch who is no box and whom no cut concerns."""
         _ip("-n", self.switch, "addr", "add", "10.77.0.254/24", "dev", "br0")

@@ -65,24 +65,25 @@ void Membership::Wake(Now now) {
 std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
   Wake(now);
   std::visit(
-      Overloaded{
-          [](const Tick&) {}, [&](const DatagramReceived& in) { OnDatagram(in); },
-          [&](const PushPullReceived& in) { OnPushPull(in.from, in.message); },
-          [&](const LinkUp& in) { refusals_.Withdraw(in.peer, self_); },
-          [&](const LinkDown& in) { OnLinkDown(in); }, [&](const ConnectOutcome& in) { OnConnect(in); },
-          [&](const SetMeta& in) { OnMeta(in.meta); }, [&](const Seeds& in) { OnSeeds(in); },
-          [&](const SetDigests& in) {
-            intent_digest_ = in.intent;
-            observation_digest_ = in.observation;
-            region_digest_ = in.region;
-          },
-          [&](const SetRegion& in) {
-            region_ring_ = {};
-            for (const NodeId& id : in.members) region_ring_.Insert(id);
-            ring_changed_ = true;
-          },
-          [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Removed& in) { OnRemoved(in); },
-          [&](const AnsweredElsewhere& in) { OnAnsweredElsewhere(in.id); }, [&](const Leave&) { OnLeave(); }},
+      Overloaded{[](const Tick&) {}, [&](const DatagramReceived& in) { OnDatagram(in); },
+                 [&](const PushPullReceived& in) { OnPushPull(in.from, in.message); },
+                 [&](const LinkUp& in) { refusals_.Withdraw(in.peer, self_); },
+                 [&](const LinkDown& in) { OnLinkDown(in); },
+                 [&](const ConnectOutcome& in) { OnConnect(in); },
+                 [&](const SetMeta& in) { OnMeta(in.meta); }, [&](const Seeds& in) { OnSeeds(in); },
+                 [&](const SetDigests& in) {
+                   intent_digest_ = in.intent;
+                   observation_digest_ = in.observation;
+                   region_digest_ = in.region;
+                 },
+                 [&](const SetRegion& in) {
+                   region_ring_ = {};
+                   for (const NodeId& id : in.members) region_ring_.Insert(id);
+                   ring_changed_ = true;
+                 },
+                 [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Removed& in) { OnRemoved(in); },
+                 [&](const AnsweredElsewhere& in) { OnAnsweredElsewhere(in.id); },
+                 [&](const Hint& in) { OnHint(in); }, [&](const Leave&) { OnLeave(); }},
       input);
   return Finish();
 }

@@ -105,10 +105,15 @@ class Membership {
   struct AnsweredElsewhere {
     NodeId id;
   };
+  // This member may be found there: it is pinged once.
+  struct Hint {
+    NodeId id;
+    Endpoint address;
+  };
   struct Leave {};
   using Input =
       std::variant<Tick, DatagramReceived, PushPullReceived, LinkUp, LinkDown, ConnectOutcome, SetMeta, Seeds,
-                   SetDigests, SetRegion, MarkDead, Removed, AnsweredElsewhere, Leave>;
+                   SetDigests, SetRegion, MarkDead, Removed, AnsweredElsewhere, Hint, Leave>;
 
   // ---- outputs beside those of contract.h (SendDatagram, SendLink, HoldLinks, TryConnect)
   struct MemberChanged {
@@ -315,6 +320,7 @@ class Membership {
 
   // membership_retry.cc
   void OnSeeds(const Seeds& seeds);
+  void OnHint(const Hint& hint);
   void RetryOne();
   bool RetrySeed();
   bool RetryGone();

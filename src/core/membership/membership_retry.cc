@@ -34,6 +34,11 @@ void Membership::OnSeeds(const Seeds& seeds) {
   ArmRetry(now_.mono + kSeedPace);
 }
 
+void Membership::OnHint(const Hint& hint) {
+  if (leaving_ || hint.id == self_ || removed_.contains(hint.id)) return;
+  StartProbe(hint.id, hint.address, ProbeKind::kRetry);
+}
+
 void Membership::RetryOne() {
   if (leaving_) return;
   RetrySeed();

@@ -155,10 +155,16 @@ struct LoadMeasured {
   std::vector<MetricProblem> metric_problems;  // of replicas of Node::MetricTargets(); sorted by service
 };
 
+// A member asks on the local network who is there, and can be found at `address`.
+struct LanHeard {
+  NodeId from;
+  Endpoint address;
+};
+
 using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
                            PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
                            ProbeResult, ReplicaIdle, BundleReady, BundleFailed, DoorStatus, LoadMeasured,
-                           LeaveRequested, Unreadable>;
+                           LeaveRequested, Unreadable, LanHeard>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -254,9 +260,13 @@ struct Gone {
   std::string error;  // empty: it left as it was asked to; else why it cannot be here
 };
 
+// Ask all members on the local network to greet this node at the address in its metadata. Each that hears it
+// gets LanHeard. Nobody need answer.
+struct AskLan {};
+
 using Output = std::variant<SendDatagram, SendLink, HoldLinks, UseDetours, TryConnect, Persist, StartReplica,
                             SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, DropBundle,
-                            ApplyDoor, Reply, EmitEvent, TakeNewIdentity, Gone>;
+                            ApplyDoor, Reply, EmitEvent, TakeNewIdentity, Gone, AskLan>;
 using Outputs = std::vector<Output>;
 
 // ------------------------------------------------------------------------------------------------------ boot
@@ -287,6 +297,7 @@ struct BootState {
   std::string containment;  // NodeReport::containment
   // Where others were last seen, and join hints (with a zero id).
   std::vector<std::pair<NodeId, Endpoint>> peers;
+  bool asks_lan = true;    // AskLan may be wished for
   std::uint64_t seed = 0;  // of the node's generator
 };
 

@@ -55,11 +55,13 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
       routing_(tunables, boot.node, Prng(Mix64(boot.seed + 1))),
       carrier_(boot.node),
+      lan_(Prng(Mix64(boot.seed + 2)), now.mono),
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
       plan_book_(boot.node),
       move_book_(tunables_),
       steady_view_(boot.node, boot.peers),
+      asks_lan_(boot.asks_lan),
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
@@ -72,6 +74,10 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
     Emit("intent.lost", meta_.name,
          "replicas run here, but no document is left on this disk: none of them is stopped before the "
          "documents were compared with another node's, or something is deployed");
+  for (const auto& [id, address] : boot.peers) {
+    if (id && id != self_) unseen_.insert(id);
+    hinted_ = hinted_ || !id;
+  }
   if (boot.peers.empty()) {
     table_known_ = true;  // nobody to compare with
   } else {
@@ -95,10 +101,11 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
 Time Node::Impl::NextDeadline() const {
   return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
                    leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   routing_.NextDeadline(), Leads() ? plan_at_ : kNever, unsaid_ ? say_next_ : kNever,
-                   reach_version_ == routing_.version() ? kNever : reach_next_, door_at_, lead_at_,
-                   steady_at_, early_writes_.empty() ? kNever : started_ + tunables_.start_patience,
-                   bundles_at_, parting_at_, rename_at_, troubles_at_});
+                   routing_.NextDeadline(), lan_.NextDeadline(), Leads() ? plan_at_ : kNever,
+                   unsaid_ ? say_next_ : kNever, reach_version_ == routing_.version() ? kNever : reach_next_,
+                   door_at_, lead_at_, steady_at_,
+                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
+                   parting_at_, rename_at_, troubles_at_});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs
@@ -111,6 +118,7 @@ void Node::Impl::Apply(const Tick&) {
   if (board_.NextDeadline() <= now) Observe(Tick{});
   if (supervisor_.NextDeadline() <= now) Supervise(Tick{});
   if (routing_.NextDeadline() <= now) Reach(RoutingTick{});
+  if (lan_.NextDeadline() <= now) Search(Tick{});
   if (leadership_.NextDeadline() <= now) lead_at_ = now;
 }
 

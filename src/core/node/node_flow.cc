@@ -75,6 +75,7 @@ void Node::Impl::Observe(NodeId from, const RecordOffer& offer) {
   Carry(board_.Hear(now_.mono, from, offer));
 }
 void Node::Impl::Supervise(const SupervisorInput& input) { Carry(supervisor_.Step(now_, input)); }
+void Node::Impl::Search(const LanSearch::Input& input) { Carry(lan_.Step(now_.mono, input)); }
 void Node::Impl::Weigh(const EvidenceInput& input) { Carry(evidence_.Step(now_.mono, input)); }
 
 void Node::Impl::Reach(const RoutingInput& input) {
@@ -100,6 +101,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     const bool reborn = change.before && after.incarnation.boot > change.before->incarnation.boot;
     return reborn ? CountLivesFrom(after.incarnation.boot) : void();
   }
+  NoteCompany(change);
   TellPeer(change);
   if (!change.before || change.before->meta.address != after.meta.address) addresses_changed_ = true;
   if (ConcernsDoor(change)) dirty_.serving = true;

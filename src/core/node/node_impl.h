@@ -21,6 +21,7 @@
 #include "core/intent/store.h"
 #include "core/leadership/leadership.h"
 #include "core/leadership/strain.h"
+#include "core/membership/lan_search.h"
 #include "core/membership/membership.h"
 #include "core/node/node.h"
 #include "core/observation/board.h"
@@ -96,6 +97,7 @@ class Node::Impl {
   void Apply(const LoadMeasured& input);
   void Apply(const LeaveRequested& input);
   void Apply(const Unreadable& input);
+  void Apply(const LanHeard& input);
 
   void TakeEarlyWrites();
 
@@ -115,6 +117,7 @@ class Node::Impl {
   void Supervise(const SupervisorInput& input);
   void Weigh(const EvidenceInput& input);
   void Reach(const RoutingInput& input);
+  void Search(const LanSearch::Input& input);
 
   void On(const Membership::MemberChanged& change);
   void On(const Membership::ClockSample& sample);
@@ -239,6 +242,12 @@ class Node::Impl {
   bool MayTellRoute();
   std::vector<LinkView> Links() const;
 
+  // ---- the local network (node_lan.cc)
+  void NoteCompany(const Membership::MemberChanged& change);
+  void SettleCompany();
+  void On(const LanSearch::Ask& ask);
+  void On(const LanSearch::Greet& greet) { AsMember(Membership::Hint{greet.id, greet.address}); }
+
   // ---- leaving, being removed, names (node_parting.cc)
   // kStopping and later: plans are followed no more.
   enum class Parting : std::uint8_t { kNone, kDraining, kStopping, kGone };
@@ -272,6 +281,7 @@ class Node::Impl {
   Board board_;
   Routing routing_;
   Carrier carrier_;
+  LanSearch lan_;
   Leadership leadership_;
   StrainGauge strain_;
   Supervisor supervisor_;
@@ -289,6 +299,12 @@ class Node::Impl {
   bool steady_dirty_ = true;   // the answer to "steady?" may have changed
   bool members_moved_ = true;  // since the steady view was last told
   Outputs outputs_;
+
+  // Who could be in sight and is not:
+  bool asks_lan_ = true;
+  std::size_t gone_ = 0;     // members that went without a goodbye
+  std::set<NodeId> unseen_;  // known from the last life, not met in this one
+  bool hinted_ = false;      // somebody, who knows who, should be at an address given
 
   std::vector<ClientWrite> early_writes_;  // came before the others were found
 

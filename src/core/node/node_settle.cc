@@ -48,6 +48,7 @@ void Node::Impl::Settle() {
     steady_dirty_ = true;
     if (dirty.documents) SettleServices();
     if (dirty.members) SettleMembers();
+    if (dirty.members) SettleCompany();
     if (dirty.members || dirty.plans) SettleRegion();
     if (lead_at_ <= now_.mono) SettleLeadership();
     if (dirty.members || dirty.plans) SettleSteward();

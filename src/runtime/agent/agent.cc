@@ -52,6 +52,7 @@ Agent::~Agent() {
   relay_.reset();
   tunnels_.reset();
   gossip_.reset();
+  lan_.reset();
   joins_.reset();
   telemetry_.reset();
   door_.reset();
@@ -166,6 +167,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   boot.bundles = bundles_->List();
   boot.containment = processes_->WeakContainment();
   const bool nobody_kept = content.peers.empty();
+  former_peers_ = content.peers;
   boot.peers = std::move(content.peers);
   boot.peers.insert(boot.peers.end(), entry.peers.begin(), entry.peers.end());
   // Kept at once: a box that is killed just after it joined must find the others again.
@@ -178,6 +180,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   if (boot.peers.empty() && !alone) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
+  boot.asks_lan = options_.discovery;
   boot.seed = RandomU64();
   node_ = std::make_unique<Node>(options_.tunables, std::move(boot), ReadClocks());
   return {};
@@ -196,6 +199,7 @@ Result<void> Agent::StartTransport() {
         if (!message) return refuse(message.error());
         Feed(DatagramReceived{from, address, std::move(*message)});
       });
+  if (options_.discovery) StartLan();
   joins_ = std::make_unique<JoinServer>(identity_, MakeJoinService());
   http_ = std::make_unique<HttpServer>(loop_.get_executor(), *this);
   LinkHostHandlers handlers;
@@ -237,13 +241,26 @@ Result<void> Agent::StartTransport() {
   return http_->ListenUnix(directory_.PathOf("api.sock"));
 }
 
+std::optional<TokenDoc> Agent::FindToken(const std::string& id) const {
+  const Document* document = node_->FindDocument(TokenKey(id));
+  const auto* token = document == nullptr ? nullptr : std::get_if<TokenDoc>(&document->body);
+  return token == nullptr ? std::nullopt : std::optional(*token);
+}
+
+void Agent::StartLan() {
+  LanService service;
+  service.find_token = [this](const std::string& id) { return FindToken(id); };
+  service.now = ReadClocks;
+  service.members = [this] { return node_->Members().size(); };
+  service.heard = [this](NodeId from, const Endpoint& address) { Feed(LanHeard{from, address}); };
+  auto lan = LanMember::Open(loop_, sockets_.endpoint, advertised_, identity_, std::move(service));
+  if (!lan) return Log("{}", lan.error().message);
+  lan_ = std::move(*lan);
+}
+
 JoinService Agent::MakeJoinService() {
   JoinService service;
-  service.find_token = [this](const std::string& id) -> std::optional<TokenDoc> {
-    const Document* document = node_->FindDocument(TokenKey(id));
-    const auto* token = document == nullptr ? nullptr : std::get_if<TokenDoc>(&document->body);
-    return token == nullptr ? std::nullopt : std::optional(*token);
-  };
+  service.find_token = [this](const std::string& id) { return FindToken(id); };
   service.find_node = [this](NodeId node) -> std::optional<NodeDoc> {
     const Document* document = node_->FindDocument(NodeKey(node));
     const auto* known = document == nullptr ? nullptr : std::get_if<NodeDoc>(&document->body);
@@ -331,6 +348,7 @@ void Agent::ArmFootprint(Duration wait) {
   footprint_.async_wait([this](const boost::system::error_code& failure) {
     if (failure) return;
     GiveBackUnused();
+    if (lan_) lan_->Refresh();
     ArmFootprint(kFootprintInterval);
   });
 }

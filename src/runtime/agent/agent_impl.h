@@ -24,6 +24,7 @@
 #include "runtime/http/server.h"
 #include "runtime/net/gossip_socket.h"
 #include "runtime/net/join.h"
+#include "runtime/net/lan_member.h"
 #include "runtime/net/link_host.h"
 #include "runtime/net/relay_server.h"
 #include "runtime/net/sockets.h"
@@ -67,6 +68,8 @@ class Agent : public ApiBackend {
   Result<void> StartNode(Entry entry, StoreContent content);
   Result<void> StartTransport();
   JoinService MakeJoinService();
+  std::optional<TokenDoc> FindToken(const std::string& id) const;
+  void StartLan();
   void WriteFirstDocuments();
   MemberMeta MakeMeta(const DoorPorts& ports) const;
   void Announce();
@@ -100,6 +103,7 @@ class Agent : public ApiBackend {
   void Do(EmitEvent& output);
   void Do(TakeNewIdentity& output);
   void Do(Gone& output);
+  void Do(AskLan&);
   // ---- routes (agent_routes.cc)
   void StartRoutes();
   void ApplyDoorTable();
@@ -123,6 +127,7 @@ class Agent : public ApiBackend {
   std::unique_ptr<GossipSocket> gossip_;
   std::unique_ptr<LinkHost> links_;
   std::unique_ptr<JoinServer> joins_;
+  std::unique_ptr<LanMember> lan_;  // null: not asked for, or not possible here
   std::unique_ptr<Tunnels> tunnels_;
   std::unique_ptr<RelayServer> relay_;
   std::vector<Detour> detours_;
@@ -148,6 +153,7 @@ class Agent : public ApiBackend {
   std::shared_ptr<const DoorTotalsByService> door_totals_;  // the same
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
+  std::vector<std::pair<NodeId, Endpoint>> former_peers_;  // of its last life
   boost::asio::signal_set signals_{loop_};
   std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;
   std::uint64_t next_request_ = 0;

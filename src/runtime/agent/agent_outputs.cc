@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <fstream>
 
+#include "core/intent/keys.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
 #include "runtime/agent/log.h"
@@ -74,6 +75,12 @@ void Agent::Do(EmitEvent& output) {
       if (member.id != identity_.node && member.state != MemberState::kLeft)
         peers.emplace_back(member.id, member.meta.address);
     }
+    // Whom it has not met since its start may still be somewhere.
+    for (const auto& [id, address] : former_peers_) {
+      const Document* key = node_->FindDocument(NodeKey(id));
+      if (!node_->Members().contains(id) && (key == nullptr || !key->IsTombstone()))
+        peers.emplace_back(id, address);
+    }
     store_->SavePeers(std::move(peers));
     const std::uint32_t boot = node_->Members().at(identity_.node).incarnation.boot;
     if (boot <= identity_.boot_counter) return;
@@ -112,6 +119,10 @@ void Agent::Do(Gone& output) {
       });
     });
   });
+}
+
+void Agent::Do(AskLan&) {
+  if (lan_) lan_->Ask();
 }
 
 // ------------------------------------------------------------------------------------------------ bundles

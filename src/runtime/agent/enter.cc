@@ -52,6 +52,10 @@ Result<Entry> Join(boost::asio::io_context& loop, const DataDir& directory, cons
         outcome = std::move(result);
         loop.stop();
       });
+  if (options.discovery) {
+    if (const auto searched = client.SearchLan(options.listen); !searched)
+      Log("joining: {}", searched.error().message);
+  }
   loop.run();
   loop.restart();
   if (!outcome) return Fail(Reaction::kRetryLater, "stopped before a cluster let this box in");

@@ -51,11 +51,11 @@ bool ReplayWindow::Accept(std::uint64_t counter) {
   return true;
 }
 
-GossipSeal::GossipSeal(std::string secret, NodeId self, BootId boot)
-    : secret_(std::move(secret)), self_name_(NameOf(self, boot)), self_key_(KeyFor(self_name_)) {}
+GossipSeal::GossipSeal(std::string secret, NodeId self, BootId boot, std::string purpose)
+    : secret_(std::move(secret)), purpose_(std::move(purpose)), self_name_(NameOf(self, boot)), self_key_(KeyFor(self_name_)) {}
 
 AeadKey GossipSeal::KeyFor(std::string_view sender_name) const {
-  return AeadKey(HkdfSha256(secret_, sender_name, "homeostat gossip 1", AeadKey::kKeyBytes), kTagBytes);
+  return AeadKey(HkdfSha256(secret_, sender_name, purpose_, AeadKey::kKeyBytes), kTagBytes);
 }
 
 void GossipSeal::Seal(std::string_view content, std::string& datagram) {

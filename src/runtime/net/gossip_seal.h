@@ -55,7 +55,8 @@ class GossipSeal {
   static constexpr std::size_t kContentMax = 4096;
   static constexpr std::size_t kSendersMax = 4096;
 
-  GossipSeal(std::string secret, NodeId self, BootId boot);
+  // Each purpose has keys, and so counters, of its own.
+  GossipSeal(std::string secret, NodeId self, BootId boot, std::string purpose = "homeostat gossip 1");
 
   // Replaces `datagram`. Content up to kContentMax.
   void Seal(std::string_view content, std::string& datagram);
@@ -75,6 +76,7 @@ class GossipSeal {
   AeadKey KeyFor(std::string_view sender_name) const;
 
   std::string secret_;
+  std::string purpose_;
   std::string self_name_;
   AeadKey self_key_;
   std::uint64_t counter_ = 0;

@@ -91,6 +91,9 @@ class JoinClient {
   JoinClient(boost::asio::io_context& loop, const JoinToken& token, std::vector<Endpoint> hints, NewNode self,
              std::string name, std::uint64_t tunables_fingerprint, ClusterId former_cluster,
              std::function<void(const std::string&)> progress, std::function<void(Result<JoinOutcome>)> done);
+  // Asks the local network as well, through which `listen` is reached: a member that answers is tried next.
+  // Errors: as of LanSocket.
+  Result<void> SearchLan(const Endpoint& listen);
   ~JoinClient();
 
  private:
