@@ -21,7 +21,7 @@ struct AgentOptions {
   std::optional<Endpoint> door;  // nothing: the listen address, port 8080; port 0: no door
   std::string name;              // empty: the advertised address without its port
   Labels labels;
-  std::string join;  // a token, or IP:PORT as a hint for a node that was a member before
+  std::string join;       // a token, or IP:PORT as a hint for a node that was a member before
   bool discovery = true;  // asks the local network, and answers there
   Tunables tunables;
   std::string program_dir;  // where homeostat-shim and homeostat-bundle lie

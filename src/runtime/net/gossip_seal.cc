@@ -52,7 +52,10 @@ bool ReplayWindow::Accept(std::uint64_t counter) {
 }
 
 GossipSeal::GossipSeal(std::string secret, NodeId self, BootId boot, std::string purpose)
-    : secret_(std::move(secret)), purpose_(std::move(purpose)), self_name_(NameOf(self, boot)), self_key_(KeyFor(self_name_)) {}
+    : secret_(std::move(secret)),
+      purpose_(std::move(purpose)),
+      self_name_(NameOf(self, boot)),
+      self_key_(KeyFor(self_name_)) {}
 
 AeadKey GossipSeal::KeyFor(std::string_view sender_name) const {
   return AeadKey(HkdfSha256(secret_, sender_name, purpose_, AeadKey::kKeyBytes), kTagBytes);
