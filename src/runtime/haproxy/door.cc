@@ -111,6 +111,7 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   std::optional<WallTimer::time_point> silent_since;
   pid_t watched = 0;
   std::optional<std::string> reported;
+  std::set<std::string> served;  // backends it had when its status was told last
 };
 
 HaproxyDoor::HaproxyDoor(asio::io_context& io, DoorConfig config, OnStatus on_status, OnIdle on_idle)
@@ -159,8 +160,7 @@ void HaproxyDoor::Apply(DoorTable table) {
 }
 
 bool HaproxyDoor::Serves(const std::string& service) const {
-  return (impl_->reported && !impl_->reported->empty()) ||
-         BackendNamesOf(impl_->loaded).contains("in_" + service);
+  return (impl_->reported && !impl_->reported->empty()) || impl_->served.contains("in_" + service);
 }
 
 void HaproxyDoor::LookAtLimits() { impl_->limited->Look(); }
@@ -183,7 +183,8 @@ awaitable<void> HaproxyDoor::Impl::Run() {
     wake.expires_at(WallTimer::time_point::max());
     co_await Converge(round);
     if (closed) co_return;
-    if (seen == generation || !round.errors.empty()) Report(round);
+    if (seen != generation) continue;
+    Report(round);
     if (closed || seen != generation) continue;
     // Woken during the round (HAProxy died, say): the timer was set to the past and is left alone.
     if (wake.expiry() != WallTimer::time_point::min() && round.again) wake.expires_after(*round.again);
@@ -194,7 +195,9 @@ awaitable<void> HaproxyDoor::Impl::Run() {
 
 void HaproxyDoor::Impl::Report(const Round& round) {
   const std::string error = fmt::format("{}", fmt::join(round.errors, "; "));
-  if (round.undecided || reported == error || !on_status) return;
+  if (round.undecided) return;
+  served = BackendNamesOf(loaded);
+  if (reported == error || !on_status) return;
   reported = error;
   on_status(error);
 }
