@@ -167,8 +167,10 @@ class NodeFixture : public ::testing::Test {
     return spec;
   }
   void Deploy(int i, std::vector<ServiceSpec> services, std::uint64_t revision = 1) {
-    Hand(i, ClientWrite{RequestId{++requests_},
-                        {{StackKey("shop", revision), StackSpec{"shop", std::move(services)}}}});
+    Write(i, StackKey("shop", revision), StackSpec{"shop", std::move(services)});
+  }
+  void Write(int i, std::string key, DocumentBody body) {
+    Hand(i, ClientWrite{RequestId{++requests_}, {{std::move(key), std::move(body)}}});
   }
   std::size_t RunningOn(int i) { return boxes_.at(i).running.size(); }
   std::size_t RunningInAll() {

@@ -347,6 +347,7 @@ class Node::Impl {
   bool asked_changed_ = true;             // since services_ was made of it
   std::vector<DesiredService> services_;  // the same with the levels of the controller
   std::vector<ServiceLevel> own_levels_;  // while this node controls
+  Time levels_moved_at_{};                // when they were looked at last
   std::vector<Shortage> withheld_;        // of them, what there is not enough for
   std::map<SpecHash, ServiceSpec> specs_;
   std::set<NodeId> drained_;

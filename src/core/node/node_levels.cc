@@ -67,6 +67,7 @@ std::map<std::string, ServiceLevel> Node::Impl::PresentLevels() const {
 
 // Once a second, by the controller; where there are several, by the steward.
 void Node::Impl::MoveLevels() {
+  levels_moved_at_ = now_.mono;
   const LoadReport load = load_book_.Sum(now_.mono);
   std::size_t present = 0;
   std::size_t heard = 0;

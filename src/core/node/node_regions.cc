@@ -169,6 +169,7 @@ void Node::Impl::SettleSteward() {
       if (asked != asked_.end() && !asked->fixed) own_levels_.push_back(std::move(level));
     }
     if (KnowsWhatRuns()) Grant(own_levels_);
+    levels_moved_at_ = now_.mono;
     ApplyLevels();
     return;
   }

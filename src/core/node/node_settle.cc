@@ -16,6 +16,8 @@ constexpr Duration kPlanPauseMax = 250ms;
 constexpr Duration kDoorPause = 5ms;
 constexpr Duration kDoorPausePerMember = 200us;
 constexpr Duration kDoorPauseMax = 25ms;
+// Levels are looked at with each measurement. Without any, so long after the last look.
+constexpr Duration kUnmeasured = 2s;
 constexpr Duration kSteadyPause = 50ms;
 constexpr Duration kSteadyPausePerMember = 5ms;
 constexpr Duration kSteadyPauseMax = 500ms;
@@ -71,7 +73,11 @@ void Node::Impl::Settle() {
   if (evidence_.NextDeadline() <= now_.mono) WatchEvidence();
   if (bundles_at_ <= now_.mono) SettleBundles();
   if (rename_at_ <= now_.mono) SettleName();
-  if (Leads() && plan_at_ <= now_.mono) Plan();
+  if (Leads() && plan_at_ <= now_.mono) {
+    // Quotas come and go, and boxes with them, also where nothing is measured.
+    if (Stewards() && KnowsWhatRuns() && levels_moved_at_ + kUnmeasured <= now_.mono) MoveLevels();
+    Plan();
+  }
   if (unsaid_ && say_next_ <= now_.mono) SayRegion();
   if (door_at_ <= now_.mono) SettleDoor();
   SettleRoutes();

@@ -263,16 +263,20 @@ class DoorWorld : public ::testing::Test {
   // Connections that a box's HAProxy took so far, besides those to its command socket.
   std::uint64_t ConnectionsOf(const Box& box) {
     // stot, the eighth field, counts a frontend's connections (management.txt, 9.1).
-    std::istringstream lines(AskWorker(box, "show stat inbound 1 -1"));
-    for (std::string line; std::getline(lines, line);) {
-      if (!line.starts_with("inbound,FRONTEND,")) continue;
+    std::uint64_t connections = 0;
+    EXPECT_TRUE(Eventually([&] {  // a worker that has just taken over does not answer yet
+      std::istringstream lines(AskWorker(box, "show stat inbound 1 -1"));
+      std::string line;
+      while (std::getline(lines, line) && !line.starts_with("inbound,FRONTEND,")) {
+      }
       std::istringstream fields(line);
       std::string field;
       for (int i = 0; i < 8; ++i) std::getline(fields, field, ',');
-      return std::stoull(field);
-    }
-    ADD_FAILURE() << "HAProxy tells nothing of its inbound listener";
-    return 0;
+      if (!fields) return false;
+      connections = std::stoull(field);
+      return true;
+    })) << "HAProxy tells nothing of its inbound listener";
+    return connections;
   }
 
   // How another box's door reaches this one.

@@ -377,6 +377,7 @@ TEST_F(DoorWorld, ABoxWithoutADoorServesOthersDoorsAndDoesNotMissTheMapsOfOne) {
   Apply(box, Web(std::vector<DoorServer>{}, {one}));
   Apply(door, Web({Inbound(box, "n2")}, {}));
   ASSERT_TRUE(Eventually([&] { return Ask(door.config.door, "/").status == 200; })) << StatusOf(box);
+  ASSERT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
   DoorTable moved = Web(std::vector<DoorServer>{}, {one});
   moved.services[0].http = HttpRoute{"shop.example", "/"};
   moved.services[0].servers = {Inbound(door, "n1")};  // a box with replicas: the map of boxes would change
