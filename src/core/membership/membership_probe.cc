@@ -55,9 +55,8 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
 }
 
 // Neither the target nor a relay said a word since this probe began. Who was heard in its first half may have
-// been cut off since. A box that cannot keep up hears nobody in time either: were its sweeps not ever rarer,
-// their questions would keep all boxes from keeping up (64 agents on two cores did not recover from a start
-// at once).
+// been cut off since. A box that cannot keep up hears nobody in time either, so its sweeps get rarer with its
+// health: 64 agents started at once on two cores did not settle while they all swept every second.
 void Membership::Sweep(const Probe& unheard) {
   if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
   sweep_next_ = now_.mono + Scaled(kSweepPause);

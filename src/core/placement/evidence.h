@@ -5,9 +5,8 @@
 // the flat is empty; when the house door and all the flats are cut off, the house is.
 //
 // Invariants:
-//  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown. Only where every port of
-//  the
-//     box, asked kSilentAfter times on end, says nothing, the box is taken to be silent as well.
+//  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown. Only where all ports of
+//     the box, asked kSilentAfter times on end, say nothing, the box is taken to be silent as well.
 //  2. A box is proven dead only by its inbound port refusing and every replica port that can be asked
 //     refusing too.
 //  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
