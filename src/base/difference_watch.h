@@ -34,6 +34,8 @@ class DifferenceWatch {
   void Forget(NodeId peer);
   // The peer to compare notes with now, if any. Call until it has none.
   std::optional<NodeId> Due(Time now, std::uint64_t ours);
+  // The last comparison was a large one: the next one not before.
+  void NotBefore(Time at) { next_ask_ = std::max(next_ask_, at); }
   Time NextDeadline() const { return asks_.empty() ? kNever : std::max(asks_.begin()->first, next_ask_); }
 
  private:

@@ -79,5 +79,16 @@ TEST(DifferenceWatchTest, TwoPeersAreNotAskedAtOnce) {
   EXPECT_TRUE(watch.Due(kStart + 2250ms, 6).has_value());
 }
 
+TEST(DifferenceWatchTest, AfterALargeComparisonTheNextOneWaits) {
+  DifferenceWatch watch = Watch();
+  watch.Heard(kStart, Node(2), 5, 6);
+  watch.Heard(kStart, Node(3), 5, 6);
+  EXPECT_TRUE(watch.Due(kStart + 2s, 6).has_value());
+  watch.NotBefore(kStart + 5s);
+  EXPECT_EQ(watch.Due(kStart + 4999ms, 6), std::nullopt);
+  EXPECT_EQ(watch.NextDeadline(), kStart + 5s);
+  EXPECT_TRUE(watch.Due(kStart + 5s, 6).has_value());
+}
+
 }  // namespace
 }  // namespace hs

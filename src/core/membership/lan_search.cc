@@ -6,7 +6,6 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kGreeters = 8;
-constexpr double kPerSecond = 8;
 // Members on the same network answer a ping at their known address within a few milliseconds.
 constexpr Duration kFirst = 300ms;
 // A question is about 100 bytes to each box of the network. Who has been alone for hours asks this often.
@@ -15,11 +14,7 @@ constexpr Duration kWaitMax = 30s;
 }  // namespace
 
 bool AnswerGate::Open(Time now, std::size_t crowd) {
-  tokens_ = std::min(kBurst, tokens_ + ToSeconds(now - refilled_) * kPerSecond);
-  refilled_ = now;
-  if (tokens_ < 1 || (crowd > kGreeters && prng_.Below(crowd) >= kGreeters)) return false;
-  tokens_ -= 1;
-  return true;
+  return (crowd <= kGreeters || prng_.Below(crowd) < kGreeters) && tokens_.Take(now) == 1;
 }
 
 std::vector<LanSearch::Output> LanSearch::Step(Time now, const Input& input) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/prng.h"
+#include "base/token_bucket.h"
 #include "core/node/contract.h"
 
 namespace hs {
@@ -25,14 +26,12 @@ namespace hs {
 // Lets about kGreeters of `crowd` through for each call, and of these a bounded number a second.
 class AnswerGate {
  public:
-  AnswerGate(Prng prng, Time start) : prng_(prng), refilled_(start) {}
+  explicit AnswerGate(Prng prng) : prng_(prng) {}
   bool Open(Time now, std::size_t crowd);
 
  private:
   Prng prng_;
-  Time refilled_;
-  double tokens_ = kBurst;
-  static constexpr double kBurst = 16;
+  TokenBucket tokens_{16, 8};
 };
 
 class LanSearch {
@@ -53,7 +52,7 @@ class LanSearch {
   };
   using Output = std::variant<Ask, Greet>;
 
-  LanSearch(Prng prng, Time start) : prng_(prng), gate_(prng_.Fork(), start) {}
+  explicit LanSearch(Prng prng) : prng_(prng), gate_(prng_.Fork()) {}
 
   // LanHeard: only of who is not in sight at that address.
   std::vector<Output> Step(Time now, const Input& input);

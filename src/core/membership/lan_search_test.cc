@@ -15,7 +15,7 @@ NodeId Id(std::uint8_t number) {
   return id;
 }
 
-LanSearch Search() { return {Prng(7), kStart}; }
+LanSearch Search() { return LanSearch(Prng(7)); }
 
 bool Asks(const std::vector<LanSearch::Output>& outputs) {
   return std::ranges::any_of(
@@ -105,7 +105,7 @@ TEST(LanSearch, GreetsWhoAsksAtABoundedRate) {
 
 TEST(AnswerGate, OfACrowdAFewAnswer) {
   std::size_t answers = 0;
-  for (std::uint64_t i = 0; i < 1000; ++i) answers += AnswerGate(Prng(i), kStart).Open(kStart, 1000) ? 1 : 0;
+  for (std::uint64_t i = 0; i < 1000; ++i) answers += AnswerGate(Prng(i)).Open(kStart, 1000) ? 1 : 0;
   EXPECT_GE(answers, 2u);
   EXPECT_LE(answers, 20u);
 }

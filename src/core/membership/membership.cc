@@ -13,6 +13,7 @@ constexpr Duration kLeaveAgain = 80ms;
 constexpr Duration kLeaveWait = 200ms;
 constexpr Duration kHoldPause = 150ms;
 constexpr Duration kLateExchange = 5s;
+constexpr Duration kLatenessWindow = 5s;
 
 template <typename... Cases>
 struct Overloaded : Cases... {
@@ -36,7 +37,7 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
       prng_(prng),
       now_{start, 0},
       present_(prng_.Fork()),
-      urgent_refilled_(start),
+      late_window_(start),
       grace_until_(start) {
   HS_CHECK(self.id);
   Member me;
@@ -59,7 +60,18 @@ void Membership::Wake(Now now) {
   // The clock of a leaving or frozen box may stand still, but never runs back.
   const Time due = NextDeadline();
   now_ = now;
-  if (due != kNever && now.mono > due + tunables_.late_wake) OnLateWake(now.mono - due);
+  const Duration late = due == kNever ? Duration{} : std::max(Duration{}, now.mono - due);
+  NoteLateness(std::min(late, tunables_.late_wake));
+  if (late > tunables_.late_wake) OnLateWake(late);
+}
+
+void Membership::NoteLateness(Duration late) {
+  if (now_.mono - late_window_ >= kLatenessWindow) {
+    late_before_ = now_.mono - late_window_ < 2 * kLatenessWindow ? late_ : Duration{};
+    late_ = {};
+    late_window_ = now_.mono;
+  }
+  late_ = std::max(late_, late);
 }
 
 std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {

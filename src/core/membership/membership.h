@@ -44,6 +44,7 @@
 
 #include "base/lookup_map.h"
 #include "base/prng.h"
+#include "base/token_bucket.h"
 #include "base/tunables.h"
 #include "core/membership/gossip_queue.h"
 #include "core/membership/probe_order.h"
@@ -170,6 +171,9 @@ class Membership {
   std::vector<NodeId> PresentIds() const;  // sorted; includes self unless it left
   std::size_t PresentCount() const { return present_.size() + 1; }
   int health_score() const { return health_; }  // 0: all well; Lifeguard's local health
+  // The longest that this node woke after it should have, of the last 10 s or so, up to late_wake. Others, or
+  // what lies on the way to them, may be as late.
+  Duration lateness() const { return std::max(late_, late_before_); }
   // Equal on two nodes that see the same present members in the same incarnations.
   std::uint32_t MembersDigest() const;
 
@@ -251,6 +255,7 @@ class Membership {
   void Wake(Now now);
   std::vector<Output> Finish();
   void Fire(const Timer& timer);
+  void NoteLateness(Duration late);
   void OnLateWake(Duration late);
   void OnMeta(const MemberMeta& meta);
   void OnLeave();
@@ -296,6 +301,7 @@ class Membership {
   void OnSuspicionEnd(NodeId target);
   void WithdrawSuspicion(NodeId target, NodeId witness, std::string cause);
   void ArmSuspicion(NodeId target);
+  Time DeadlineOf(const Suspicion& suspicion) const;
 
   // membership_updates.cc
   void Apply(const MemberUpdate& update, NodeId from, Source source);
@@ -360,8 +366,9 @@ class Membership {
     NodeId heard_from;
   };
   std::map<NodeId, Urgent> urgent_;
-  double urgent_tokens_ = 512;
-  Time urgent_refilled_;
+  // Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster
+  // told directly, several times over, and a pace that a storm of news cannot exceed.
+  TokenBucket eager_{512, 128};
 
   std::uint64_t intent_digest_ = 0;
   std::uint64_t observation_digest_ = 0;
@@ -369,6 +376,9 @@ class Membership {
   std::uint32_t next_sequence_ = 1;
   std::uint64_t next_attempt_ = 1;
   int health_ = 0;
+  Duration late_{};  // longest of this window
+  Duration late_before_{};
+  Time late_window_;
   int push_pulls_skipped_ = 0;
   Time grace_until_;              // woke late: accuses nobody before
   Time sweep_next_{};             // not before

@@ -16,6 +16,11 @@ constexpr Duration kUnknownPause = 250ms;
 // Whoever is cut off from many asks them all at once, so many at most and not more often.
 constexpr std::size_t kSweepMax = 32;
 constexpr Duration kSweepPause = 1s;
+// How often somebody has to wake before the answer is seen: the target and this node; with a relay two more.
+// A suspicion has to reach its suspect, whose word comes back.
+constexpr int kWakesDirect = 2;
+constexpr int kWakesRelayed = 4;
+constexpr int kWakesRefuted = 4;
 
 }  // namespace
 
@@ -48,10 +53,12 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   const bool sweep = kind == ProbeKind::kSweep;
   if (kind != ProbeKind::kRetry) {
     const Duration wait = sweep ? tunables_.probe_timeout : Scaled(tunables_.probe_timeout);
-    probe.timeout = Arm(now_.mono + wait, TimerKind::kProbeTimeout, target, sequence);
+    probe.timeout =
+        Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kProbeTimeout, target, sequence);
   }
   const Duration whole = sweep ? tunables_.probe_interval : Scaled(tunables_.probe_interval);
-  probe.end = Arm(now_.mono + whole, TimerKind::kProbeEnd, target, sequence);
+  probe.end = Arm(now_.mono + whole + (kWakesDirect + kWakesRelayed) * lateness(), TimerKind::kProbeEnd,
+                  target, sequence);
 }
 
 // Neither the target nor a relay said a word since this probe began. Who was heard in its first half may have
@@ -209,7 +216,7 @@ void Membership::OnPingRequest(const DatagramReceived& datagram, const PingReque
   // The requester waits from its timeout to its interval's end; answer in good time before.
   const Duration wait =
       std::min(tunables_.probe_timeout, tunables_.probe_interval - tunables_.probe_timeout) * 3 / 4;
-  Arm(now_.mono + wait, TimerKind::kRelay, request.target, sequence);
+  Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kRelay, request.target, sequence);
 }
 
 void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence) {
@@ -310,8 +317,12 @@ void Membership::Suspect(NodeId target, std::vector<NodeId> witnesses, Source so
 
 void Membership::ArmSuspicion(NodeId target) {
   const Suspicion& suspicion = *PeerOf(target).suspicion;
-  Arm(suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline(), TimerKind::kSuspicion,
-      target);
+  Arm(DeadlineOf(suspicion), TimerKind::kSuspicion, target);
+}
+
+Time Membership::DeadlineOf(const Suspicion& suspicion) const {
+  const Time deadline = suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline();
+  return deadline + kWakesRefuted * lateness();
 }
 
 void Membership::OnSuspicionEnd(NodeId target) {
@@ -320,8 +331,8 @@ void Membership::OnSuspicionEnd(NodeId target) {
   Peer& peer = PeerOf(target);
   const Suspicion& suspicion = *peer.suspicion;
   // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
-  const Time deadline = suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline();
-  if (now_.mono < deadline) return;
+  const Time deadline = DeadlineOf(suspicion);
+  if (now_.mono < deadline) return ArmSuspicion(target);
   if (now_.mono < grace_until_) {
     Arm(grace_until_, TimerKind::kSuspicion, target);
     return;

@@ -11,11 +11,6 @@ namespace {
 // Up to this many members the node where news starts tells everyone itself: one hop, one packet each. Above,
 // each first hearer tells `eager_fanout` more.
 constexpr std::size_t kTellAll = 64;
-// Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster told
-// directly, several times over, and a rate that a storm of news cannot exceed. A node that is late itself
-// takes less, or the news of being late would make all later still.
-constexpr double kUrgentBurst = 512;
-constexpr double kUrgentPerSecond = 128;
 // Body, stamps and digests around the updates.
 constexpr std::size_t kHeaderBytes = 90;
 constexpr std::size_t kRegionBytes = 10;  // its digest, while there are several
@@ -67,10 +62,6 @@ void Membership::Spread(const MemberUpdate& update, bool origin, NodeId heard_fr
 void Membership::FlushUrgent() {
   if (urgent_.empty()) return;
   const auto urgent = std::exchange(urgent_, {});
-  const double elapsed = ToSeconds(now_.mono - urgent_refilled_);
-  urgent_refilled_ = now_.mono;
-  urgent_tokens_ = std::min(kUrgentBurst, urgent_tokens_ + elapsed * kUrgentPerSecond / (1 + health_));
-
   bool origin = false;
   std::vector<MemberUpdate> news;
   std::vector<NodeId> except;
@@ -91,11 +82,13 @@ void Membership::FlushUrgent() {
   std::size_t fanout = static_cast<std::size_t>(tunables_.eager_fanout);
   // Where the origin told all, one more packet per hearer covers losses.
   if (PresentCount() <= kTellAll) fanout = origin ? PresentCount() : std::min<std::size_t>(fanout, 1);
-  fanout = std::min(fanout, static_cast<std::size_t>(urgent_tokens_));
   std::vector<NodeId> told = suspects;
   for (const NodeId& id : told) except.push_back(id);
-  for (const NodeId& id : present_.Draw(fanout, except)) told.push_back(id);
-  urgent_tokens_ = std::max(0.0, urgent_tokens_ - static_cast<double>(told.size()));
+  // A node that is late itself takes less, or the news of being late would make all later still.
+  fanout = eager_.Take(now_.mono, fanout, 1.0 / (1 + health_));
+  const std::vector<NodeId> drawn = present_.Draw(fanout, except);
+  eager_.GiveBack(fanout - drawn.size());
+  told.insert(told.end(), drawn.begin(), drawn.end());
   GossipMessage message;
   message.body = News{};
   message.intent_digest = intent_digest_;

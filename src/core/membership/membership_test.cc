@@ -204,6 +204,29 @@ TEST(Membership, LossOfManyDatagramsAccusesNobody) {
   EXPECT_EQ(Accused(net, [](int) { return true; }), "");
 }
 
+// Where all boxes, or all agents of one machine, are short of CPU, each answer is late and nobody is gone.
+TEST(Membership, WhoRunsOnlyNowAndThenAccusesNobodyOfBeingLate) {
+  for (const Duration longest : {100ms, 290ms, 500ms, 800ms}) {
+    MiniNetwork net(31);
+    net.Grow(64);
+    net.changes.clear();
+    net.datagrams = 0;
+    net.Starve(longest);
+    net.Run(60s);
+    const auto accused = std::ranges::count_if(net.changes, [](const auto& c) { return !IsPresent(c.to); });
+    std::printf("starved up to %ld ms: %ld accusations, %.1f datagrams/s per node\n", ToMs(longest), accused,
+                static_cast<double>(net.datagrams) / 60 / 64);
+    EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+    EXPECT_LE(net.datagrams, 60u * 64u * 12u);
+    net.Starve(0ms);
+    net.Run(12s);
+    EXPECT_TRUE(net.AllAgree());
+    net.changes.clear();
+    net.PowerOff(5);
+    EXPECT_LE(net.RunUntil([&] { return AllGone(net, 5); }, 20s), 3s) << "as quick as ever afterwards";
+  }
+}
+
 TEST(Membership, BothHalvesOfACutFindEachOtherWhenItHeals) {
   MiniNetwork net(41);
   net.Grow(32);

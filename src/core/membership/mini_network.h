@@ -34,6 +34,8 @@ class MiniNetwork {
   // Messages from a to b are lost where this says so.
   void Cut(std::function<bool(int, int)> cut) { cut_ = std::move(cut); }
   void Loss(double share) { loss_ = share; }
+  // Every node runs only now and then, up to so long after it had to; then it does all that waits at once.
+  void Starve(Duration longest) { starved_ = longest; }
 
   void Run(Duration length);
   // Runs until the condition holds; how long that took, or `limit` when it never did.
@@ -75,6 +77,7 @@ class MiniNetwork {
     std::vector<Membership::Input> waiting;  // the socket buffer of a stopped node
     std::set<int> links;
     Time armed = kNever;
+    Time runs_at{};  // while starved
   };
   struct Event {
     int node = 0;
@@ -99,6 +102,7 @@ class MiniNetwork {
   std::multimap<Time, Event> events_;
   std::function<bool(int, int)> cut_ = [](int, int) { return false; };
   double loss_ = 0;
+  Duration starved_{};
 };
 
 }  // namespace hs

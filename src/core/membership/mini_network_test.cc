@@ -158,6 +158,11 @@ void MiniNetwork::Run(Duration length) {
     const Event event = std::move(events_.begin()->second);
     events_.erase(events_.begin());
     NodeState& state = nodes_.at(event.node);
+    if (starved_ > 0ms && state.runs_at < now_) state.runs_at = now_ + prng_.Between(0ms, starved_);
+    if (state.runs_at > now_) {
+      events_.emplace(state.runs_at, event);
+      continue;
+    }
     const bool tick = std::holds_alternative<Tick>(event.input);
     if (tick) state.armed = kNever;
     if (state.life == Life::kStopped && !tick && state.waiting.size() < 300)

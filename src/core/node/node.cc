@@ -55,7 +55,7 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
       routing_(tunables, boot.node, Prng(Mix64(boot.seed + 1))),
       carrier_(boot.node),
-      lan_(Prng(Mix64(boot.seed + 2)), now.mono),
+      lan_(Prng(Mix64(boot.seed + 2))),
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
       plan_book_(boot.node),

@@ -113,9 +113,11 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
       !(change.before && change.before->state == MemberState::kSuspect &&
         after.state == MemberState::kAlive)) {
     // Everyone logs what it sees. To all tells the controller, and of a loss whoever judged for himself: so
-    // one change in a large cluster is a few events, and not one of each member.
+    // one change in a large cluster is a few events, and not one of each member; and where members come and
+    // go without an end, what goes to everybody has a pace.
     const std::string kind = std::string("member.") + ToString(after.state);
-    if (Leads() || (change.first_hand && !IsPresent(after.state))) {
+    const bool tells = Leads() || (change.first_hand && !IsPresent(after.state));
+    if (tells && member_news_.Take(now_.mono) == 1) {
       Emit(kind, after.meta.name, change.cause);
     } else {
       Note({now_.wall_ms, self_, kind, after.meta.name, change.cause});

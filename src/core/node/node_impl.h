@@ -72,7 +72,6 @@ class Node::Impl {
       return members || documents || reports || serving || names || bundles || plans || statuses;
     }
   };
-  static constexpr int kRouteNewsMax = 4;
   static constexpr Dirty kClean{false, false, false, false, false, false, false, false};
 
   // ---- inputs (node.cc)
@@ -239,7 +238,6 @@ class Node::Impl {
   void WatchDoorPaths();
   void SettleRoutes();
   void TellReach();
-  bool MayTellRoute();
   std::vector<LinkView> Links() const;
 
   // ---- the local network (node_lan.cc)
@@ -377,11 +375,15 @@ class Node::Impl {
   std::uint64_t routes_version_ = 0;               // of what the caller was told
   std::uint64_t reach_version_ = 0;                // of what was told to others
   Time reach_next_{};                              // they are told more
-  int route_news_ = kRouteNewsMax;                 // pieces of it that may still be told to all
-  Time route_news_at_{};                           // one was added last
-  std::vector<Detour> detours_;                    // as the caller was told
-  bool addresses_changed_ = false;                 // of members, since then
-  std::vector<NodeId> door_paths_;                 // sorted
+  TokenBucket member_news_{32, 1};                 // of members that came or went, to everybody
+  // Words on whom this node does not reach. Where packets get lost everywhere, or boxes are short of CPU,
+  // everybody's list changes all the time, and each word goes to everybody.
+  TokenBucket reach_news_{5, 0.2};
+  TokenBucket route_news_{4, 0.2};  // a path may come and go with every packet that is lost
+  Duration routes_late_{};          // this node, as routing was told
+  std::vector<Detour> detours_;     // as the caller was told
+  bool addresses_changed_ = false;  // of members, since then
+  std::vector<NodeId> door_paths_;  // sorted
   std::optional<NodeReport> published_;
   Membership::SetDigests digests_{};  // as gossip says them
 

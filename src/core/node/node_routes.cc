@@ -10,10 +10,7 @@ namespace {
 
 // A cut between two boxes is news for everybody; one between many would be as many pieces of news.
 constexpr std::size_t kToldToAll = 4;
-// Nor is a path that comes and goes with every packet lost: so many pieces at once, and then one in so long.
-constexpr Duration kRouteNewsPause = 5s;
-// Between two words on whom this node does not reach. Where packets get lost everywhere, everybody's list
-// changes all the time, and each word goes to everybody.
+// Between two words on whom this node does not reach.
 constexpr Duration kReachPause = 1s;
 
 }  // namespace
@@ -39,22 +36,11 @@ void Node::Impl::On(const RouteChanged& change) {
   const bool back = change.after.empty() && !routing_.InTrouble(change.peer);
   const std::string kind = back ? "route.direct" : change.after.empty() ? "route.lost" : "route.detour";
   const std::string cause = "from " + meta_.name + ": " + change.cause;
-  if (routing_.Detours().size() <= kToldToAll && MayTellRoute()) {
+  if (routing_.Detours().size() <= kToldToAll && route_news_.Take(now_.mono) == 1) {
     Emit(kind, NameOf(change.peer), cause);
   } else {
     Note({now_.wall_ms, self_, kind, NameOf(change.peer), cause});
   }
-}
-
-bool Node::Impl::MayTellRoute() {
-  const auto pauses = (now_.mono - route_news_at_) / kRouteNewsPause;
-  if (pauses > 0) {
-    route_news_ = static_cast<int>(std::min<std::int64_t>(kRouteNewsMax, route_news_ + pauses));
-    route_news_at_ = now_.mono;
-  }
-  if (route_news_ == 0) return false;
-  --route_news_;
-  return true;
 }
 
 // Whoever hands a message over is proven; that the source said it rests on the relay's word, as all news does
@@ -162,6 +148,8 @@ std::vector<LinkView> Node::Impl::Links() const {
 }
 
 void Node::Impl::SettleRoutes() {
+  const Duration late = membership_.lateness();
+  if (std::exchange(routes_late_, late) != late) Reach(OwnLateness{late});
   const bool moved = std::exchange(addresses_changed_, false) && !detours_.empty();
   if (std::exchange(routes_version_, routing_.version()) != routing_.version() || moved) {
     std::vector<Detour> detours;
@@ -179,8 +167,9 @@ void Node::Impl::SettleRoutes() {
 }
 
 void Node::Impl::TellReach() {
-  reach_version_ = routing_.version();
   reach_next_ = now_.mono + kReachPause;
+  if (reach_news_.Take(now_.mono) == 0) return;
+  reach_version_ = routing_.version();
   Observe(Publish{RecordKind::kReach, 0, std::make_shared<const RecordBody>(routing_.Report())});
 }
 

@@ -9,6 +9,9 @@ namespace hs {
 namespace {
 
 constexpr Duration kPatience = 1s;
+// Comparing is work for both sides by what they hold. Where boxes are short of CPU everybody differs, and comparing
+// all the time would keep it so.
+constexpr Duration kRestPerHeld = 1ms;
 // Each event alone would cost every board a message on every link. Where there are many peers, bursts are
 // longer, and so are the pauses.
 constexpr Duration kEventPause = 50ms;
@@ -420,7 +423,12 @@ void Board::Send(NodeId to, std::vector<Record> records, bool flood) {
 }
 
 void Board::SendOffer(NodeId to, bool reply_wanted) {
-  out_.push_back(SendLink{to, AddressOf(to), RecordOffer{reply_wanted, HeldFor(to)}});
+  RecordOffer offer{reply_wanted, HeldFor(to)};
+  const Time rested = now_ + kRestPerHeld * static_cast<std::int64_t>(offer.held.size());
+  differences_.NotBefore(rested);
+  region_differences_.NotBefore(rested);
+  meet_next_ = std::max(meet_next_, rested);
+  out_.push_back(SendLink{to, AddressOf(to), std::move(offer)});
 }
 
 void Board::Flush() {

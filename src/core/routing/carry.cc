@@ -35,13 +35,10 @@ CarryDecision Carrier::Step(Time now, const std::map<NodeId, Member>& members, N
     ++counts_.refused;
     return NotCarried{};
   }
-  tokens_ = std::min(kCarriedBurst, tokens_ + ToSeconds(now - refilled_) * kCarriedPerSecond);
-  refilled_ = now;
-  if (tokens_ < 1) {
+  if (tokens_.Take(now) == 0) {
     ++counts_.dropped;
     return NotCarried{};
   }
-  tokens_ -= 1;
   ++counts_.carried;
   CarryOn on{message.ahead.front(), message};
   on.message.behind.push_back(self_);

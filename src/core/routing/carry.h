@@ -10,6 +10,7 @@
 #include <optional>
 #include <variant>
 
+#include "base/token_bucket.h"
 #include "core/messages.h"
 #include "core/types.h"
 
@@ -44,8 +45,7 @@ class Carrier {
 
  private:
   NodeId self_;
-  double tokens_ = kCarriedBurst;
-  Time refilled_{};
+  TokenBucket tokens_{kCarriedBurst, kCarriedPerSecond};
   CarryCounts counts_;
 };
 

@@ -17,12 +17,15 @@ constexpr Duration kDirectPause = 1s;
 constexpr Duration kDirectAgain = 200ms;
 // How often a way round is checked; as often as the direct path where people's requests go.
 constexpr Duration kDetourPause = 1s;
+constexpr std::int64_t kDetourChecksPerSecond = 16;
 constexpr Duration kWatchPause = 250ms;
 // Of all watched peers together: what it costs does not grow with the cluster.
 constexpr std::int64_t kWatchPerSecond = 8;
 // Likewise of all cut paths together.
 constexpr std::int64_t kChecksPerSecond = 16;
 constexpr Duration kImprovePause = 5s;
+constexpr std::size_t kRivals = 3;
+constexpr std::int64_t kRivalsPerSecond = 6;
 constexpr int kRivalWins = 3;
 // What a peer sent straight counts for so long.
 constexpr Duration kHeardLife = 3s;
@@ -52,7 +55,7 @@ std::vector<RoutingOutput> Routing::Step(Time now, const std::map<NodeId, Member
   members_ = &members;
   if (deadline_ != kNever && now > deadline_ + tunables_.late_wake) {
     // This node slept: answers may lie unread, and nobody is to blame.
-    for (auto& [sequence, probe] : probes_) probe.deadline = now + tunables_.probe_timeout;
+    for (auto& [sequence, probe] : probes_) probe.deadline = now + Patience(probe.relays);
   }
   std::visit([this](const auto& what) { On(what); }, input);
   // Most inputs by far are answers of peers that nothing is wrong with, or signs of life: they move no timer
@@ -109,6 +112,7 @@ void Routing::On(const PathAnswered& answered) {
     }
     if (found != troubles_.end()) OnStraightAnswer(probe.peer, found->second);
   } else {
+    if (probe.search) asks_.GiveBack(1);
     out_.emplace_back(AnsweredByDetour{probe.peer});
     if (found != troubles_.end()) OnDetourAnswer(probe.peer, found->second, probe.relays, round_trip);
   }
@@ -184,10 +188,16 @@ void Routing::Doubt(NodeId peer) {
   if (!Asking(peer, {})) Ask(peer, {}, false);
 }
 
+// Whoever answers and this node have to wake, and each relay twice.
+Duration Routing::Patience(const Relays& relays) const {
+  return tunables_.probe_timeout + late_ * static_cast<std::int64_t>(2 + 2 * relays.size());
+}
+
 void Routing::Ask(NodeId peer, Relays relays, bool search) {
   const std::uint32_t sequence = next_sequence_++;
+  const Time deadline = now_ + Patience(relays);
   out_.emplace_back(SendPathPing{peer, relays, sequence});
-  probes_[sequence] = {peer, std::move(relays), now_, now_ + tunables_.probe_timeout, search};
+  probes_[sequence] = {peer, std::move(relays), now_, deadline, search};
 }
 
 bool Routing::Asking(NodeId peer, const Relays& relays) const {
@@ -284,8 +294,8 @@ void Routing::TakeDetour(NodeId peer, Trouble& trouble, Relays relays, Duration 
   trouble.rounds = 0;
   trouble.tried.clear();
   trouble.search_next = kNever;
-  trouble.detour_next = now_ + kDetourPause;
-  trouble.improve_next = now_ + kImprovePause;
+  trouble.detour_next = now_ + DetourPause(peer);
+  trouble.improve_next = now_ + ImprovePause();
   ++version_;
   out_.emplace_back(RouteChanged{peer, std::move(before), *trouble.detour, cause});
 }
@@ -347,6 +357,17 @@ Duration Routing::WatchPause() const {
   return std::max<Duration>(kWatchPause, share);
 }
 
+Duration Routing::DetourPause(NodeId peer) const {
+  if (watched_.contains(peer)) return WatchPause();
+  return std::max<Duration>(kDetourPause,
+                            Duration(1s) * static_cast<std::int64_t>(detours_) / kDetourChecksPerSecond);
+}
+
+Duration Routing::ImprovePause() const {
+  return std::max<Duration>(kImprovePause,
+                            Duration(1s) * static_cast<std::int64_t>(detours_ * kRivals) / kRivalsPerSecond);
+}
+
 Duration Routing::CheckPause(NodeId peer) const {
   const Trouble& trouble = troubles_.at(peer);
   if (!trouble.cut && trouble.misses < kMisses) return 0ms;
@@ -379,15 +400,15 @@ void Routing::RunTrouble(NodeId peer, Trouble& trouble) {
     if (!Asking(peer, {})) Ask(peer, {}, false);
   }
   if (trouble.detour && trouble.detour_next <= now_) {
-    trouble.detour_next = now_ + (watched_.contains(peer) ? WatchPause() : kDetourPause);
+    trouble.detour_next = now_ + DetourPause(peer);
     if (!Asking(peer, *trouble.detour)) Ask(peer, *trouble.detour, false);
   }
   if (trouble.cut && trouble.search_next <= now_) Search(peer, trouble);
   if (trouble.detour && trouble.improve_next <= now_) {
-    trouble.improve_next = now_ + (trouble.rival ? kDetourPause : kImprovePause);
+    trouble.improve_next = now_ + (trouble.rival ? DetourPause(peer) : ImprovePause());
     trouble.tried = {*trouble.detour};
     trouble.rounds = 0;
-    std::vector<Relays> rivals = Candidates(peer, trouble, 3);
+    std::vector<Relays> rivals = Candidates(peer, trouble, kRivals);
     if (trouble.rival) rivals = {*trouble.rival};
     for (const Relays& relays : rivals) {
       if (!Asking(peer, relays)) Ask(peer, relays, true);

@@ -19,6 +19,9 @@
 //  4. Only exceptions are told to others, and only those that a way round exists for. Of nodes with the same
 //     long list all but one name that one's list.
 //  5. A node that slept counts nothing as unanswered that was asked before.
+//  6. What it asks does not grow with the number of cuts, and searches that find nothing become rare: where
+//  all
+//     boxes are short of CPU everybody seems cut off, and questions would keep it so.
 // It does not decide whether a peer lives, and sends no bytes itself.
 #pragma once
 
@@ -32,6 +35,7 @@
 
 #include "base/flat_map.h"
 #include "base/prng.h"
+#include "base/token_bucket.h"
 #include "base/tunables.h"
 #include "core/messages.h"
 #include "core/types.h"
@@ -71,8 +75,12 @@ struct WatchPaths {
 };
 // Somebody came or went.
 struct RoutingMembersChanged {};
+// How late this node wakes: whoever is late itself gives others more time (Membership::lateness).
+struct OwnLateness {
+  Duration late{};
+};
 using RoutingInput = std::variant<RoutingTick, HeardDirectly, AnsweredDirectly, DirectSilence, PathAnswered,
-                                  ReachSaid, WatchPaths, RoutingMembersChanged>;
+                                  ReachSaid, WatchPaths, RoutingMembersChanged, OwnLateness>;
 
 // ---- outputs
 struct SendPathPing {
@@ -166,6 +174,7 @@ class Routing {
   void On(const ReachSaid& said);
   void On(const WatchPaths& watch);
   void On(const RoutingMembersChanged&);
+  void On(const OwnLateness& own) { late_ = own.late; }
 
   bool Present(NodeId id) const;
   void NoteRoundTrip(NodeId peer, Duration round_trip);
@@ -186,7 +195,10 @@ class Routing {
   std::vector<NodeId> FirstRelays(NodeId peer) const;
   bool MayRelay(NodeId relay, NodeId peer) const;
   void SetDeadline();
+  Duration Patience(const Relays& relays) const;
   Duration CheckPause(NodeId peer) const;
+  Duration DetourPause(NodeId peer) const;
+  Duration ImprovePause() const;
   Duration WatchPause() const;
   std::string NameOf(NodeId id) const;
   std::string Words(const Relays& relays) const;
@@ -206,6 +218,9 @@ class Routing {
   std::map<NodeId, Flap> flaps_;
   std::map<NodeId, std::shared_ptr<const RecordBody>> said_;
   std::size_t detours_ = 0;
+  // Questions of all searches together. One that is answered costs nothing, so this paces those in vain.
+  TokenBucket asks_{128, 16};
+  Duration late_{};
   std::uint64_t version_ = 0;
   std::uint32_t next_sequence_ = 1;
 };

@@ -69,7 +69,7 @@ class RoutingTest : public ::testing::Test {
   }
 
   void OnPing(int n, const SendPathPing& ping) {
-    ++pings_;
+    if (n == 1) ++pings_;
     std::vector<int> way{n};
     for (const NodeId& relay : ping.relays) way.push_back(Number(relay));
     way.push_back(Number(ping.to));
@@ -121,7 +121,7 @@ class RoutingTest : public ::testing::Test {
   std::multimap<Time, std::pair<int, RoutingInput>> queue_;
   std::vector<std::pair<int, RouteChanged>> changes_;
   std::set<std::pair<int, int>> alive_;
-  int pings_ = 0;
+  int pings_ = 0;  // of the first node
 };
 
 TEST_F(RoutingTest, OneMissedAnswerIsNoCut) {
@@ -302,6 +302,41 @@ TEST_F(RoutingTest, WatchingManyCostsNoMoreThanWatchingAFew) {
   pings_ = 0;
   Run(10s);
   EXPECT_LE(pings_, 90);
+}
+
+// Half of the members run, but answer late, whoever asks them.
+TEST_F(RoutingTest, SearchesThatFindNothingBecomeRare) {
+  Start(60);
+  for (int slow = 31; slow <= 60; ++slow) {
+    for (int n = 1; n <= 60; ++n) delays_[{std::min(n, slow), std::max(n, slow)}] = 300ms;
+  }
+  for (int slow = 31; slow <= 60; ++slow) Step(1, DirectSilence{Node(slow)});
+  Run(10s);
+  EXPECT_THAT(changes_, IsEmpty());
+  pings_ = 0;
+  Run(10s);
+  EXPECT_LE(pings_, 400) << "40 per second";
+}
+
+TEST_F(RoutingTest, ManyDetoursAreFoundInTwoSecondsAndKeepingThemCostsNoMoreThanAFew) {
+  Start(100);
+  for (int far = 20; far <= 100; ++far) Cut(1, far);
+  for (int far = 20; far <= 100; ++far) Step(1, DirectSilence{Node(far)});
+  Run(2s);
+  EXPECT_EQ(routings_.at(1).Detours().size(), 81u);
+  Run(10s);
+  pings_ = 0;
+  Run(10s);
+  EXPECT_LE(pings_, 400) << "16 checks each of detours and direct paths a second, and 6 for quicker ones";
+}
+
+TEST_F(RoutingTest, WhoIsLateItselfGivesOthersMoreTime) {
+  Start(3);
+  delays_[{1, 2}] = delays_[{1, 3}] = 150ms;
+  Step(1, OwnLateness{60ms});
+  Step(1, DirectSilence{Node(2)});
+  Run(2s);
+  EXPECT_FALSE(routings_.at(1).InTrouble(Node(2))) << "answered after 300 ms";
 }
 
 TEST_F(RoutingTest, ACutBetweenLargeGroupsIsToldAsGroups) {

@@ -15,6 +15,8 @@ constexpr std::size_t kAskedAtOnce = 8;
 constexpr int kRoundsOfOne = 8;
 constexpr int kRoundsInAll = 12;
 constexpr Duration kSearchPause = 2s;
+// Those who wait for their turn to search try again about so long after, each by the number of them.
+constexpr Duration kTurn = 50ms;
 // From so many on a list that others have as well is told by its owner's name.
 constexpr std::size_t kLongList = 8;
 
@@ -28,12 +30,20 @@ std::uint64_t HashOfPeers(const std::vector<ReachException>& exceptions) {
 
 // Asks several ways at once: the first that answers is the quickest.
 void Routing::Search(NodeId peer, Trouble& trouble) {
-  const std::vector<Relays> ways = Candidates(peer, trouble, kAskedAtOnce);
+  const std::size_t asks = asks_.Take(now_, kAskedAtOnce);
+  if (asks == 0) {
+    // By chance, so that those with the first ids do not take every turn.
+    const auto waiting = static_cast<std::int64_t>(troubles_.size() - detours_);
+    trouble.search_next = now_ + prng_.Between(kTurn, kTurn * (1 + waiting / 8));
+    return;
+  }
+  const std::vector<Relays> ways = Candidates(peer, trouble, asks);
+  asks_.GiveBack(asks - ways.size());
   for (const Relays& relays : ways) {
     trouble.tried.insert(relays);
     Ask(peer, relays, true);
   }
-  const bool exhausted = ways.size() < kAskedAtOnce;
+  const bool exhausted = ways.size() < asks;
   if (++trouble.rounds >= kRoundsInAll || (exhausted && trouble.rounds > kRoundsOfOne)) {
     trouble.rounds = 0;
     trouble.tried.clear();

@@ -25,7 +25,7 @@ class LanJoiner::Impl : public std::enable_shared_from_this<LanJoiner::Impl> {
         token_id_(token.id),
         secret_digest_(Sha256(token.secret)),
         found_(std::move(found)),
-        search_(Prng(RandomU64()), MonoNow()) {}
+        search_(Prng(RandomU64())) {}
 
   void Start(std::unique_ptr<LanSocket> socket) {
     socket_ = std::move(socket);

@@ -15,7 +15,7 @@ LanMember::LanMember(const Endpoint& advertised, const Identity& identity, LanSe
     : advertised_(advertised),
       seal_(identity.gossip_secret, identity.node, identity.boot_id, "homeostat lan member 1"),
       service_(std::move(service)),
-      gate_(Prng(RandomU64()), service_.now().mono) {}
+      gate_(Prng(RandomU64())) {}
 
 Result<std::unique_ptr<LanMember>> LanMember::Open(boost::asio::io_context& loop, const Endpoint& listen,
                                                    const Endpoint& advertised, const Identity& identity,
