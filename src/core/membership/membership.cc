@@ -14,6 +14,8 @@ constexpr Duration kLeaveWait = 200ms;
 constexpr Duration kHoldPause = 150ms;
 constexpr Duration kLateExchange = 5s;
 constexpr Duration kLatenessWindow = 5s;
+// Any box is so late now and then; the usual waits allow for it.
+constexpr Duration kLateUsual = 20ms;
 
 template <typename... Cases>
 struct Overloaded : Cases... {
@@ -61,7 +63,7 @@ void Membership::Wake(Now now) {
   const Time due = NextDeadline();
   now_ = now;
   const Duration late = due == kNever ? Duration{} : std::max(Duration{}, now.mono - due);
-  NoteLateness(std::min(late, tunables_.late_wake));
+  NoteLateness(std::clamp(late - kLateUsual, Duration{}, tunables_.late_wake));
   if (late > tunables_.late_wake) OnLateWake(late);
 }
 
