@@ -33,12 +33,20 @@ CountByBox OpenBoxes(const World& world, const NodeView& view) {
   return open;
 }
 
+// The service is left as it is for ten minutes then (core/placement/move_book.h), longer than any run waits.
+bool MoveFailed(const std::string& service, const NodeView& view) {
+  return std::ranges::any_of(view.events, [&](const auto& body) {
+    const auto& event = std::get<Event>(*body);
+    return event.kind == "plan.move-failed" && event.subject.starts_with(service + "-");
+  });
+}
+
 bool IsFree(const DesiredService& service, const NodeView& view) {
   const bool is_short = std::ranges::any_of(view.steady.shortages, [&](const Shortage& shortage) {
     return shortage.service == service.spec.name && shortage.missing > 0;
   });
   return service.spec.movable && service.spec.constraints.empty() && !is_short &&
-         service.spec.reserve == Resources{};
+         service.spec.reserve == Resources{} && !MoveFailed(service.spec.name, view);
 }
 
 void CompareCounts(const std::map<std::string, std::size_t>& counts, const std::string& what,

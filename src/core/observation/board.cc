@@ -27,7 +27,7 @@ constexpr Duration kFloodPauseMax = 50ms;
 constexpr std::size_t kEagerMin = 3;
 // Where there are so many, a new link is to be left out from the start: in a burst of joins or losses a node
 // has dozens of links, and each would bring everybody what he knows.
-constexpr std::size_t kEagerMax = 6;
+constexpr std::size_t kEagerMax = 4;
 constexpr Duration kAskWait = 1s;
 constexpr Duration kAskAgain = 30s;
 // Records per message, so that one message stays well below a megabyte.

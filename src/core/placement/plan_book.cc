@@ -60,6 +60,14 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport repor
     term_ = term;
     sequence_ = 0;
   }
+  // A box that followed this node in a reign that this life does not remember takes only greater numbers.
+  const auto followed = [&](NodeId node) -> std::uint64_t {
+    const auto seen = reports.find(node);
+    if (seen == reports.end()) return 0;
+    const PlanStamp& stamp = seen->second.report->plan;
+    return stamp.term == term && stamp.controller == self_ ? stamp.sequence : 0;
+  };
+  for (const auto& [node, seen] : reports) sequence_ = std::max(sequence_, followed(node));
   const std::uint64_t digest = MembersDigest(members);
   const std::uint64_t sequence = sequence_ + 1;
   const auto allotted = [&](NodeId node) {
@@ -78,8 +86,8 @@ PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport repor
   }
   for (const auto& [node, assignments] : draft.nodes) {
     const auto held = slices_.find(node);
-    if (new_term || held == slices_.end() || held->second.assignments != assignments ||
-        held->second.allotments != allotted(node))
+    if (new_term || held == slices_.end() || held->second.stamp.sequence < followed(node) ||
+        held->second.assignments != assignments || held->second.allotments != allotted(node))
       publish(node, assignments);
   }
   for (const NodeId node : gone) {

@@ -55,6 +55,22 @@ TEST(PlanBook, ANewTermPutsItsNameOnEverySlice) {
   for (const auto& slice : update.changed) EXPECT_EQ(slice.stamp, (PlanStamp{2, Box(1), 1}));
 }
 
+TEST(PlanBook, ARestartedControllerNumbersAboveWhatBoxesFollowedInItsEarlierReign) {
+  Desk d;
+  d.world.reports[Box(2)].plan = {1, Box(1), 40};
+  PlanUpdate update = d.Apply();
+  ASSERT_EQ(update.changed.size(), 3U);
+  for (const auto& slice : update.changed) EXPECT_EQ(slice.stamp.sequence, 41U);
+  EXPECT_TRUE(d.Apply().changed.empty());
+  d.world.reports[Box(3)].plan = {1, Box(1), 50};  // its report comes late
+  update = d.Apply();
+  ASSERT_EQ(update.changed.size(), 1U);
+  EXPECT_EQ(update.changed[0].node, Box(3));
+  EXPECT_EQ(update.changed[0].stamp.sequence, 51U);
+  d.world.reports[Box(2)].plan = {1, Box(3), 90};
+  EXPECT_TRUE(d.Apply().changed.empty()) << "of another controller's reign";
+}
+
 TEST(PlanBook, ABoxThatDropsOutGetsAnEmptySliceOnce) {
   Desk d;
   d.Apply();
