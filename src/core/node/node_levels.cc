@@ -40,17 +40,18 @@ std::map<std::string, ServiceCounts> Node::Impl::CountReplicas() {
   return counts;
 }
 
-// The newest word on levels by any controller: where a new one goes on.
+// The word on levels of whoever decides on them; where a new controller goes on, the newest of any. The stamp
+// alone says little: a controller that gave up may have had a greater term than the one that governs.
 std::map<std::string, ServiceLevel> Node::Impl::PublishedLevels() const {
   const RegionReport* newest = nullptr;
-  const auto stewards = Regional() ? board_.Region(steward_) : nullptr;
+  const auto stewards = Stewards() ? nullptr : board_.Region(steward_);
   const auto& records = board_.records();
   for (auto it = records.lower_bound({RecordKind::kRegionReport, {}, 0});
        it != records.end() && it->first.kind == RecordKind::kRegionReport; ++it) {
     const auto& report = std::get<RegionReport>(*it->second.body);
     if (newest == nullptr || newest->stamp < report.stamp) newest = &report;
   }
-  if (stewards != nullptr && !Stewards()) newest = &std::get<RegionReport>(*stewards);
+  if (stewards != nullptr) newest = &std::get<RegionReport>(*stewards);
   std::map<std::string, ServiceLevel> levels;
   if (newest == nullptr) return levels;
   for (const ServiceLevel& level : newest->levels) levels.emplace(level.service, level);

@@ -17,16 +17,6 @@ using NodeTest = NodeFixture;
 
 // ------------------------------------------------------------------------------------------------ steady
 
-TEST_F(NodeTest, AQuotaHoldsAndIsLiftedAlsoWhereNothingIsMeasured) {
-  GrowTo(3);
-  Deploy(0, {Service("web", 4)});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 4 && AllSteady(); }, 30s));
-  Write(0, QuotaKey("services"), QuotaDoc{"services", 2});
-  EXPECT_TRUE(RunUntil([&] { return RunningInAll() == 2 && AllSteady(); }, 30s));
-  Write(0, QuotaKey("services"), {});
-  EXPECT_TRUE(RunUntil([&] { return RunningInAll() == 4 && AllSteady(); }, 30s));
-}
-
 TEST_F(NodeTest, ANodeAloneLeadsItselfAndIsSteady) {
   Start(0);
   ASSERT_TRUE(RunUntil([&] { return ViewOf(0).steady.steady; }, 10s));
