@@ -48,7 +48,7 @@ void Node::Impl::FollowDivision(const RegionShare& share, PlanStamp stamp) {
       HasShare() && follows_.term == stamp.term && follows_.controller == stamp.controller;
   std::vector<Allotment> maximums = share.allotments;
   std::erase_if(maximums, IsCount);
-  own_maximums_ = TakeAllotments(HeldSum(), maximums, same_reign);
+  own_maximums_ = TakeAllotments(HeldSum(Silent::kNot), maximums, same_reign);
   own_share_ = share;
   follows_ = stamp;
   if (Leads()) plan_at_ = now_.mono;
@@ -86,12 +86,14 @@ std::map<std::string, ReplicaId> Node::Impl::KeepersElsewhere() const {
   return keepers;
 }
 
-std::vector<Allotment> Node::Impl::HeldSum() const {
+std::vector<Allotment> Node::Impl::HeldSum(Silent silent) const {
   std::map<std::string, std::uint64_t> sums;
   for (const auto& [node, observed] : ObservedReports()) {
     const auto member = Here().find(node);
     if (member == Here().end()) continue;
-    if (!IsPresent(member->second.state) && member->second.state != MemberState::kAgentDown) continue;
+    const MemberState state = member->second.state;
+    const bool in_sight = IsPresent(state) || state == MemberState::kAgentDown;
+    if (!in_sight && !(silent == Silent::kCounts && state == MemberState::kUnreachable)) continue;
     for (const Allotment& part : observed.report->allotments) sums[part.subject] += part.amount;
   }
   std::vector<Allotment> held;
@@ -102,7 +104,7 @@ std::vector<Allotment> Node::Impl::HeldSum() const {
 // What may be dealt out in this region: its own part, or what its nodes brought along.
 AllotmentTotals Node::Impl::TotalsHere(AllotmentTotals totals) const {
   AllotmentTotals here;
-  for (const Allotment& part : HasShare() ? own_maximums_ : HeldSum()) {
+  for (const Allotment& part : HasShare() ? own_maximums_ : HeldSum(Silent::kNot)) {
     const auto total = totals.find(part.subject);
     if (total != totals.end()) here[part.subject] = std::min(part.amount, total->second);
   }

@@ -219,7 +219,8 @@ class Node::Impl {
   void FollowDivision(const RegionShare& share, PlanStamp stamp);
   bool HasShare() const { return own_share_ && own_share_->region == region_id_; }
   std::vector<DesiredService> ServicesHere(const std::map<std::string, std::uint32_t>& staying) const;
-  std::vector<Allotment> HeldSum() const;
+  enum class Silent : std::uint8_t { kNot, kCounts };
+  std::vector<Allotment> HeldSum(Silent silent) const;
   AllotmentTotals TotalsHere(AllotmentTotals totals) const;
   void Divide(PlanDraft& draft);
   std::vector<ServiceToDivide> ToDivide(const std::map<RegionId, const RegionReport*>& words) const;

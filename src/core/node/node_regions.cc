@@ -224,7 +224,8 @@ RegionReport Node::Impl::Summary(const PlanDraft& draft,
   if (!Stewards()) {
     for (auto& [service, level] : PublishedLevels()) summary.levels.push_back(std::move(level));
   }
-  summary.held = HeldSum();
+  // When a silent box comes back the others must not find less said than it holds.
+  summary.held = HeldSum(Silent::kCounts);
   summary.follows = dealt_for_;
   if (Stewards()) {
     summary.division = shares_;
