@@ -42,7 +42,8 @@ void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
   CheckFollowing(now, host);
   if (const auto* probe = std::get_if<ProbeResult>(&input); probe != nullptr && probe->healthy) {
     const auto process = host.processes.find(probe->id);
-    if (process != host.processes.end()) sightings_[probe->id] = {process->second.spec.name, now};
+    if (process != host.processes.end())
+      sightings_[{probe->id, host.index}] = {process->second.spec.name, now};
   }
   if (std::holds_alternative<Persisted>(input)) RememberWishes(now, host);
 }
@@ -79,7 +80,8 @@ void SafetyChecker::CheckFollowing(Time now, const Host& host) {
 void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   const auto process = host.processes.find(id);
   if (process == host.processes.end() || !process->second.Answers(now)) return;
-  if (!sightings_.contains(id)) return;  // nobody has ever found it healthy: nothing is lost with it
+  if (!sightings_.contains({id, host.index}))
+    return;  // nobody has ever found it healthy: nothing is lost with it
   if (!stopping_.insert({host.index, id}).second) return;  // judged when it was first asked
   const std::string name = ReplicaName(process->second.spec.name, id);
   const NodeView view = host.node->View({now, 0});
@@ -90,8 +92,10 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
     return;
   }
   if (order->stop_keeper != id) {
-    const auto keeper = sightings_.find(order->stop_keeper);
-    if (keeper != sightings_.end() && now - keeper->second.healthy_at <= kKnowledgeAge) return;
+    for (auto keeper = sightings_.lower_bound({order->stop_keeper, 0});
+         keeper != sightings_.end() && keeper->first.first == order->stop_keeper; ++keeper) {
+      if (now - keeper->second.healthy_at <= kKnowledgeAge) return;
+    }
     Report(now, host,
            "stops " + name + " though its keeper has not been healthy for " +
                std::to_string(ToMs(kKnowledgeAge) / 1000) + " s");
@@ -106,7 +110,7 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   const std::uint32_t asked = std::min(service->replicas, LeastWished(now, service->spec.name));
   std::size_t others = 0;
   for (const auto& [other, sighting] : sightings_) {
-    if (other == id || sighting.service != process->second.spec.name) continue;
+    if (other == std::pair(id, host.index) || sighting.service != process->second.spec.name) continue;
     if (now - sighting.healthy_at <= kKnowledgeAge) ++others;
   }
   if (others < asked) {

@@ -42,8 +42,8 @@ class SafetyChecker : public Watcher {
     Time healthy_at;
   };
   const World& world_;
-  std::map<ReplicaId, Sighting> sightings_;
-  std::vector<Followed> followed_;  // by host
+  std::map<std::pair<ReplicaId, HostIndex>, Sighting> sightings_;  // one id may be on two boxes
+  std::vector<Followed> followed_;                                 // by host
   std::set<std::pair<HostIndex, ReplicaId>> stopping_;
   std::map<std::string, std::vector<std::pair<Time, std::uint32_t>>> wishes_;  // by service, in the past
   std::vector<std::string> violations_;
