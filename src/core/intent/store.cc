@@ -16,6 +16,7 @@ constexpr std::int64_t kHourMs = 3'600'000;
 constexpr std::size_t kClocksToForget = 2;  // others whose clocks are known
 constexpr Duration kSweepInterval = 60s;
 constexpr Duration kPatience = 1s;
+constexpr Duration kSaveAgain = 2s;
 // News learned by comparing notes is passed on when it is little: then it is news to the neighbours too. A
 // newcomer that fetched everything would only tell them what they know.
 constexpr std::size_t kPassOnMax = 32;
@@ -70,7 +71,7 @@ IntentOutputs IntentStore::Step(Now now, const IntentInput& input) {
 }
 
 Time IntentStore::NextDeadline() const {
-  Time next = std::min({sweep_at_, held_due_, differences_.NextDeadline()});
+  Time next = std::min({sweep_at_, held_due_, save_again_, differences_.NextDeadline()});
   if (!waiting_.empty()) next = std::min(next, waiting_.front().first);
   for (const auto& [request, write] : writes_) {
     if (!write.durable) continue;
@@ -91,6 +92,7 @@ void IntentStore::On(Now now, const Tick&) {
   BeginWaiting(now);
   SettleAll(now);
   if (now.mono >= held_due_) ReleaseHeld(now);
+  if (now.mono >= save_again_) SaveAgain(now);
   if (now.mono >= sweep_at_) DropTombstones(now);
   while (const auto peer = differences_.Due(now.mono, digest_)) {
     if (peers_.contains(*peer)) SendOffer(*peer, true);
@@ -125,13 +127,13 @@ void IntentStore::On(Now now, const Persisted& persisted) {
   Settle(now, *job.write);
 }
 
-void IntentStore::On(Now, const PersistFailed& failed) {
+void IntentStore::On(Now now, const PersistFailed& failed) {
   const auto it = jobs_.find(failed.id);
   if (it == jobs_.end()) return;
-  const Job job = std::move(it->second);
+  Job job = std::move(it->second);
   jobs_.erase(it);
   std::erase_if(persisting_, [&](const auto& entry) { return entry.second.second == failed.id; });
-  if (!job.write) return;  // nothing is acknowledged; comparing notes brings it again
+  if (!job.write) return KeepUnsaved(now, std::move(job));
   writes_.erase(*job.write);
   out_.push_back(Reply{*job.write, Fail(Reaction::kRetryLater,
                                         "nothing was written: this node cannot store it: " + failed.reason)});
@@ -206,6 +208,37 @@ void IntentStore::Save(Job job) {
   for (const Document& document : job.documents) persisting_[document.key] = {document.stamp, id};
   out_.push_back(Persist{id, job.documents});
   jobs_.emplace(id, std::move(job));
+}
+
+// A removal that this node was told of is not un-told because its disk is full. What is only ours to say (a
+// new stamp) waits for the next occasion instead.
+void IntentStore::KeepUnsaved(Now now, Job job) {
+  if (job.flood || job.documents.empty()) return;
+  for (const Document& document : job.documents) Apply(now, document);
+  unsaved_.push_back(std::move(job));
+  save_again_ = std::min(save_again_, now.mono + kSaveAgain);
+}
+
+// The disk must never get an older version after a newer one.
+void IntentStore::SaveAgain(Now now) {
+  save_again_ = kNever;
+  const auto under_way = [&](const Document& document) { return persisting_.contains(document.key); };
+  std::vector<Job> jobs = std::exchange(unsaved_, {});
+  std::vector<Job> due;
+  std::set<std::pair<std::string, Stamp>> refused;
+  for (Job& job : jobs) {
+    for (const Document& document : job.documents) refused.emplace(document.key, document.stamp);
+    (std::ranges::any_of(job.documents, under_way) ? unsaved_ : due).push_back(std::move(job));
+  }
+  if (!unsaved_.empty()) save_again_ = now.mono + kSaveAgain;
+  for (Job& job : due) {
+    std::erase_if(job.documents, [&](const Document& document) {
+      const auto visible = documents_.find(document.key);
+      return visible != documents_.end() && visible->second.stamp != document.stamp &&
+             !refused.contains({document.key, visible->second.stamp});
+    });
+    Save(std::move(job));
+  }
 }
 
 void IntentStore::Apply(Now now, const Document& document) {
@@ -327,13 +360,18 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
     const auto under_way = persisting_.find(document.key);
     if (verdict == Verdict::kNew) {
       job.acks.push_back(ack);
-    } else if (under_way == persisting_.end() || IsVisible(document)) {
+    } else if (IsDurable(document)) {
       // The same flood comes by every link; who asks for himself has missed the answer.
       const bool asks = received.from == push.ack_to;
       if (asks || std::ranges::find(acknowledged_, ack) == acknowledged_.end())
         Acknowledge(push.ack_to, document.stamp);
     } else {
-      auto& acks = jobs_.at(under_way->second.second).acks;
+      const auto holds = [&](const Document& other) { return other.key == document.key; };
+      auto& acks = under_way != persisting_.end()
+                       ? jobs_.at(under_way->second.second).acks
+                       : std::ranges::find_if(unsaved_.rbegin(), unsaved_.rend(), [&](const Job& waiting) {
+                           return std::ranges::any_of(waiting.documents, holds);
+                         })->acks;
       if (std::ranges::find(acks, ack) == acks.end()) acks.push_back(ack);
     }
   }
@@ -376,9 +414,18 @@ void IntentStore::Restamp(Now now) {
   Save(std::move(job));
 }
 
-bool IntentStore::IsVisible(const Document& document) const {
-  const auto it = documents_.find(document.key);
-  return it != documents_.end() && document.stamp <= it->second.stamp;
+// It, or one that beats it, is on the disk. One that is visible while it is on its way was refused before.
+bool IntentStore::IsDurable(const Document& document) const {
+  const auto refused = [&](const Job& job) {
+    return std::ranges::any_of(job.documents,
+                               [&](const Document& other) { return other.key == document.key; });
+  };
+  if (std::ranges::any_of(unsaved_, refused)) return false;
+  const auto under_way = persisting_.find(document.key);
+  if (under_way == persisting_.end()) return true;
+  const auto visible = documents_.find(document.key);
+  return visible != documents_.end() && document.stamp <= visible->second.stamp &&
+         visible->second.stamp < under_way->second.first;
 }
 
 }  // namespace hs

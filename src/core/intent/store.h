@@ -5,7 +5,10 @@
 // compare their tables of contents, so that a rider lost on the road costs time but never a page.
 //
 // Invariants:
-//  1. A document is visible (documents(), DocumentChanged) and acknowledged only after its own Persisted.
+//  1. A document is acknowledged only after its own Persisted, and visible (documents(), DocumentChanged)
+//  only then
+//     or when the disk has refused it: what others keep governs here as well, and is tried again until it is
+//     kept.
 //  2. Per key the greatest stamp wins, in whatever order and however often documents come. Equal sets of
 //  visible
 //     documents have equal digests.
@@ -20,8 +23,8 @@
 //  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is lower
 //  and which
 //     was last in step below ours cannot bring back what was deleted.
-// A write is told to others only once it is durable here, so that a full disk is an error with no trace
-// anywhere. Does not read clocks or disks, does not know what documents mean (desired.h does).
+// A write of a client is told to others only once it is durable here, so that a full disk is an error with no
+// trace anywhere. Does not read clocks or disks, does not know what documents mean (desired.h does).
 #pragma once
 
 #include <cstdint>
@@ -181,12 +184,14 @@ class IntentStore {
   static std::uint64_t HashOfVersion(const std::string& key, const Stamp& stamp);
   Verdict Judge(Now now, NodeId from, const Document& document);
   void Save(Job job);
+  void KeepUnsaved(Now now, Job job);
+  void SaveAgain(Now now);
   void Apply(Now now, const Document& document);
   void Forget(Now now, const std::string& key);
   void ReleaseHeld(Now now);
   void DropTombstones(Now now);
   void KeepConflict(const Document& loser, const Stamp& winner);
-  bool IsVisible(const Document& document) const;
+  bool IsDurable(const Document& document) const;
   // A writer's own word that replaces its word from the future, by its lesser stamp.
   bool TakesBack(const Document& document, const Document& current) const;
   void Restamp(Now now);
@@ -237,6 +242,8 @@ class IntentStore {
   std::uint64_t last_persist_ = 0;
   std::map<PersistId, Job> jobs_;
   std::map<std::string, std::pair<Stamp, PersistId>> persisting_;  // greatest on its way, per key
+  std::vector<Job> unsaved_;  // visible, and refused by the disk; oldest first
+  Time save_again_ = kNever;
   std::map<RequestId, Write> writes_;
   std::deque<std::pair<Time, ClientWrite>> waiting_;  // for the others' clocks; until when
   FlatMap<NodeId, Peer> peers_;

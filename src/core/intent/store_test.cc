@@ -239,10 +239,56 @@ TEST(IntentStoreTest, AMemberThatDoesNotStoreIsWaitedForUntilWriteWaitAndNoLonge
   ASSERT_TRUE(world.replies_.contains(1) && world.replies_.at(1).has_value());
   EXPECT_GE(world.replied_at_[1] - start, 200ms);
   EXPECT_LT(world.replied_at_[1] - start, 210ms);
-  EXPECT_EQ(world.Value(3, kKey), -1) << "not on its disk, so not visible there";
+}
+
+TEST(IntentStoreTest, WhatAFullDiskRefusesGovernsAllTheSameAndIsKeptOnceThereIsRoom) {
+  World world(5, 3);
+  world.Write(0, 1, kKey, Scale(3));
+  world.Run(1s);
+  world.host(3).disk_error = "disk full";
+  world.Write(0, 2, kKey, std::monostate{});
+  world.Write(0, 3, ScaleKey("api"), ScaleOverride{"api", 2});
+  world.Run(1s);
+  EXPECT_EQ(world.Value(3, kKey), -1) << "removed is removed";
+  EXPECT_EQ(world.Value(3, ScaleKey("api")), 2);
+  EXPECT_TRUE(world.Agree());
+  EXPECT_FALSE(world.host(3).disk.at(kKey).IsTombstone());
+  const int offers = world.offers_;
+  world.Run(20s);
+  EXPECT_EQ(world.offers_, offers) << "nobody has notes to compare";
   world.host(3).disk_error.clear();
-  world.Run(15s);
-  EXPECT_EQ(world.Value(3, kKey), 3) << "anti-entropy brings it once the disk is back";
+  world.Run(3s);
+  EXPECT_TRUE(world.host(3).disk.at(kKey).IsTombstone());
+  EXPECT_TRUE(world.host(3).disk.contains(ScaleKey("api")));
+}
+
+// That it is acknowledged only from the disk is seen to by the world.
+TEST(IntentStoreTest, WhatIsKeptInMemoryOnlyIsAcknowledgedWhenItIsOnDisk) {
+  World world(3, 4);
+  world.host(2).disk_error = "disk full";
+  world.Write(0, 1, kKey, Scale(3));
+  world.Run(3s);
+  EXPECT_EQ(world.Value(2, kKey), 3);
+  EXPECT_TRUE(world.replies_.empty()) << "on two of three";
+  world.host(2).disk_error.clear();
+  world.Run(2s);
+  ASSERT_TRUE(world.replies_.contains(1));
+  EXPECT_TRUE(world.replies_.at(1).has_value());
+}
+
+TEST(IntentStoreTest, OfTwoVersionsThatTheDiskRefusedTheNewerOneEndsOnIt) {
+  World world(5, 6);
+  world.host(4).disk_error = "disk full";
+  for (std::uint64_t i = 1; i <= 3; ++i) {
+    world.Write(0, i, kKey, Scale(static_cast<std::uint32_t>(i)));
+    world.Run(700ms);
+  }
+  world.host(4).disk_error.clear();
+  world.disk_time_ = 500ms;
+  world.Write(1, 4, kKey, Scale(4));
+  world.Run(10s);
+  EXPECT_EQ(world.Value(4, kKey), 4);
+  EXPECT_EQ(std::get<ScaleOverride>(world.host(4).disk.at(kKey).body).replicas, 4U);
 }
 
 TEST(IntentStoreTest, MembersThatTheFloodDidNotReachAreToldDirectlyWithinWriteWait) {
