@@ -123,6 +123,14 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
   EXPECT_EQ(json::serialize(busy.at("pending")), R"(["web starts"])");
 }
 
+TEST(Api, AFullDiskIsShownWithItsNode) {
+  auto view = TestView();
+  view.members[1].meta.roles.disk = DiskFault::kFull;
+  const auto nodes = Body(Ask(view, "GET", "/v1/nodes"));
+  EXPECT_EQ(nodes.at(1).at("trouble").as_string(), "its disk is full");
+  EXPECT_FALSE(nodes.at(0).as_object().contains("trouble"));
+}
+
 NodeView WithBrokenDoors(std::initializer_list<std::uint8_t> broken) {
   auto view = TestView();
   for (auto& member : view.members) member.meta.door = *Endpoint::Parse("127.0.0.11:8080");

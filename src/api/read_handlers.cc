@@ -1,5 +1,6 @@
 // Handlers that only read the view.
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -43,9 +44,14 @@ json::array RolesJson(const NodeView& view) {
   return out;
 }
 
-std::string DoorErrorOf(const NodeView& view, const Member& member) {
-  const NodeReport* report = IsPresent(member.state) ? ReportOf(view, member.id) : nullptr;
-  return report == nullptr || report->door_error.empty() ? "" : "its door: " + report->door_error;
+std::string TroubleOf(const NodeView& view, const Member& member) {
+  if (!IsPresent(member.state)) return "";
+  std::vector<std::string> troubles;
+  const DiskFault disk = member.meta.roles.disk;
+  if (disk != DiskFault::kNone) troubles.push_back(fmt::format("its disk is {}", ToString(disk)));
+  const NodeReport* report = ReportOf(view, member.id);
+  if (report != nullptr && !report->door_error.empty()) troubles.push_back("its door: " + report->door_error);
+  return fmt::format("{}", fmt::join(troubles, "; "));
 }
 
 json::array SayingsJson(const std::vector<NodesSaying>& sayings) {
@@ -80,7 +86,7 @@ json::object NodeJson(const NodeView& view, const Member& member) {
   if (!view.regions.empty()) out["region"] = member.meta.region;
   if (!since.empty()) out["roles_since"] = std::move(since);
   if (!highest_since.empty()) out["since"] = highest_since;
-  if (const std::string trouble = DoorErrorOf(view, member); !trouble.empty())
+  if (const std::string trouble = TroubleOf(view, member); !trouble.empty())
     out["trouble"] = SafeText(trouble);
   return out;
 }

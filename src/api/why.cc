@@ -50,6 +50,8 @@ std::string RoleCause(const NodeView& view, const Member& member) {
     if (held == nullptr) return {};  // its report is still on its way
     return fmt::format("; {} since {}: {}", ToString(role), WhenText(held->since_ms), held->cause);
   }
+  if (member.meta.roles.disk != DiskFault::kNone)
+    return "; it takes no role and no new work while another node can";
   if (member.meta.roles.strained) return "; it is overloaded and takes no role while another node can";
   std::vector<const char*> barred;
   for (const RoleRow& row : RoleTable()) {
@@ -90,6 +92,11 @@ Why WhyNode(const NodeView& view, const Member& member) {
       why.cause = AliveCause(view, member);
       if (IsDrained(view, member.id))
         why.advice = {"homeostat drain --undo " + name + "  gives it work again"};
+      if (member.meta.roles.disk == DiskFault::kFull)
+        why.advice.push_back("free space on the disk of its data directory: it notices within seconds");
+      if (member.meta.roles.disk == DiskFault::kReadOnly || member.meta.roles.disk == DiskFault::kFailing)
+        why.advice.push_back(
+            "look at that disk (dmesg, mount) and replace it if need be: the others have all it holds");
       break;
     case MemberState::kSuspect:
       why.cause = fmt::format("{} did not answer and is suspected since {}{}", name, since, Because(event));

@@ -79,6 +79,20 @@ TEST(Why, ANodeWithoutARoleSaysWhatKeepsItFromOne) {
   EXPECT_NE(CauseOf(view, "n3").find("overloaded and takes no role"), std::string::npos);
 }
 
+TEST(Why, ANodeWithAFullDiskSaysSoAndWhatToDo) {
+  auto view = TestView();
+  view.members[2].meta.roles.disk = DiskFault::kFull;
+  view.members[2].meta.roles.strained = true;
+  NodeReport report;
+  report.troubles = {"its disk is full: 3 of 4000 MiB are free"};
+  view.reports[TestNode(3)] = std::make_shared<const RecordBody>(report);
+  const auto why = Explain(view, "n3");
+  EXPECT_NE(why->cause.find("its disk is full: 3 of 4000 MiB are free"), std::string::npos) << why->cause;
+  EXPECT_NE(why->cause.find("takes no role and no new work"), std::string::npos) << why->cause;
+  ASSERT_FALSE(why->advice.empty());
+  EXPECT_NE(why->advice.front().find("free space"), std::string::npos);
+}
+
 TEST(Why, ADoorThatDoesNotWorkIsSaidBeforeTheRole) {
   auto view = TestView();
   NodeReport report;

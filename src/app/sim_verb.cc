@@ -11,6 +11,7 @@
 #include "app/own_verbs.h"
 #include "app/rehearse.h"
 #include "sim/scenario.h"
+#include "sim/scenario_words.h"
 #include "sim/swarm.h"
 
 namespace hs {

@@ -84,6 +84,20 @@ const char* ToString(Singleton singleton) {
   return "?";
 }
 
+const char* ToString(DiskFault fault) {
+  switch (fault) {
+    case DiskFault::kNone:
+      return "well";
+    case DiskFault::kFull:
+      return "full";
+    case DiskFault::kReadOnly:
+      return "read-only";
+    case DiskFault::kFailing:
+      return "failing";
+  }
+  return "?";
+}
+
 const char* ToString(Role role) {
   switch (role) {
     case Role::kWorker:

@@ -55,6 +55,9 @@ using Term = std::uint64_t;      // raised by each new controller of a region
 // What a node can be to the others (core/leadership/roles.h says when it is).
 enum class Role : std::uint8_t { kWorker = 0, kDoor = 1, kMonitor = 2, kStandby = 3, kController = 4 };
 
+// Why a node cannot keep what it is told: the disk of its data directory.
+enum class DiskFault : std::uint8_t { kNone = 0, kFull = 1, kReadOnly = 2, kFailing = 3 };
+
 // Roles a node plays now, as it says of itself.
 struct RoleClaim {
   bool controller = false;
@@ -62,8 +65,9 @@ struct RoleClaim {
   bool monitor = false;
   bool door = false;
   bool worker = false;
-  bool strained = false;  // no role, but why it holds none: its box or its agent cannot keep up
-  Term term = 0;          // of the controller claim; 0 without one
+  bool strained = false;              // no role, but why it holds none: its box or its agent cannot keep up
+  DiskFault disk = DiskFault::kNone;  // the same; and it gets no new work while another node can have it
+  Term term = 0;                      // of the controller claim; 0 without one
   friend bool operator==(const RoleClaim&, const RoleClaim&) = default;
 };
 
@@ -456,6 +460,7 @@ struct DoorTable {
 
 const char* ToString(MemberState state);
 const char* ToString(Role role);
+const char* ToString(DiskFault fault);      // well, full, read-only, failing
 const char* ToString(ScaleTarget target);   // automatic, in-flight, cpu, metric
 const char* ToString(Singleton singleton);  // none, run-both, pause
 const char* ToString(ReplicaState state);

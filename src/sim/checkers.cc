@@ -45,7 +45,8 @@ void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
     if (process != host.processes.end())
       sightings_[{probe->id, host.index}] = {process->second.spec.name, now};
   }
-  if (std::holds_alternative<Persisted>(input)) RememberWishes(now, host);
+  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input))
+    RememberWishes(now, host);
 }
 
 void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {

@@ -172,8 +172,8 @@ void FaultInjector::InjectLocal(Fault fault, HostIndex victim, Duration span) {
       world_.At(back, [this, victim] { world_.host(victim).disk_delay = 1ms; });
       return;
     case Fault::kFullDisk:
-      host.disk_full = true;
-      world_.At(back, [this, victim] { world_.host(victim).disk_full = false; });
+      world_.FillDisk(victim);
+      world_.At(back, [this, victim] { world_.FreeDisk(victim); });
       return;
     case Fault::kStartFailure:
       host.start_failure = 0.5;

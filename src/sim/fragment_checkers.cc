@@ -47,7 +47,8 @@ void AllotmentChecker::Count(Time now) {
 }
 
 void AllotmentChecker::OnInput(Time now, const Host& host, const Input& input) {
-  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<LinkReceived>(input))
+  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input) ||
+      std::holds_alternative<LinkReceived>(input))
     LearnTotals(host);
   if (now < counted_at_ + kCountEvery) return;
   counted_at_ = now;

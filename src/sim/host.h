@@ -50,6 +50,7 @@ struct Host {
   Disk disk;
   Duration disk_delay = 1ms;
   bool disk_full = false;
+  bool checks_disk = false;  // its agent doubts it, and looks once a second
   Duration wall_skew = 0s;
   Duration start_delay = 100ms;  // from StartReplica to ReplicaStarted
   float lag_ms = 0;              // how late the agent's loop measures itself to be

@@ -1,7 +1,6 @@
 #include "sim/scenario.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <functional>
 #include <map>
@@ -145,6 +144,8 @@ void Runner::AddLife() {
   each("resume", &World::ResumeAgent);
   each("wipe", &World::WipeDisk);
   each("renumber", &World::Renumber);
+  each("fill-disk", &World::FillDisk);
+  each("free-disk", &World::FreeDisk);
   each("start", &World::StartAgent);
   for (const auto& [name, scatter] :
        {std::pair{"garbage", &ScatterGarbage}, std::pair{"stale-plans", &TellStalePlans}}) {
@@ -294,9 +295,12 @@ Result<HostIndex> Runner::Box(const std::string& name) const {
   return *number;
 }
 
+// Who is refused for a full disk turns to another box.
 Result<HostIndex> Runner::AnyRunning() const {
-  for (HostIndex i = 0; i < world_->size(); ++i) {
-    if (world_->host(i).Thinking()) return i;
+  for (const bool full : {false, true}) {
+    for (HostIndex i = 0; i < world_->size(); ++i) {
+      if (world_->host(i).Thinking() && world_->host(i).disk_full == full) return i;
+    }
   }
   return BadInput("no agent runs");
 }
@@ -473,25 +477,6 @@ Result<ScenarioResult> Runner::Run(std::string_view text) {
 }
 
 }  // namespace
-
-Result<long long> ParseNanoseconds(std::string_view text) {
-  static constexpr std::pair<std::string_view, long long> kUnits[] = {{"us", 1'000},
-                                                                      {"ms", 1'000'000},
-                                                                      {"min", 60'000'000'000},
-                                                                      {"s", 1'000'000'000},
-                                                                      {"h", 3'600'000'000'000}};
-  for (const auto& [unit, factor] : kUnits) {
-    if (!text.ends_with(unit)) continue;
-    const std::string_view digits = text.substr(0, text.size() - unit.size());
-    long long value = 0;
-    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-    if (failure == std::errc() && end == digits.data() + digits.size() && !digits.empty() &&
-        value <= 8'000'000'000'000'000'000 / factor && value >= -8'000'000'000'000'000'000 / factor) {
-      return value * factor;
-    }
-  }
-  return BadInput("'" + std::string(text) + "' is not a time like 250ms, 5s, 2min or 1h");
-}
 
 Result<ScenarioResult> RunScenario(std::string_view text) { return Runner().Run(text); }
 

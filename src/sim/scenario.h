@@ -31,7 +31,4 @@ struct ScenarioResult {
 // Errors name the line.
 Result<ScenarioResult> RunScenario(std::string_view text);
 
-// 250ms, 5s, 2min, 1h; also us.
-Result<long long> ParseNanoseconds(std::string_view text);
-
 }  // namespace hs::sim

@@ -10,6 +10,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "sim/scenario_words.h"
+
 namespace hs::sim {
 namespace {
 

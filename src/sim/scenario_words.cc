@@ -15,6 +15,25 @@ Result<std::uint64_t> ParseNumber(std::string_view text) {
   return number;
 }
 
+Result<long long> ParseNanoseconds(std::string_view text) {
+  static constexpr std::pair<std::string_view, long long> kUnits[] = {{"us", 1'000},
+                                                                      {"ms", 1'000'000},
+                                                                      {"min", 60'000'000'000},
+                                                                      {"s", 1'000'000'000},
+                                                                      {"h", 3'600'000'000'000}};
+  for (const auto& [unit, factor] : kUnits) {
+    if (!text.ends_with(unit)) continue;
+    const std::string_view digits = text.substr(0, text.size() - unit.size());
+    long long value = 0;
+    const auto [end, failure] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+    if (failure == std::errc() && end == digits.data() + digits.size() && !digits.empty() &&
+        value <= 8'000'000'000'000'000'000 / factor && value >= -8'000'000'000'000'000'000 / factor) {
+      return value * factor;
+    }
+  }
+  return BadInput("'" + std::string(text) + "' is not a time like 250ms, 5s, 2min or 1h");
+}
+
 Result<ServiceSpec> ParseService(const std::string& text) {
   const auto wrong = [&] {
     return BadInput("'" + text +

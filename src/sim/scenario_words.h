@@ -12,6 +12,9 @@ namespace hs::sim {
 
 Result<std::uint64_t> ParseNumber(std::string_view text);
 
+// 250ms, 5s, 2min, 1h; also us.
+Result<long long> ParseNanoseconds(std::string_view text);
+
 // web=3, web=3!, web=2..6, each with ~pause, ~run-both, ~stay or ~strict behind it.
 Result<ServiceSpec> ParseService(const std::string& text);
 

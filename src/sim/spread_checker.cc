@@ -13,7 +13,8 @@ std::string ZoneOf(const Host& host) {
   return zone == host.meta.labels.end() ? std::string() : zone->second;
 }
 
-// Those that may take work. Who is in quarantine only the controller knows.
+// Those that may take work. Who is in quarantine only the controller knows, and whose disk is bad it was
+// told.
 CountByBox OpenBoxes(const World& world, const NodeView& view) {
   CountByBox open;
   for (HostIndex i = 0; i < world.size(); ++i) {
@@ -27,7 +28,8 @@ CountByBox OpenBoxes(const World& world, const NodeView& view) {
   for (HostIndex i = 0; i < world.size(); ++i) {
     if (!world.host(i).Running() || world.host(i).disk.node != view.controller) continue;
     for (const auto& [id, member] : world.host(i).node->Members()) {
-      if (member.quarantined_until > world.now()) open.erase(world.IndexOf(id));
+      if (member.quarantined_until > world.now() || member.meta.roles.disk != DiskFault::kNone)
+        open.erase(world.IndexOf(id));
     }
   }
   return open;

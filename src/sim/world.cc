@@ -178,6 +178,8 @@ void World::StartAgent(HostIndex index) {
   host.node = std::make_unique<Node>(options_.tunables, std::move(boot), NowOf(host));
   for (Watcher* watcher : watchers_) watcher->OnStarted(now_, host);
   Deliver(index, host.life, Tick{});
+  host.checks_disk = false;
+  if (host.disk_full) FillDisk(index);
 }
 
 void World::EndAgent(Host& host, bool kernel_tells) {
@@ -278,6 +280,13 @@ void World::Renumber(HostIndex index) {
   move(host.meta.door);
   for (auto& [id, process] : host.processes) move(process.address);
   host.told = false;
+}
+
+void World::FillDisk(HostIndex index) {
+  Host& host = *hosts_[index];
+  host.disk_full = true;
+  if (!host.Running() || std::exchange(host.checks_disk, true)) return;
+  At(now_ + 1s, [this, index, life = host.life] { CheckDisk(index, life); });
 }
 
 void World::EndProcess(HostIndex index, ReplicaId id, int exit_code, int term_signal) {

@@ -77,6 +77,9 @@ class World {
   void WipeDisk(HostIndex index);  // only while no agent runs: comes back as a new box
   // Only while no agent runs: it starts at another address, and nobody tells it where the others are.
   void Renumber(HostIndex index);
+  // Its disk takes no writes any more, or takes them again. Its agent sees that at its next look.
+  void FillDisk(HostIndex index);
+  void FreeDisk(HostIndex index) { hosts_[index]->disk_full = false; }
   void EndProcess(HostIndex index, ReplicaId id, int exit_code, int term_signal);
   // Every wire mended, everyone powered and running, nothing slow or skewed.
   void HealEverything();
@@ -137,6 +140,7 @@ class World {
   void ConnectFrom(Host& host, const TryConnect& attempt);
   ConnectResult Knock(HostIndex from, const Endpoint& address) const;
 
+  void CheckDisk(HostIndex index, std::uint32_t life);
   void PersistOn(Host& host, Persist& persist);
   void StartProcess(Host& host, const StartReplica& start);
   void SignalProcess(Host& host, ReplicaId id, int signal);

@@ -13,6 +13,8 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 
+constexpr const char* kNoSpace = "No space left on device";
+
 // A service whose environment says so never gets healthy: a bad version to roll out.
 bool NeverHealthy(const ServiceSpec& spec) {
   for (const auto& [name, value] : spec.environment) {
@@ -61,6 +63,19 @@ void World::CarryOut(Host& host, Output& output) {
              output);
 }
 
+void World::CheckDisk(HostIndex index, std::uint32_t life) {
+  Host& host = *hosts_[index];
+  const bool full = host.disk_full;
+  Deliver(index, life,
+          DiskChecked{.fault = full ? DiskFault::kFull : DiskFault::kNone,
+                      .reason = full ? kNoSpace : "",
+                      .written = !full});
+  if (host.life != life || !host.Running()) return;
+  const auto self = host.node->Members().find(host.disk.node);
+  host.checks_disk = full || self->second.meta.roles.disk != DiskFault::kNone;
+  if (host.checks_disk) At(now_ + 1s, [this, index, life] { CheckDisk(index, life); });
+}
+
 void World::PersistOn(Host& host, Persist& persist) {
   At(now_ + host.disk_delay,
      [this, index = host.index, life = host.life, id = persist.id, documents = std::move(persist.documents)] {
@@ -68,7 +83,7 @@ void World::PersistOn(Host& host, Persist& persist) {
        // An agent that ended between asking and writing left nothing behind.
        if (target.life != life) return;
        if (target.disk_full) {
-         Deliver(index, life, PersistFailed{id, "no space left on device"});
+         Deliver(index, life, PersistFailed{id, kNoSpace, DiskFault::kFull});
          return;
        }
        for (const Document& document : documents) target.disk.documents[document.key] = document;
@@ -80,6 +95,7 @@ void World::StartProcess(Host& host, const StartReplica& start) {
   At(now_ + 1ms, [this, index = host.index, life = host.life, start] {
     Host& target = *hosts_[index];
     if (target.life != life || !target.powered) return;
+    if (target.disk_full) return Deliver(index, life, ReplicaStartFailed{start.id, kNoSpace});
     if (prng_.Chance(target.start_failure)) {
       Deliver(index, life, ReplicaStartFailed{start.id, "simulated: exec failed"});
       return;
@@ -117,6 +133,7 @@ void World::ProbeProcess(Host& host, const ProbeReplica& probe) {
 void World::FetchOnto(Host& host, const FetchBundle& fetch) {
   At(now_ + 50ms, [this, index = host.index, life = host.life, fetch] {
     Host& target = *hosts_[index];
+    if (target.disk_full) return Deliver(index, life, BundleFailed{fetch.digest, kNoSpace});
     for (const auto& [holder, address] : fetch.holders) {
       const auto found = IndexAt(address.ip);
       if (!found) continue;

@@ -13,10 +13,12 @@ void Pack(const RoleClaim& in, pb::MemberMeta& out) {
   out.set_roles((in.controller ? kController : 0) | (in.standby ? kStandby : 0) |
                 (in.monitor ? kMonitor : 0) | (in.door ? kDoor : 0) | (in.worker ? kWorker : 0) |
                 (in.strained ? kStrained : 0));
+  out.set_disk(static_cast<std::uint32_t>(in.disk));
   out.set_term(in.term);
 }
 
-// Roles of a later release are ignored: they must not cost a member its membership.
+// Roles of a later release are ignored: they must not cost a member its membership. A fault that only it can
+// name is one all the same.
 RoleClaim RolesOf(const pb::MemberMeta& in) {
   return RoleClaim{.controller = (in.roles() & kController) != 0,
                    .standby = (in.roles() & kStandby) != 0,
@@ -24,6 +26,9 @@ RoleClaim RolesOf(const pb::MemberMeta& in) {
                    .door = (in.roles() & kDoor) != 0,
                    .worker = (in.roles() & kWorker) != 0,
                    .strained = (in.roles() & kStrained) != 0,
+                   .disk = in.disk() > static_cast<std::uint32_t>(DiskFault::kFailing)
+                               ? DiskFault::kFailing
+                               : static_cast<DiskFault>(in.disk()),
                    .term = in.term()};
 }
 

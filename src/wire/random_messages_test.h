@@ -89,7 +89,8 @@ class RandomMessages {
       meta.labels[Pick("aZ9.-_/", 4)] = Coin() ? "" : "r\xc3\xa4" + Pick("a b=", 5);
     meta.capacity = {Number<std::uint32_t>(), Number<std::uint64_t>()};
     meta.region = Number<std::uint32_t>();
-    meta.roles = {Coin(), Coin(), Coin(), Coin(), Coin(), Coin(), Number<std::uint64_t>()};
+    meta.roles = {Coin(), Coin(), Coin(), Coin(), Coin(), Coin(), {}, Number<std::uint64_t>()};
+    meta.roles.disk = static_cast<DiskFault>(meta.roles.term % 4);
     meta.version = Coin() ? "" : "1.2.3-rc4";
     return meta;
   }

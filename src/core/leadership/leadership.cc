@@ -54,12 +54,6 @@ struct Leadership::Look {
     const Member* member = Find(id);
     return member == nullptr ? id.Short() : hs::NameOf(*member);
   }
-  // Strain is each node's own word and drains are documents: on these all agree. Quarantine is an opinion.
-  Standing StandingOf(const Member& member) const {
-    return {.strained = member.meta.roles.strained,
-            .quarantined = member.quarantined_until > now,
-            .drained = input.drained.contains(member.id)};
-  }
 };
 
 // Those who may hold a role.
@@ -79,6 +73,16 @@ Time Leadership::NextDeadline() const {
 // What we decided last counts for ourselves: the table may lag behind.
 const RoleClaim& Leadership::ClaimOf(const Member& member) const {
   return member.id == self_ ? own_ : member.meta.roles;
+}
+
+// Strain and its disk are each node's own word and drains are documents: on these all agree. Quarantine is an
+// opinion.
+Standing Leadership::StandingOf(const Look& look, const Member& member) const {
+  const RoleClaim& claim = ClaimOf(member);
+  return {.strained = claim.strained,
+          .quarantined = member.quarantined_until > look.now,
+          .drained = look.input.drained.contains(member.id),
+          .disk = claim.disk};
 }
 
 Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const {
@@ -112,8 +116,8 @@ Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const
     return ids;
   };
   Pool pool;
-  for (const Unfit ruled_out :
-       {~Unfit{0}, ~kUnfitStrained, ~(kUnfitStrained | kUnfitQuarantined), Unfit{0}}) {
+  for (const Unfit ruled_out : {~Unfit{0}, ~kUnfitStrained, ~(kUnfitStrained | kUnfitDisk),
+                                ~(kUnfitStrained | kUnfitDisk | kUnfitQuarantined), Unfit{0}}) {
     if (pool.fit.empty()) pool.fit = pick(ruled_out);
     // Were claims judged by opinions, two nodes with other opinions would follow two controllers.
     if (pool.holders.empty()) pool.holders = pick(ruled_out & ~kUnfitQuarantined);
@@ -160,9 +164,7 @@ std::vector<NodeId> Leadership::Relieved(const Look& look) const {
   if (row.hand_over != HandOver::kWhenClaimed) return relieved;
   for (const auto& [id, member] : look.input.members) {
     if (!IsPresent(member.state) || IsBarred(member.meta.labels, row.role)) continue;
-    Standing standing = look.StandingOf(member);
-    if (id == self_) standing.strained = own_.strained;
-    if ((standing.bits() & row.unfit & ~kUnfitQuarantined) != 0) relieved.push_back(id);
+    if ((StandingOf(look, member).bits() & row.unfit & ~kUnfitQuarantined) != 0) relieved.push_back(id);
   }
   return relieved;
 }
@@ -252,7 +254,7 @@ std::string Leadership::PassedOver(const Look& look, const RoleRow& row) const {
   std::size_t named = 0;
   for (const auto& [id, member] : look.input.members) {
     if (id == self_ || !IsPresent(member.state)) continue;
-    Standing standing = look.StandingOf(member);
+    const Standing standing = StandingOf(look, member);
     const bool barred = IsBarred(member.meta.labels, row.role);
     if (!barred && (standing.bits() & row.unfit) == 0) continue;
     if (++named > kPassedOverNamed) continue;
@@ -288,7 +290,7 @@ std::string Leadership::WhyTaken(const Look& look, Role role, const RegionView& 
                           elected_by_;
       const Member* before = look.Find(view_.controller);
       if (before != nullptr && view_.controller != self_) {
-        const std::string standing = Describe(look.StandingOf(*before));
+        const std::string standing = Describe(StandingOf(look, *before));
         words += "; " + hs::NameOf(*before) + ", which had it, is " +
                  (IsPresent(before->state) && !standing.empty() ? standing : ToString(before->state));
       }
@@ -301,10 +303,9 @@ std::string Leadership::WhyTaken(const Look& look, Role role, const RegionView& 
 std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& view,
                                  std::size_t watched) const {
   const RoleRow& row = RowOf(role);
-  Standing standing{.strained = own_.strained};
+  Standing standing{.strained = own_.strained, .disk = own_.disk};
   if (const Member* self = look.Find(self_)) {
-    standing = look.StandingOf(*self);
-    standing.strained = own_.strained;
+    standing = StandingOf(look, *self);
     if (IsBarred(self->meta.labels, role)) return "its labels bar it from the role";
   }
   const std::string unfit = (standing.bits() & row.unfit) == 0 ? "" : "this node is " + Describe(standing);
@@ -338,15 +339,14 @@ LeadershipOutcome Leadership::Step(Time now, const LeadershipInput& input) {
 
   const RoleClaim before = own_;
   own_.strained = input.strained;
+  own_.disk = input.disk;
   Look look{now, input};
   std::vector<NodeId> watched;
   for (const auto& [id, member] : input.members) {
     if (member.state != MemberState::kDead && member.state != MemberState::kLeft) watched.push_back(id);
     if (!IsPresent(member.state)) continue;
-    Standing standing = look.StandingOf(member);
-    if (id == self_) standing.strained = own_.strained;
-    look.present.push_back({&member, Draw(id, 0), standing.bits(), member.state == MemberState::kSuspect,
-                            now - member.alive_since < kYouth});
+    look.present.push_back({&member, Draw(id, 0), StandingOf(look, member).bits(),
+                            member.state == MemberState::kSuspect, now - member.alive_since < kYouth});
   }
   RegionView view;
   view.region = input.region;

@@ -11,7 +11,8 @@
 //  3. Of several controller claims all nodes that see them prefer the same: greatest (term, id).
 //  4. A new claim's term is above every term this node has ever seen.
 //  5. What roles there are, how many, and who is fit for them is said by the table in roles.h alone.
-//  6. A controller that is drained or overloaded controls until its successor's claim is seen.
+//  6. A controller that is drained, overloaded or on a disk that takes no writes controls until its
+//  successor's claim is seen.
 //  7. No subgraph is larger than kSubgraphMax; from two members on there are at least two monitors.
 //
 // It does not send anything: the caller publishes `own` in the member's metadata, and decides what a role
@@ -35,7 +36,8 @@ struct LeadershipInput {
   // The member table has been compared with somebody's, or nobody is known to compare it with.
   bool table_known = false;
   bool holds_work = false;  // replicas are on this node, whatever their state
-  bool strained = false;    // by this node's own gauge
+  bool strained = false;    // by this node's own gauges
+  DiskFault disk = DiskFault::kNone;
   RegionId region = 0;
 };
 
@@ -97,6 +99,7 @@ class Leadership {
   std::string WhyGiven(const Look& look, Role role, const RegionView& view, std::size_t watched) const;
   std::string PassedOver(const Look& look, const RoleRow& row) const;
   const RoleClaim& ClaimOf(const Member& member) const;
+  Standing StandingOf(const Look& look, const Member& member) const;
 
   const NodeId self_;
   const Time patience_until_;

@@ -26,6 +26,7 @@ class Region {
   std::set<NodeId> drained, cut;
   std::map<NodeId, NodeId> distrust;  // who holds whom in quarantine
   std::set<NodeId> strained, holding;
+  std::map<NodeId, DiskFault> disks;
   bool table_known = true;
 
   explicit Region(int size) {
@@ -55,7 +56,8 @@ class Region {
                                  .drained = drained,
                                  .table_known = table_known,
                                  .holds_work = holding.contains(id),
-                                 .strained = strained.contains(id)});
+                                 .strained = strained.contains(id),
+                                 .disk = disks.contains(id) ? disks[id] : DiskFault::kNone});
       changed = changed || said[id].changed;
       claims[id] = said[id].own;
     }
@@ -312,6 +314,62 @@ TEST(Leadership, AnOverloadedControllerControlsUntilItsSuccessorDoes) {
     r.Settle();
     EXPECT_EQ(r.Controller(), next) << "relieved, it does not ask for control back";
   }
+}
+
+TEST(Leadership, AControllerWhoseDiskTakesNoWritesHandsOverAndSaysSo) {
+  struct Row {
+    DiskFault fault;
+    const char* words;
+  };
+  for (const Row& row :
+       {Row{DiskFault::kFull, "out of disk space"}, Row{DiskFault::kReadOnly, "on a read-only disk"},
+        Row{DiskFault::kFailing, "on a failing disk"}}) {
+    Region r(5);
+    r.Settle();
+    const NodeId old = r.Controller(), next = r.ViewOf(old).standby;
+    r.disks[old] = row.fault;
+    std::string given, taken;
+    for (int round = 0; round < 4; ++round) {
+      r.Round();
+      EXPECT_FALSE(r.Claimants().empty()) << round;
+      for (const RoleChange& change : r.said.at(old).changes)
+        if (change.role == Role::kController) given = change.cause;
+      for (const RoleChange& change : r.said.at(next).changes)
+        if (change.role == Role::kController) taken = change.cause;
+    }
+    EXPECT_EQ(r.Controller(), next);
+    EXPECT_FALSE(r.said.at(old).own.standby || r.said.at(old).own.monitor);
+    EXPECT_TRUE(r.said.at(old).own.worker) << "what runs there stays";
+    EXPECT_NE(given.find(std::string("this node is ") + row.words), std::string::npos) << given;
+    EXPECT_NE(taken.find(std::string("which had it, is ") + row.words), std::string::npos) << taken;
+    r.disks.clear();
+    r.Settle();
+    EXPECT_EQ(r.Controller(), next) << "with room again, it does not ask for control back";
+  }
+}
+
+TEST(Leadership, WhoIsLeftAloneWithAFullDiskControls) {
+  Region r(3);
+  r.Settle();
+  for (const auto& [id, member] : r.members) r.disks[id] = DiskFault::kFull;
+  const NodeId controller = r.Controller();
+  for (int round = 0; round < 10; ++round) r.Round();
+  EXPECT_EQ(r.Controller(), controller) << "there is nobody better";
+  r.SetState(controller, MemberState::kDead);
+  r.Settle();
+  EXPECT_TRUE(r.Controller());
+  EXPECT_NE(r.Controller(), controller);
+}
+
+TEST(Leadership, OfAnOverloadedNodeAndOneWithAFullDiskTheOverloadedOneControls) {
+  Region r(2);
+  r.Settle();
+  const NodeId full = r.Controller();
+  for (const auto& [id, member] : r.members)
+    if (id != full) r.strained.insert(id);
+  r.disks[full] = DiskFault::kFull;
+  for (int round = 0; round < 10; ++round) r.Round();
+  EXPECT_NE(r.Controller(), full);
 }
 
 TEST(Leadership, OfOverloadedNodesOnlyOneHasToControl) {

@@ -42,21 +42,21 @@ constexpr std::array kTable{
             .claim = &RoleClaim::monitor,
             .demand = Subgraphs,
             .quota = SubgraphsWithSlack,
-            .unfit = kUnfitStrained | kUnfitQuarantined | kUnfitDrained,
+            .unfit = kUnfitStrained | kUnfitDisk | kUnfitQuarantined | kUnfitDrained,
             .essential = true,
             .hand_over = HandOver::kAtOnce},
     RoleRow{.role = Role::kStandby,
             .claim = &RoleClaim::standby,
             .demand = OneBesides,
             .quota = OneBesides,
-            .unfit = kUnfitStrained | kUnfitQuarantined | kUnfitDrained,
+            .unfit = kUnfitStrained | kUnfitDisk | kUnfitQuarantined | kUnfitDrained,
             .essential = true,
             .hand_over = HandOver::kAtOnce},
     RoleRow{.role = Role::kController,
             .claim = &RoleClaim::controller,
             .demand = One,
             .quota = One,
-            .unfit = kUnfitStrained | kUnfitQuarantined | kUnfitDrained,
+            .unfit = kUnfitStrained | kUnfitDisk | kUnfitQuarantined | kUnfitDrained,
             .essential = true,
             .hand_over = HandOver::kWhenClaimed},
 };
@@ -96,6 +96,9 @@ std::string Describe(Standing standing) {
   add(standing.strained, "overloaded");
   add(standing.quarantined, "in quarantine");
   add(standing.drained, "drained");
+  add(standing.disk == DiskFault::kFull, "out of disk space");
+  add(standing.disk == DiskFault::kReadOnly, "on a read-only disk");
+  add(standing.disk == DiskFault::kFailing, "on a failing disk");
   return words;
 }
 

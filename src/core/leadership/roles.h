@@ -8,9 +8,9 @@
 //  1. No more hold a role than its quota, once all see the same members.
 //  2. A member barred by a label never takes the role, whatever else is missing.
 //  3. Where nobody is fit, the tests are dropped one after the other (first that it is not strained, then
-//  that it
-//     is not in quarantine, then that it is not drained): a worse holder beats none. Roles that are not
-//     `essential` stay empty instead.
+//  that its
+//     disk takes writes, then that it is not in quarantine, then that it is not drained): a worse holder
+//     beats none. Roles that are not `essential` stay empty instead.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,7 @@ using Unfit = unsigned;
 inline constexpr Unfit kUnfitStrained = 1;
 inline constexpr Unfit kUnfitQuarantined = 2;
 inline constexpr Unfit kUnfitDrained = 4;
+inline constexpr Unfit kUnfitDisk = 8;
 
 enum class HandOver : std::uint8_t {
   kAtOnce,         // dropped as soon as it is not this node's any more
@@ -57,13 +58,15 @@ struct Standing {
   bool strained = false;
   bool quarantined = false;
   bool drained = false;
+  DiskFault disk = DiskFault::kNone;
   Unfit bits() const {
     return (strained ? kUnfitStrained : 0) | (quarantined ? kUnfitQuarantined : 0) |
-           (drained ? kUnfitDrained : 0);
+           (drained ? kUnfitDrained : 0) | (disk != DiskFault::kNone ? kUnfitDisk : 0);
   }
 };
 
-// "overloaded and in quarantine"; empty when nothing counts against it.
+// What goes between "NAME is " and a full stop: "overloaded and in quarantine"; empty when nothing counts
+// against it.
 std::string Describe(Standing standing);
 
 }  // namespace hs

@@ -28,7 +28,10 @@
 // 10. UseDetours holds for links and connections opened from then on. A link on a path that changed is given
 // up
 //     when it was direct (it hangs), and renewed without loss when the direct path is back.
-// 11. Reply{request} answers exactly one Client* input with that request id, some time later.
+// 11. DiskChecked comes once a second, and at once when anything could not be written for want of a disk that
+// takes it.
+//     While this node's own claim names a fault, each says how a test write went.
+// 12. Reply{request} answers exactly one Client* input with that request id, some time later.
 #pragma once
 
 #include <string>
@@ -87,6 +90,16 @@ struct Persisted {
 struct PersistFailed {
   PersistId id;
   std::string reason;
+  DiskFault fault = DiskFault::kFailing;
+};
+
+// What was found out about the disk that holds the data directory.
+struct DiskChecked {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;       // 0: not known
+  DiskFault fault = DiskFault::kNone;  // a write was refused
+  std::string reason;                  // with a fault: in words
+  bool written = false;                // a test write succeeded just now
 };
 
 // A wish of a person or a joining node. Answered by Reply with the same id.
@@ -164,7 +177,7 @@ struct LanHeard {
 using Input = std::variant<Tick, DatagramReceived, LinkUp, LinkDown, LinkReceived, ConnectOutcome, Persisted,
                            PersistFailed, ClientWrite, ReplicaStarted, ReplicaStartFailed, ReplicaExited,
                            ProbeResult, ReplicaIdle, BundleReady, BundleFailed, DoorStatus, LoadMeasured,
-                           LeaveRequested, Unreadable, LanHeard>;
+                           LeaveRequested, Unreadable, LanHeard, DiskChecked>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs

@@ -184,7 +184,7 @@ void Node::Impl::Apply(const ConnectOutcome& input) {
 
 void Node::Impl::Apply(const Persisted& input) { Intend(input); }
 void Node::Impl::Apply(const PersistFailed& input) {
-  Emit("disk.failed", meta_.name, "documents could not be written: " + input.reason);
+  Apply(DiskChecked{.fault = input.fault, .reason = "documents could not be written: " + input.reason});
   Intend(input);
 }
 // Before the others are found, a write could neither be stamped by their clocks nor kept in more than one

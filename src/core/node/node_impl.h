@@ -19,6 +19,7 @@
 #include "core/engines/door_table.h"
 #include "core/intent/quota.h"
 #include "core/intent/store.h"
+#include "core/leadership/disk_gauge.h"
 #include "core/leadership/leadership.h"
 #include "core/leadership/strain.h"
 #include "core/membership/lan_search.h"
@@ -97,6 +98,7 @@ class Node::Impl {
   void Apply(const LeaveRequested& input);
   void Apply(const Unreadable& input);
   void Apply(const LanHeard& input);
+  void Apply(const DiskChecked& input);
 
   void TakeEarlyWrites();
 
@@ -172,6 +174,7 @@ class Node::Impl {
   bool IsTimeToTell(LoadTold& told, bool idle) const;
   void SendLoad(NodeId to, const LoadReport& report);
   void Gather(NodeId from, const LoadReport& report);
+  std::string DiskTrouble() const;
   void TellMetricProblems(const std::vector<MetricProblem>& problems);
   void SumUp();
 
@@ -283,6 +286,7 @@ class Node::Impl {
   LanSearch lan_;
   Leadership leadership_;
   StrainGauge strain_;
+  DiskGauge disk_;
   Supervisor supervisor_;
   WorkEvidence evidence_;
   PlanBook plan_book_;

@@ -102,6 +102,22 @@ void Node::Impl::Gather(NodeId from, const LoadReport& report) {
   if (Stewards() && KnowsWhatRuns()) MoveLevels();
 }
 
+void Node::Impl::Apply(const DiskChecked& input) {
+  if (!disk_.Step(now_.mono, input)) return;
+  lead_at_ = now_.mono;
+  dirty_.statuses = true;
+  const bool well = disk_.fault() == DiskFault::kNone;
+  Emit(well ? "disk.ok" : "disk.failed", meta_.name, well ? disk_.cause() : DiskTrouble());
+}
+
+std::string Node::Impl::DiskTrouble() const {
+  return disk_.cause() +
+         "; what it is told is kept in memory only, and while another node can, it takes no role and gets no "
+         "new work: " +
+         (disk_.fault() == DiskFault::kFull ? "free space on the disk of its data directory"
+                                            : "look at the disk of its data directory");
+}
+
 void Node::Impl::SumUp() {
   const auto own = std::ranges::find(region_.monitors, self_, &MonitorView::monitor);
   if (own == region_.monitors.end()) return;

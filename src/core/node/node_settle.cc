@@ -123,6 +123,7 @@ void Node::Impl::SettleLeadership() {
                                                            .table_known = table_known_,
                                                            .holds_work = !supervisor_.statuses().empty(),
                                                            .strained = strain_.strained(),
+                                                           .disk = disk_.fault(),
                                                            .region = region_id_});
   const bool led = Leads();
   region_ = std::move(outcome.view);
@@ -241,6 +242,8 @@ void Node::Impl::SettleReport() {
   report.containment = containment_;
   report.allotments = allotments_;
   for (const auto& [words, until] : troubles_) report.troubles.push_back(words);
+  if (disk_.fault() != DiskFault::kNone) report.troubles.push_back(DiskTrouble());
+  std::ranges::sort(report.troubles);
   for (const auto& [role, held] : roles_) report.roles.push_back(held);
   if (published_ == report) return;
   published_ = report;

@@ -92,6 +92,48 @@ TEST_F(NodeTest, AnOverloadedControllerIsRelievedAndItsWorkIsNotTouched) {
   EXPECT_THAT(held->cause, HasSubstr("is overloaded"));
 }
 
+TEST_F(NodeTest, AControllerWithAFullDiskIsRelievedSaysSoAndGetsNoNewWork) {
+  GrowTo(3);
+  Deploy(0, {Service("web", 3)});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
+  int old = 0;
+  while (IdOf(old) != ViewOf(0).controller) ++old;
+  const DiskChecked full{.fault = DiskFault::kFull, .reason = "No space left on device"};
+  Hand(old, full);
+  Run(1s);
+  const NodeId next = ViewOf(old).controller;
+  EXPECT_NE(next, IdOf(old));
+  for (const int i : {0, 1, 2}) EXPECT_EQ(ViewOf(i).controller, next);
+  EXPECT_EQ(RunningOn(old), 1U) << "what runs there stays";
+  ASSERT_THAT(EventsOf(old, "disk.failed"), SizeIs(1));
+  EXPECT_THAT(EventsOf(old, "disk.failed")[0].cause, HasSubstr("its disk is full: No space left on device"));
+  EXPECT_THAT(EventsOf(old, "role.controller-ended").back().cause, HasSubstr("out of disk space"));
+  const auto& report = std::get<NodeReport>(*ViewOf(old).reports.at(IdOf(old)));
+  ASSERT_THAT(report.troubles, SizeIs(1));
+  EXPECT_THAT(report.troubles[0], HasSubstr("free space"));
+
+  Deploy(0, {Service("api", 4), Service("web", 3)}, 2);
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 7 && AllSteady(); }, 10s));
+  EXPECT_EQ(RunningOn(old), 1U);
+  for (int second = 0; second < 12; ++second) {
+    Hand(old, DiskChecked{.free_bytes = 1 << 30, .total_bytes = 4ULL << 30, .reason = {}, .written = true});
+    Run(1s);
+  }
+  EXPECT_THAT(EventsOf(old, "disk.ok"), SizeIs(1));
+  ASSERT_TRUE(RunUntil([&] { return RunningOn(old) > 1 && AllSteady(); }, 60s)) << "work moves there again";
+  EXPECT_TRUE(std::get<NodeReport>(*ViewOf(old).reports.at(IdOf(old))).troubles.empty());
+}
+
+TEST_F(NodeTest, OfDocumentsThatCannotBeWrittenOneEventIsTold) {
+  GrowTo(1);
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    Hand(0, PersistFailed{PersistId{1000 + i}, "disk full", DiskFault::kFull});
+    Run(1s);
+  }
+  ASSERT_THAT(EventsOf(0, "disk.failed"), SizeIs(1));
+  EXPECT_THAT(EventsOf(0, "disk.failed")[0].cause, HasSubstr("documents could not be written: disk full"));
+}
+
 TEST_F(NodeTest, ANodeBarredFromWorkGetsNone) {
   Start(0);
   Start(1, 0, [](BootState& boot) { boot.meta.labels["homeostat.worker"] = "never"; });

@@ -65,7 +65,8 @@ Fleet::Fleet(Time now, const std::map<NodeId, Member>& members, const std::set<N
     box.member = &member;
     box.drained = drained.contains(id);
     box.quarantined = member.quarantined_until > now;
-    box.open = member.state == MemberState::kAlive && !box.drained && !box.quarantined;
+    box.bad_disk = member.meta.roles.disk != DiskFault::kNone;
+    box.open = OpenInNeed(box) && !box.bad_disk;
     std::string path;
     for (std::size_t level = 0; level < kDomainLabels.size(); ++level) {
       path += LabelOf(member, kDomainLabels[level]);
@@ -135,16 +136,25 @@ bool Fleet::Matches(const Member& member, const ServiceSpec& spec) {
                      [&](const Constraint& constraint) { return Meets(member, constraint); });
 }
 
+bool Fleet::OpenInNeed(const Box& box) const {
+  return box.member->state == MemberState::kAlive && !box.drained && !box.quarantined;
+}
+
+bool Fleet::AnyOpen(const ServiceSpec& spec) const {
+  return std::ranges::any_of(boxes_, [&](const Box& box) { return box.open && Matches(*box.member, spec); });
+}
+
 BoxIndex Fleet::Place(const ServiceSpec& spec, const Spread& spread) const {
   const std::uint64_t key = Hash64(spec.name);
   const auto cost = [&](const Member* member) {
     const std::uint32_t cpu = member->meta.capacity.cpu_millicores;
     return RendezvousCost(key, member->id, cpu > 0 ? cpu : 1000);
   };
+  const bool in_need = !AnyOpen(spec);
   BoxIndex best = kNoBox;
   std::array<std::uint64_t, 6> best_crowding{};
   for (BoxIndex i = 0; i < boxes_.size(); ++i) {
-    if (!boxes_[i].open || !boxes_[i].Fits(spec.reserve)) continue;
+    if (!(in_need ? OpenInNeed(boxes_[i]) : boxes_[i].open) || !boxes_[i].Fits(spec.reserve)) continue;
     const auto crowding = Crowding(spread, i);
     if (best != kNoBox && crowding > best_crowding) continue;
     if (!spec.constraints.empty() && !Matches(*boxes_[i].member, spec)) continue;
@@ -255,7 +265,7 @@ std::string Fleet::Uneven(const ServiceSpec& spec, const Spread& spread, BoxInde
 }
 
 std::string Fleet::WhyNot(const ServiceSpec& spec) const {
-  std::size_t away = 0, drained = 0, quarantined = 0, unfit = 0, cpu_full = 0, memory_full = 0;
+  std::size_t away = 0, drained = 0, quarantined = 0, bad_disk = 0, unfit = 0, cpu_full = 0, memory_full = 0;
   std::uint64_t cpu_free_max = 0, memory_free_max = 0;
   for (const Box& box : boxes_) {
     if (box.member->state != MemberState::kAlive) {
@@ -266,6 +276,8 @@ std::string Fleet::WhyNot(const ServiceSpec& spec) const {
       ++quarantined;
     } else if (!Matches(*box.member, spec)) {
       ++unfit;
+    } else if (box.bad_disk && AnyOpen(spec)) {
+      ++bad_disk;
     } else {
       const Capacity& capacity = box.member->meta.capacity;
       const std::uint64_t cpu_free =
@@ -288,6 +300,7 @@ std::string Fleet::WhyNot(const ServiceSpec& spec) const {
       "lack memory (needs " + Mib(spec.reserve.memory_bytes) + ", most free " + Mib(memory_free_max) + ")");
   say(unfit, "do not meet the placement constraints");
   say(drained, "drained or barred from work");
+  say(bad_disk, "have a disk that takes no writes");
   say(quarantined, "in quarantine");
   say(away, "not alive");
   return "of " + std::to_string(boxes_.size()) + " boxes " + (why.empty() ? "none can take it" : why);

@@ -34,6 +34,10 @@ class Fleet {
   const Member& MemberOf(BoxIndex box) const { return *boxes_[box].member; }
   bool Drained(BoxIndex box) const { return boxes_[box].drained; }
   bool Open(BoxIndex box) const { return boxes_[box].open; }  // may take work
+  // Its disk takes no writes, and another box may take this.
+  bool BetterElsewhere(BoxIndex box, const ServiceSpec& spec) const {
+    return boxes_[box].bad_disk && AnyOpen(spec);
+  }
 
   Spread NewSpread() const;
   void Add(Spread& spread, BoxIndex box) const;
@@ -45,7 +49,8 @@ class Fleet {
   // What a reserved replica holds will be free: it still takes room, but no longer makes the box look full.
   void MarkGoing(BoxIndex box, const Resources& resources);
 
-  // The best box for one more replica, or kNoBox.
+  // The best box for one more replica, or kNoBox. One whose disk takes no writes only where no other may take
+  // it, full or not.
   BoxIndex Place(const ServiceSpec& spec, const Spread& spread) const;
   // Whether `a` holds more than `b` in the widest domain in which they differ, or by itself.
   bool Fuller(const Spread& spread, BoxIndex a, BoxIndex b) const;
@@ -66,9 +71,10 @@ class Fleet {
  private:
   struct Box {
     const Member* member = nullptr;
-    bool open = false;  // alive, not drained, not in quarantine
+    bool open = false;  // alive, not drained, not in quarantine, and its disk takes writes
     bool drained = false;
     bool quarantined = false;
+    bool bad_disk = false;
     std::array<std::uint32_t, 3> domain{};
     std::uint64_t cpu_reserved = 0;
     std::uint64_t memory_reserved = 0;
@@ -85,6 +91,8 @@ class Fleet {
   Counts CountsOf(const Spread& spread, BoxIndex box) const;
   std::string Uneven(const ServiceSpec& spec, const Spread& spread, BoxIndex from, BoxIndex to) const;
   static bool Matches(const Member& member, const ServiceSpec& spec);
+  bool AnyOpen(const ServiceSpec& spec) const;
+  bool OpenInNeed(const Box& box) const;  // were it not for its disk
 
   std::vector<Box> boxes_;  // in order of id
   std::array<std::uint32_t, 3> domain_count_{};

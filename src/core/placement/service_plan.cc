@@ -40,8 +40,16 @@ void ServicePlan::Leave(Piece& piece, std::string cause) {
   fleet_.Remove(spread_, piece.box);
 }
 
+// It cannot start, or not go on, where it is, for want of a disk that takes writes.
+bool ServicePlan::Stranded(const Piece& piece) const {
+  if (!fleet_.BetterElsewhere(piece.box, service_->spec)) return false;
+  const bool never_started =
+      piece.Ailing() && !piece.status->last_error.empty() && piece.status->state == ReplicaState::kPreparing;
+  return never_started || piece.Troubled();
+}
+
 bool ServicePlan::Failed(const Piece& piece) const {
-  if (!piece.Ailing()) return false;
+  if (!piece.Ailing() || Stranded(piece)) return false;
   if (piece.status->restarts >= kRestartsFailed) return true;
   const auto since = input_.unhealthy_since.find(piece.id);
   return since != input_.unhealthy_since.end() &&
@@ -264,6 +272,9 @@ void ServicePlan::ChooseStops() {
     } else if (fleet_.Drained(victim->box)) {
       cause = BoxName(fleet_.MemberOf(victim->box)) +
               " is drained or barred from work, and its work runs elsewhere";
+    } else if (Stranded(*victim)) {
+      cause = "it cannot run on the disk of " + BoxName(fleet_.MemberOf(victim->box)) + ", which is " +
+              ToString(fleet_.MemberOf(victim->box).meta.roles.disk) + ", and is replaced elsewhere";
     } else {
       cause = std::to_string(counts.stay) + " there, " + std::to_string(service_->replicas) + " wanted";
     }

@@ -1,8 +1,8 @@
 // One service: which of its replicas stay, which go with which keeper, and how many new ones start.
 //
 // Words used here: a replica *stays* unless it is leaving. It is *good* when it stays, is of the wanted
-// version and not on a drained box; all others that stay are *passing*: they serve until a good one can take
-// over.
+// version, not on a drained box and not stranded; all others that stay are *passing*: they serve until a good
+// one can take over.
 #pragma once
 
 #include "core/placement/inventory.h"
@@ -39,7 +39,10 @@ class ServicePlan {
     std::uint32_t of_old = 0;
   };
 
-  bool Good(const Piece& piece) const { return piece.spec == service_->hash && !fleet_.Drained(piece.box); }
+  bool Good(const Piece& piece) const {
+    return piece.spec == service_->hash && !fleet_.Drained(piece.box) && !Stranded(piece);
+  }
+  bool Stranded(const Piece& piece) const;
   bool Failed(const Piece& piece) const;
   Counts Count() const;
   void Stay(Piece& piece, std::string cause);

@@ -39,6 +39,7 @@ class World {
   std::set<SpecHash> broken;        // versions that never get healthy
   std::set<ReplicaId> broken_ones;  // replicas that never do
   std::set<NodeId> broken_boxes;    // where none ever does
+  std::set<NodeId> full_boxes;      // where none can even be started
   bool intent_known = true;
   SteadyView::Standing standing{1, 1};
   bool boxes_act = true;
@@ -115,9 +116,14 @@ class World {
           status.service = a.service;
           status.spec = a.spec;
           status.state = ReplicaState::kStarting;
+          if (full_boxes.contains(node)) {
+            status.state = ReplicaState::kBackoff;
+            status.last_error = "No space left on device";
+          }
           own[a.replica] = status;
         } else if (!broken.contains(a.spec) && !broken_ones.contains(a.replica) &&
-                   !broken_boxes.contains(node) && it->second.state != ReplicaState::kStopping) {
+                   !broken_boxes.contains(node) && !full_boxes.contains(node) &&
+                   it->second.state != ReplicaState::kStopping) {
           it->second.state = ReplicaState::kRunning;
           it->second.health = Health::kHealthy;
         }
