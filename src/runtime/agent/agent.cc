@@ -151,8 +151,11 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
     return store.Unpack(digest, path);
   };
   hosting.reachable = [this](const std::string& service) { return door_->Serves(service); };
-  processes_ = std::make_unique<ProcessHost>(loop_, std::move(hosting),
-                                             [this](Input input) { Feed(std::move(input)); });
+  processes_ = std::make_unique<ProcessHost>(loop_, std::move(hosting), [this](Input input) {
+    const auto* failed = std::get_if<ReplicaStartFailed>(&input);
+    if (failed != nullptr) DoubtDisk(failed->reason);
+    Feed(std::move(input));
+  });
 
   BootState boot;
   boot.cluster = identity_.cluster;
@@ -336,6 +339,7 @@ Result<void> Agent::Run() {
     for (std::string& words : std::exchange(unreadable_, {}))
       Feed(Unreadable{identity_.node, std::move(words)});
     WriteFirstDocuments();
+    CheckDisk(true);
     ArmSense();
   });
   ArmFootprint(kStartUpTime);

@@ -103,7 +103,10 @@ void Agent::AdoptBundle(Digest digest, std::filesystem::path file, std::function
     std::error_code ignored;
     std::filesystem::remove(file, ignored);
     boost::asio::post(loop_, [this, digest, done, added] {
-      if (!added) return done(added);
+      if (!added) {
+        DoubtDisk(added.error().message);
+        return done(added);
+      }
       Feed(BundleReady{digest});
       auto timer = std::make_shared<boost::asio::steady_timer>(loop_);
       auto look = std::make_shared<std::function<void()>>();

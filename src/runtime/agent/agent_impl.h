@@ -81,6 +81,8 @@ class Agent : public ApiBackend {
   void ArmSense();
   void ArmFootprint(Duration wait);
   void MeasureLoad(Time due);
+  void CheckDisk(bool test);
+  void DoubtDisk(const std::string& reason);
   void TakeLoad(const std::vector<ServiceLoad>& doors, const MetricReader::Round& metrics);
 
   // ---- outputs (agent_outputs.cc)
@@ -115,7 +117,7 @@ class Agent : public ApiBackend {
   AgentOptions options_;
   DataDir directory_;
   boost::asio::io_context loop_{1};
-  boost::asio::thread_pool disk_{1};  // bundles; before what uses it, so that it ends after
+  boost::asio::thread_pool disk_{1};  // bundles and test writes; before what uses it, so that it ends after
   ListenSockets sockets_;
   Endpoint advertised_;
   Endpoint door_endpoint_;
@@ -151,6 +153,7 @@ class Agent : public ApiBackend {
   History history_;
   std::shared_ptr<const LocalLoad> load_;                   // of the last second; null: none yet
   std::shared_ptr<const DoorTotalsByService> door_totals_;  // the same
+  bool tests_disk_ = false;
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
   std::vector<std::pair<NodeId, Endpoint>> former_peers_;  // of its last life

@@ -7,6 +7,7 @@
 #include "core/intent/keys.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
+#include "runtime/agent/disk_check.h"
 #include "runtime/agent/log.h"
 #include "runtime/http/client.h"
 #include "wire/codec.h"
@@ -44,7 +45,11 @@ void Agent::Do(Persist& output) {
   for (const Document& document : output.documents)
     revokes = revokes || (document.IsTombstone() && document.key.starts_with("node/"));
   store_->Persist(std::move(output.documents), [this, id = output.id, revokes](Result<void> result) {
-    if (!result) return Feed(PersistFailed{id, result.error().message});
+    if (!result) {
+      const DiskFault fault = FaultIn(result.error().message);
+      return Feed(
+          PersistFailed{id, result.error().message, fault == DiskFault::kNone ? DiskFault::kFailing : fault});
+    }
     Feed(Persisted{id});
     if (revokes) links_->Recheck();
   });
@@ -182,9 +187,12 @@ void Agent::Do(FetchBundle& output) {
 
 void Agent::FetchNext(std::shared_ptr<FetchBundle> fetch, std::size_t next, std::string reason) {
   if (bundles_->Has(fetch->digest)) return Feed(BundleReady{fetch->digest});
-  if (next >= fetch->holders.size()) return Feed(BundleFailed{fetch->digest, reason});
-  auto incoming = bundles_->Receive(fetch->digest);
-  if (!incoming) return Feed(BundleFailed{fetch->digest, incoming.error().message});
+  auto incoming = next < fetch->holders.size() ? bundles_->Receive(fetch->digest)
+                                               : std::unexpected(Error{Reaction::kRetryLater, reason});
+  if (!incoming) {
+    DoubtDisk(incoming.error().message);
+    return Feed(BundleFailed{fetch->digest, incoming.error().message});
+  }
   const auto try_next = [this, fetch, next](const std::string& why) {
     boost::asio::post(loop_, [this, fetch, next, why] { FetchNext(fetch, next + 1, why); });
   };

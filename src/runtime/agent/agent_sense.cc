@@ -1,11 +1,14 @@
 // The agent's pulse: once a second it measures the box, its replicas and itself, and keeps an hour of it.
 #include <fmt/format.h>
 
+#include <boost/asio/post.hpp>
+
 #include "api/api.h"
 #include "api/loads.h"
 #include "core/observation/load_book.h"
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
+#include "runtime/agent/disk_check.h"
 
 namespace hs {
 namespace {
@@ -94,6 +97,7 @@ void Agent::ArmSense() {
 void Agent::MeasureLoad(Time due) {
   const Time now = ReadClocks().mono;
   lag_.Ran(due, due, now);
+  CheckDisk(false);
   LocalLoad load = sense_->Measure(now, processes_->Running());
   load.agent.lag_max_s = ToSeconds(lag_.Take());
   if (load.interval_s > 0) {
@@ -112,6 +116,26 @@ void Agent::MeasureLoad(Time due) {
       door_totals_ = std::make_shared<const DoorTotalsByService>(totals);
     if (has_rates && doors) TakeLoad(*doors, metrics);
   });
+}
+
+// Something is written only when there is reason to doubt.
+void Agent::CheckDisk(bool test) {
+  const bool doubted = node_->Members().at(identity_.node).meta.roles.disk != DiskFault::kNone;
+  if (!test && !doubted) return Feed(LookAtDisk(directory_.path()));
+  if (std::exchange(tests_disk_, true)) return;
+  boost::asio::post(disk_, [this] {
+    const DiskChecked check = TestDisk(directory_.path());
+    boost::asio::post(loop_, [this, check] {
+      tests_disk_ = false;
+      Feed(check);
+    });
+  });
+}
+
+// Before the failure itself is told: whoever hears of that should know that it is the disk's.
+void Agent::DoubtDisk(const std::string& reason) {
+  const DiskFault fault = FaultIn(reason);
+  if (fault != DiskFault::kNone) Feed(DiskChecked{.fault = fault, .reason = reason});
 }
 
 void Agent::TakeLoad(const std::vector<ServiceLoad>& doors, const MetricReader::Round& metrics) {
