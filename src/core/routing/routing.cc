@@ -411,7 +411,7 @@ void Routing::RunTrouble(NodeId peer, Trouble& trouble) {
     std::vector<Relays> rivals = Candidates(peer, trouble, kRivals);
     if (trouble.rival) rivals = {*trouble.rival};
     for (const Relays& relays : rivals) {
-      if (!Asking(peer, relays)) Ask(peer, relays, true);
+      if (!Asking(peer, relays)) Ask(peer, relays, false);
     }
   }
 }
