@@ -24,7 +24,9 @@ json::value LinkJson(const NodeView& view, const LinkView& link) {
   }
   json::object out{{"from", SafeText(NameIn(view, link.from))},
                    {"to", SafeText(NameIn(view, link.to))},
-                   {"way", SafeText(way.empty() ? "direct" : way)},
+                   {"way", SafeText(link.line     ? "line"
+                                    : way.empty() ? "direct"
+                                                  : way)},
                    {"relays", std::move(relays)}};
   // Only the way there is cut: what the other sends arrives directly.
   if (link.one_way) out["one_way"] = true;

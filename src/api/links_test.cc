@@ -10,9 +10,9 @@ namespace {
 
 NodeView LinkedView() {
   NodeView view = TestView();
-  view.links = {{TestNode(1), TestNode(2), {TestNode(3)}, true, Duration(1'234us)},
-                {TestNode(1), TestNode(3), {}, false, Duration(420us)},
-                {TestNode(2), TestNode(1), {TestNode(3)}, false, std::nullopt}};
+  view.links = {{TestNode(1), TestNode(2), {TestNode(3)}, true, false, Duration(1'234us)},
+                {TestNode(1), TestNode(3), {}, false, false, Duration(420us)},
+                {TestNode(2), TestNode(1), {TestNode(3)}, false, false, std::nullopt}};
   return view;
 }
 
@@ -29,6 +29,13 @@ TEST(LinksTest, TellsWhoReachesWhomAndHow) {
       R"([{"from":"n1","to":"n2","way":"through n3","relays":["n3"],"one_way":true,"round_trip_ms":1.23E0},)"
       R"({"from":"n1","to":"n3","way":"direct","relays":[],"round_trip_ms":4.2E-1},)"
       R"({"from":"n2","to":"n1","way":"through n3","relays":["n3"]}])");
+}
+
+TEST(LinksTest, ABoxThatDialsOutIsReachedOverALine) {
+  NodeView view = LinkedView();
+  view.links = {{TestNode(1), TestNode(2), {}, true, true, Duration(1ms)}};
+  EXPECT_EQ(std::get<ApiResponse>(Ask(view, "")).body,
+            R"([{"from":"n1","to":"n2","way":"line","relays":[],"one_way":true,"round_trip_ms":1E0}])");
 }
 
 TEST(LinksTest, AnotherNodeIsAskedForWhatItMeasuredItself) {

@@ -24,6 +24,7 @@ struct UpWords {
   std::string door;
   std::string name;
   std::string join;
+  bool dial_out = false;
   bool no_discovery = false;
   std::vector<std::string> labels;
   std::vector<std::string> tunables;
@@ -113,6 +114,7 @@ AgentOptions Check(const UpWords& words, Checker& checker) {
   if (!words.name.empty() && !IsWord(words.name, "._-:", kNameMax))
     checker.Complain("--name: '" + words.name + "' is not a name of letters, digits and ._-:");
   options.join = words.join;
+  options.dial_out = words.dial_out;
   options.discovery = !words.no_discovery;
   options.program_dir = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   TakeLabels(words, options, checker);
@@ -149,6 +151,10 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
       ->allow_extra_args(false);
   up->add_option("--join", words->join,
                  "join token; or IP:PORT of any member, for a box that was a member before");
+  up->add_flag(
+      "--dial-out", words->dial_out,
+      "others cannot connect to this box (NAT, a firewall): it is reached over connections that it keeps "
+      "open to up to three of them");
   up->add_flag("--no-discovery", words->no_discovery,
                "neither ask the local network for members nor answer there (UDP multicast, port 7701)");
   up->add_option("--set", words->tunables, "NAME=VALUE of a tunable (repeatable)")->allow_extra_args(false);

@@ -86,8 +86,14 @@ struct MemberMeta {
   RegionId region = 0;
   RoleClaim roles;
   std::string version;
+  // It reaches others, and nobody reaches it at `address` (NAT, a firewall).
+  bool dials_out = false;
+  // Then: members to which it keeps lines, over which it can be reached; sorted, at most kLineRelaysMax.
+  std::vector<NodeId> relays;
   friend bool operator==(const MemberMeta&, const MemberMeta&) = default;
 };
+
+inline constexpr std::size_t kLineRelaysMax = 3;
 
 struct Member {
   NodeId id;

@@ -68,10 +68,15 @@ struct Host {
   std::deque<Input> inbox;  // arrived while paused
   Time tick_at = kNever;    // when the pending tick event fires
 
+  // Nobody can connect to it; a datagram reaches it where its own to the same box came from, for 30 s.
+  bool behind_nat = false;
+  std::map<HostIndex, Time> sent_to;  // while behind NAT: the last datagram
+
   // Links, as the transport of this box sees them.
   std::map<NodeId, Endpoint> held;
   std::map<NodeId, unsigned> redials;                // failures in a row
   std::map<NodeId, std::vector<HostIndex>> detours;  // relays to peers that it does not reach directly
+  std::set<HostIndex> lines;                         // kept to these relays
 
   bool Running() const { return powered && node != nullptr; }
   bool Thinking() const { return Running() && !paused; }

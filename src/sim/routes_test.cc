@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <deque>
 
 #include "core/intent/keys.h"
 #include "sim/checkers.h"
@@ -115,6 +116,50 @@ TEST_P(PartialCutTest, LosesNobodyAndMovesNothing) {
     EXPECT_EQ(watcher.moves, 0);
     for (const std::string& violation : safety.violations()) ADD_FAILURE() << violation;
   }
+}
+
+// Boxes behind NAT are members like the others, also when those over whom they are reached vanish.
+TEST_P(PartialCutTest, BoxesBehindNatAreFullMembers) {
+  WorldOptions options;
+  options.seed = GetParam();
+  options.hosts = 9;
+  options.behind_nat = 2;
+  World world(options);
+  SafetyChecker safety(world);
+  world.Watch(&safety);
+  for (HostIndex i = 0; i < options.hosts; ++i) {
+    world.StartAgent(i);
+    world.RunFor(20ms);
+  }
+  ServiceSpec web{.name = "web", .command = {"web"}, .replicas = 9};
+  world.Write(8, {{StackKey("shop", 1), StackSpec{"shop", {web}}}}, [](Result<Stamp>) {});
+  ASSERT_TRUE(world.RunUntilTrue(60s, [&] { return Converged(world); }));
+  world.RunFor(3s);
+  for (HostIndex hidden : {7, 8}) {
+    EXPECT_EQ(world.host(hidden).processes.size(), 1u);
+    EXPECT_EQ(world.host(hidden).lines.size(), 3u);
+  }
+  LossWatcher steady;
+  world.Watch(&steady);
+  world.RunFor(120s);
+  EXPECT_EQ(steady.losses, "");
+  EXPECT_EQ(steady.moves, 0);
+
+  std::deque<LossWatcher> rounds(3);
+  for (LossWatcher& watcher : rounds) {
+    const HostIndex relay = *world.host(7).lines.begin();
+    world.Watch(&watcher);
+    world.PowerOff(relay);
+    EXPECT_TRUE(world.RunUntilTrue(
+        10s, [&] { return !world.host(7).lines.contains(relay) && world.host(7).lines.size() == 3; }));
+    world.RunFor(20s);
+    for (const char* hidden : {"of n7", "of n8"})
+      EXPECT_EQ(watcher.losses.find(hidden), std::string::npos) << watcher.losses;
+    world.PowerOn(relay);
+    world.StartAgent(relay);
+    EXPECT_TRUE(world.RunUntilTrue(60s, [&] { return Converged(world); }));
+  }
+  for (const std::string& violation : safety.violations()) ADD_FAILURE() << violation;
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, PartialCutTest, ::testing::Range<std::uint64_t>(1, 6));

@@ -50,6 +50,7 @@ World::World(const WorldOptions& options)
     host->meta.capacity = {4000, 8ull << 30};
     host->meta.version = "sim";
     if (!options.zones.empty()) host->meta.labels["zone"] = options.zones[i % options.zones.size()];
+    host->behind_nat = host->meta.dials_out = i + options.behind_nat >= options.hosts;
     by_id_[host->disk.node] = i;
     hosts_.push_back(std::move(host));
   }

@@ -27,6 +27,7 @@ struct WorldOptions {
   Tunables tunables;
   NetworkOptions network;
   std::vector<std::string> zones;  // label `zone` of host i: zones[i % size]; empty: no label
+  std::size_t behind_nat = 0;      // of the last hosts, each behind a NAT of its own
 };
 
 // Sees what happens. Called before an output is carried out and after the step that made it.
@@ -136,6 +137,7 @@ class World {
   void FollowDetours(Host& host, const UseDetours& use);
   std::vector<HostIndex> WayTo(const Host& host, HostIndex peer) const;
   bool WayOpen(HostIndex a, HostIndex b, const std::vector<HostIndex>& way) const;
+  bool Admits(HostIndex from, HostIndex to, const std::vector<HostIndex>& way) const;
   Time WayDelivery(HostIndex from, HostIndex to, const std::vector<HostIndex>& way);
   void ConnectFrom(Host& host, const TryConnect& attempt);
   ConnectResult Knock(HostIndex from, const Endpoint& address) const;

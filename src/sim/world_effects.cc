@@ -38,6 +38,10 @@ void World::CarryOut(Host& host, Output& output) {
                    }
                  },
                  [&](UseDetours& use) { FollowDetours(host, use); },
+                 [&](UseLines& use) {
+                   host.lines.clear();
+                   for (const auto& [relay, address] : use.relays) host.lines.insert(IndexOf(relay));
+                 },
                  [&](TryConnect& attempt) { ConnectFrom(host, attempt); },
                  [&](Persist& persist) { PersistOn(host, persist); },
                  [&](StartReplica& start) { StartProcess(host, start); },
@@ -139,7 +143,8 @@ void World::FetchOnto(Host& host, const FetchBundle& fetch) {
       if (!found) continue;
       const Host& source = *hosts_[*found];
       if (!source.Thinking() || !source.disk.bundles.contains(fetch.digest)) continue;
-      if (!WayOpen(index, source.index, WayTo(target, source.index))) continue;
+      const std::vector<HostIndex> way = WayTo(target, source.index);
+      if (!Admits(index, source.index, way) || !WayOpen(index, source.index, way)) continue;
       target.disk.bundles.insert(fetch.digest);
       Deliver(index, life, BundleReady{fetch.digest});
       return;

@@ -11,6 +11,8 @@ namespace {
 constexpr Duration kDialTimeout = 2s;
 constexpr Duration kStallTimeout = 15s;  // a link that moves nothing for this long breaks
 constexpr Duration kIdleClose = 20s;     // one that nobody holds and nobody uses is closed, as in the runtime
+constexpr Duration kMappingLife = 30s;   // of a NAT
+constexpr std::uint16_t kNatPort = 40000;  // in place of the agent's own
 
 }  // namespace
 
@@ -34,12 +36,19 @@ void World::CloseIdleLinks() {
 
 void World::SendDatagramFrom(Host& host, SendDatagram& send) {
   const auto found = IndexAt(send.address.ip);
-  if (!found || send.address.port != host.address.port) return;
+  if (!found || *found == host.index) return;
   const HostIndex to = *found;
-  if (to == host.index) return;
+  const Host& hidden = *hosts_[to];
+  if (send.address.port != (hidden.behind_nat ? kNatPort : host.address.port)) return;
+  if (hidden.behind_nat) {
+    const auto mapping = hidden.sent_to.find(host.index);
+    if (mapping == hidden.sent_to.end() || mapping->second + kMappingLife < now_) return;
+  }
+  if (host.behind_nat) host.sent_to[to] = now_;
+  const Endpoint source{host.address.ip, host.behind_nat ? kNatPort : host.address.port};
   const auto message = std::make_shared<GossipMessage>(std::move(send.message));
   for (const Time at : network_.Deliveries(now_, host.index, to)) {
-    At(at, [this, to, from = host.disk.node, address = host.address, message] {
+    At(at, [this, to, from = host.disk.node, address = source, message] {
       Host& target = *hosts_[to];
       if (!target.Running()) return;
       // A stopped agent's socket buffer is finite.
@@ -139,7 +148,8 @@ void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
     link.dialing = false;
     return;
   }
-  if (WayOpen(from, to, link.way) && target.Thinking()) {
+  const bool open = Admits(from, to, link.way) && WayOpen(from, to, link.way);
+  if (open && target.Thinking()) {
     link.dialing = false;
     link.up = true;
     link.used_at = now_;
@@ -155,7 +165,7 @@ void World::FinishDial(HostIndex from, HostIndex to, std::uint32_t life) {
     }
     return;
   }
-  const bool refused = WayOpen(from, to, link.way) && target.powered && !target.node;
+  const bool refused = open && target.powered && !target.node && !target.behind_nat;
   if (refused) {
     EndLink(from, to, LinkEnd::kRefused, true, false);
     return;
@@ -218,7 +228,8 @@ ConnectResult World::Knock(HostIndex from, const Endpoint& address) const {
   const auto found = IndexAt(address.ip);
   if (!found) return ConnectResult::kTimeout;
   const Host& target = *hosts_[*found];
-  if (!target.powered || !network_.OpenBothWays(from, target.index)) return ConnectResult::kTimeout;
+  if (!target.powered || target.behind_nat || !network_.OpenBothWays(from, target.index))
+    return ConnectResult::kTimeout;
   // A stopped process still has its connections accepted by the kernel.
   if (address.port == target.address.port)
     return target.node ? ConnectResult::kAccepted : ConnectResult::kRefused;

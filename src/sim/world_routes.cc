@@ -24,6 +24,13 @@ bool World::WayOpen(HostIndex a, HostIndex b, const std::vector<HostIndex>& way)
   return true;
 }
 
+// Behind NAT nobody gets in but over a line, which the last on the way has to hold.
+bool World::Admits(HostIndex from, HostIndex to, const std::vector<HostIndex>& way) const {
+  if (!hosts_[to]->behind_nat) return true;
+  if (!hosts_[from]->detours.contains(hosts_[to]->disk.node)) return false;
+  return hosts_[to]->lines.contains(way.size() > 2 ? way[way.size() - 2] : from);
+}
+
 Time World::WayDelivery(HostIndex from, HostIndex to, const std::vector<HostIndex>& way) {
   if (way.empty()) return network_.LinkDelivery(now_, from, to);
   const bool forth = way.front() == from;

@@ -96,6 +96,8 @@ void Pack(const MemberMeta& in, pb::MemberMeta& out) {
   out.set_region(in.region);
   Pack(in.roles, out);
   out.set_version(in.version);
+  out.set_dials_out(in.dials_out);
+  for (const NodeId& relay : in.relays) out.add_relays(BytesOf(relay));
 }
 
 void Unpack(const pb::MemberMeta& in, MemberMeta& out, Check& check) {
@@ -120,6 +122,11 @@ void Unpack(const pb::MemberMeta& in, MemberMeta& out, Check& check) {
   out.roles = RolesOf(in);
   check.Need(IsLine(in.version(), 64), "version", "not a short line of text");
   out.version = in.version();
+  out.dials_out = in.dials_out();
+  check.Need(in.dials_out() || in.relays_size() == 0, "relays", "of a node that can be reached without");
+  if (!check.TakeCount(in.relays_size(), kLineRelaysMax, "relays")) return;
+  for (const auto& relay : in.relays()) check.TakeId(relay, out.relays.emplace_back(), "relays");
+  NeedAscending(out.relays, "relays", check, [](const NodeId& id) { return id; });
 }
 
 void Pack(const MemberUpdate& in, pb::MemberUpdate& out) {

@@ -92,6 +92,9 @@ class RandomMessages {
     meta.roles = {Coin(), Coin(), Coin(), Coin(), Coin(), Coin(), {}, Number<std::uint64_t>()};
     meta.roles.disk = static_cast<DiskFault>(meta.roles.term % 4);
     meta.version = Coin() ? "" : "1.2.3-rc4";
+    meta.dials_out = Coin();
+    if (meta.dials_out) meta.relays = List<NodeId>(kLineRelaysMax, [this] { return Bytes<NodeId>(); });
+    std::sort(meta.relays.begin(), meta.relays.end());
     return meta;
   }
 

@@ -137,6 +137,7 @@ class Node:
         self.process = None
         self.prefix = []  # words before the program's own: where it runs
         self.env = {}  # more of it for the agent, beside this process's own
+        self.words = []  # more of them for its `up`
 
     def moves_to(self, ip):
         """From its next start on."""
@@ -146,7 +147,7 @@ class Node:
     def start(self, join=None, extra=()):
         """Starts the agent (again). `join`: a token, or the address of a member."""
         argv = [*self.prefix, self.cluster.binary, "up", "--data", self.data, "--listen", self.address, "--advertise", self.address]
-        argv += ["--door", self.door] + list(self.cluster.extra) + list(extra)
+        argv += ["--door", self.door] + list(self.cluster.extra) + self.words + list(extra)
         for key, value in self.labels.items():
             argv += ["--label", f"{key}={value}"]
         if join:

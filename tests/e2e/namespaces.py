@@ -5,6 +5,8 @@
         net.cut(0, 1)          # what 0 sends to 1 is dropped
         net.mend()
 
+    with Net(4, nat=1) ...     # box 3 has a router of its own, with masquerading NAT: nobody can connect to it
+
 Needs root. Everything lives in namespaces of this process's name; leaving the `with` block removes them, and with them
 all interfaces and rules. Nothing of the machine's own network is touched.
 """
@@ -24,13 +26,16 @@ def _ip(*words):
 
 
 class Net:
-    """`size` namespaces with one interface each, 10.77.0.1 and up, on a bridge in a namespace of its own."""
+    """`size` namespaces with one interface each, 10.77.0.1 and up, on a bridge in a namespace of its own.
 
-    def __init__(self, size, rate_mbit=None):
+    The last `nat` of them are not on the bridge: 10.99.I.2, behind a router that is."""
+
+    def __init__(self, size, rate_mbit=None, nat=0):
         """`rate_mbit`: what each box can send (tbf)."""
         self.base = f"hs{os.getpid()}"
         self.switch = f"{self.base}-sw"
         self.names = [f"{self.base}-{i}" for i in range(size)]
+        self.routers = {i: f"{self.base}-r{i}" for i in range(size - nat, size)}
         self.rate_mbit = rate_mbit
 
     def __enter__(self):
@@ -50,23 +55,53 @@ class Net:
         _ip("-n", self.switch, "link", "set", "br0", "up")
         for i, name in enumerate(self.names):
             _ip("netns", "add", name)
-            _ip("link", "add", "eth0", "netns", name, "type", "veth", "peer", "name", f"p{i}", "netns", self.switch)
-            _ip("-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
-            _ip("-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "eth0")
+            if i in self.routers:
+                self._build_router(i)
+            else:
+                self._plug(name, "eth0", self.address(i), f"p{i}", self.switch)
+                _ip("-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
             _ip("-n", name, "link", "set", "lo", "up")
-            _ip("-n", name, "link", "set", "eth0", "up")
-            self._nft(i, "add table inet cuts\nadd chain inet cuts input { type filter hook input priority 0; }\n")
+            self._nft(i, "add table inet cuts\nadd chain inet cuts input { type filter hook input priority 0; }\n"
+                      "add chain inet cuts output { type filter hook output priority 0; }\n")
             if self.rate_mbit:
                 self.run(i, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", f"{self.rate_mbit}mbit", "burst",
                          "64kb", "latency", "50ms")
 
-    def close(self):
-        for name in [*self.names, self.switch]:
-            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+        # Boxes do send to addresses behind a router; there the packets end, as on the way to a private network.
+        for i, name in enumerate(self.names if self.routers else []):
+            if i not in self.routers:
+                _ip("-n", name, "route", "add", "10.99.0.0/16", "via", f"10.77.0.{101 + min(self.routers)}")
 
     @staticmethod
-    def address(i):
-        return f"10.77.0.{i + 1}"
+    def _plug(name, interface, address, far, far_name):
+        _ip("link", "add", interface, "netns", name, "type", "veth", "peer", "name", far, "netns", far_name)
+        _ip("-n", name, "addr", "add", f"{address}/24", "dev", interface)
+        _ip("-n", name, "link", "set", interface, "up")
+
+    def _build_router(self, i):
+        name, router = self.names[i], self.routers[i]
+        _ip("netns", "add", router)
+        self._plug(router, "wan", f"10.77.0.{101 + i}", f"p{i}", self.switch)
+        _ip("-n", self.switch, "link", "set", f"p{i}", "master", "br0", "up")
+        self._plug(router, "lan", f"10.99.{i}.1", "eth0", name)
+        _ip("-n", name, "addr", "add", f"{self.address(i)}/24", "dev", "eth0")
+        _ip("-n", name, "link", "set", "eth0", "up")
+        _ip("-n", name, "route", "add", "default", "via", f"10.99.{i}.1")
+        inside = ["ip", "netns", "exec", router]
+        subprocess.run([*inside, "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"], check=True, capture_output=True)
+        subprocess.run([*inside, "nft", "-f", "-"], check=True, capture_output=True, text=True, input="""
+            table ip nat {
+              chain out { type nat hook postrouting priority 100; oifname "wan" masquerade; }
+              chain through { type filter hook forward priority 0; policy drop;
+                iifname "lan" accept; ct state established,related accept; }
+            }""")
+
+    def close(self):
+        for name in [*self.names, *self.routers.values(), self.switch]:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+    def address(self, i):
+        return f"10.99.{i}.2" if i in self.routers else f"10.77.0.{i + 1}"
 
     def renumber(self, i, address):
         """Box `i` has this address now, and its old one no more."""
@@ -104,9 +139,13 @@ class Net:
         self.cut(a, b)
         self.cut(b, a)
 
+    def unplug(self, i):
+        """Box `i` hears nobody and nobody hears it, until mend()."""
+        self._nft(i, "add rule inet cuts input iifname eth0 drop\nadd rule inet cuts output oifname eth0 drop\n")
+
     def mend(self):
         for i in range(len(self.names)):
-            self._nft(i, "flush chain inet cuts input")
+            self._nft(i, "flush chain inet cuts input\nflush chain inet cuts output\n")
 
     @contextlib.contextmanager
     def inside(self, i):
@@ -128,3 +167,6 @@ class NetCluster(Cluster):
         super().__init__(len(net.names), first=net.address(0), **more)
         for node in self.nodes:
             node.prefix = net.prefix(node.number)
+            node.moves_to(net.address(node.number))
+            if node.number in net.routers:
+                node.words = ["--dial-out"]

@@ -1,71 +1,18 @@
 """Boxes that do not reach each other, in network namespaces: a third box carries what they have to say."""
 
-import http.client
-import json
-import os
 import unittest
 
-from namespaces import Net, NetCluster
-from support import ClusterCase, PATIENCE, settle
+from netcase import NetCase
+from support import PATIENCE, settle
 
 
-@unittest.skipUnless(os.geteuid() == 0, "network namespaces need root")
-class PartialCuts(ClusterCase):
+class PartialCuts(NetCase):
     SIZE = 3
     wish = 100  # a different one each time
-
-    @classmethod
-    def setUpClass(cls):
-        cls.net = Net(cls.SIZE)
-        cls.net.__enter__()
-        cls.addClassCleanup(cls.net.close)
-        cls.cluster = NetCluster(cls.net, extra=cls.EXTRA)
-        cls.addClassCleanup(cls.cluster.close)
-        cls.cluster.start()
-        cls.cluster.wait_members(cls.SIZE, PATIENCE)
-
-    def tearDown(self):
-        self.net.mend()
-        super().tearDown()
-
-    def ask(self, box, path="/", timeout=2):
-        """A request at the door of a box, made on that box."""
-        with self.net.inside(box):
-            connection = http.client.HTTPConnection(*self.cluster.nodes[box].door.split(":"), timeout=timeout)
-            connection.connect()
-        try:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            body = response.read()
-        finally:
-            connection.close()
-        if response.status != 200:
-            raise OSError(f"{response.status} {body[:100]!r}")
-        return json.loads(body)
-
-    def links(self, box):
-        """(from, to) -> way, as box sees it."""
-        return {(row["from"], row["to"]): row["way"] for row in self.cluster.nodes[box].get("/v1/links")}
-
-    def way(self, a, b):
-        return self.links(a)[self.cluster.nodes[a].name, self.cluster.nodes[b].name]
-
-    def deploy_on(self, box, version="1"):
-        where = f"""\
-            x-http: {{path: /}}
-            deploy:
-              replicas: 1
-              placement: {{constraints: ["node.hostname == {self.cluster.nodes[box].name}"]}}
-            """
-        service = self.echo_service(replicas=1, version=version, more=where).replace("    deploy: {replicas: 1}\n", "")
-        self.cluster.deploy(self.compose(service))
 
     def losses(self, since):
         return [e for e in self.events() if e["at_ms"] >= since and
                 (e["kind"].startswith("member.") or e["kind"].startswith("plan.")) and e["kind"] != "member.alive"]
-
-    def newest_event(self):
-        return max(e["at_ms"] for e in self.events()) + 1
 
     def check_all_flows(self, through):
         """Between boxes 0 and 1, over box 2: requests, API calls, logs, wishes."""

@@ -11,6 +11,7 @@ std::size_t EncodedBytes(const MemberUpdate& update) {
   if (update.meta) {
     // Two endpoints, ports, capacity, region and roles, with their tags.
     bytes += 100 + update.meta->name.size() + update.meta->version.size();
+    if (update.meta->dials_out) bytes += 2 + 18 * update.meta->relays.size();
     for (const auto& [key, value] : update.meta->labels) bytes += 8 + key.size() + value.size();
   }
   return bytes;

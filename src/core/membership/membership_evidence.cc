@@ -36,6 +36,8 @@ void Membership::OnLinkDown(const LinkDown& down) {
 void Membership::Connect(NodeId target, bool broke, int tries) {
   const Member* member = Find(target);
   if (member == nullptr || !IsPresent(member->state) || target == self_ || !member->meta.address) return;
+  // Whoever refuses at the address of a box behind NAT is somebody else.
+  if (member->meta.dials_out) return;
   Peer& peer = PeerOf(target);
   if (tries == 0) {
     if (peer.connect_at != Time{} && now_.mono - peer.connect_at < kConnectPause) return;

@@ -31,7 +31,10 @@
 // 11. DiskChecked comes once a second, and at once when anything could not be written for want of a disk that
 // takes it.
 //     While this node's own claim names a fault, each says how a test write went.
-// 12. Reply{request} answers exactly one Client* input with that request id, some time later.
+// 12. UseLines: a line is a connection to a relay that carries something towards this node when the relay has
+// something;
+//     a few to each are kept ready.
+// 13. Reply{request} answers exactly one Client* input with that request id, some time later.
 #pragma once
 
 #include <string>
@@ -201,11 +204,17 @@ struct HoldLinks {
 struct Detour {
   NodeId peer;
   Endpoint address;
-  std::vector<std::pair<NodeId, Endpoint>> relays;  // one or two, nearest first
+  // One or two, nearest first; none: over lines that the peer keeps to this node.
+  std::vector<std::pair<NodeId, Endpoint>> relays;
+  bool dials_out = false;  // the peer reaches this node: links that it dialed are good
   friend bool operator==(const Detour&, const Detour&) = default;
 };
 struct UseDetours {
   std::vector<Detour> detours;  // sorted by peer
+};
+// Keep lines open to these members, over which they and others reach this node: the whole set each time.
+struct UseLines {
+  std::vector<std::pair<NodeId, Endpoint>> relays;  // sorted; none: this node can be reached
 };
 // Open a plain TCP connection and close it again.
 struct TryConnect {
@@ -277,9 +286,10 @@ struct Gone {
 // gets LanHeard. Nobody need answer.
 struct AskLan {};
 
-using Output = std::variant<SendDatagram, SendLink, HoldLinks, UseDetours, TryConnect, Persist, StartReplica,
-                            SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, DropBundle,
-                            ApplyDoor, Reply, EmitEvent, TakeNewIdentity, Gone, AskLan>;
+using Output =
+    std::variant<SendDatagram, SendLink, HoldLinks, UseDetours, UseLines, TryConnect, Persist, StartReplica,
+                 SignalReplica, KillReplica, ForgetReplica, ProbeReplica, FetchBundle, DropBundle, ApplyDoor,
+                 Reply, EmitEvent, TakeNewIdentity, Gone, AskLan>;
 using Outputs = std::vector<Output>;
 
 // ------------------------------------------------------------------------------------------------------ boot

@@ -48,6 +48,7 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       prng_(boot.seed),
       meta_([&] {
         boot.meta.region = 0;  // found out here, whatever was said before
+        boot.meta.relays = {};
         return boot.meta;
       }()),
       membership_(tunables, {boot.node, boot.boot_id, boot.boot_counter, boot.meta}, prng_.Fork(), now.mono),
@@ -55,6 +56,7 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
       routing_(tunables, boot.node, Prng(Mix64(boot.seed + 1))),
       carrier_(boot.node),
+      dialing_(boot.node),
       lan_(Prng(Mix64(boot.seed + 2))),
       leadership_(tunables, boot.node, now.mono),
       supervisor_(tunables, boot.node, std::move(boot.replicas), prng_.Fork(), now),
@@ -90,22 +92,38 @@ Outputs Node::Impl::Step(Now now, const Input& input) {
   now_ = now;
   std::visit([this](const auto& value) { Apply(value); }, input);
   Settle();
-  if (routing_.AnyDetour()) {
+  if (routing_.AnyDetour() || routing_.AnyDialsOut()) {
     for (Output& output : outputs_) {
-      if (auto* datagram = std::get_if<SendDatagram>(&output)) Wrap(*datagram);
+      auto* datagram = std::get_if<SendDatagram>(&output);
+      if (datagram == nullptr) continue;
+      if (!AnswersStraight(*datagram)) Wrap(*datagram);
+      Readdress(*datagram);
     }
   }
   return std::exchange(outputs_, {});
 }
 
 Time Node::Impl::NextDeadline() const {
-  return std::min({membership_.NextDeadline(), intent_.NextDeadline(), board_.NextDeadline(),
-                   leadership_.NextDeadline(), supervisor_.NextDeadline(), evidence_.NextDeadline(),
-                   routing_.NextDeadline(), lan_.NextDeadline(), Leads() ? plan_at_ : kNever,
-                   unsaid_ ? say_next_ : kNever, reach_version_ == routing_.version() ? kNever : reach_next_,
-                   door_at_, lead_at_, steady_at_,
-                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience, bundles_at_,
-                   parting_at_, rename_at_, troubles_at_});
+  return std::min({membership_.NextDeadline(),
+                   intent_.NextDeadline(),
+                   board_.NextDeadline(),
+                   leadership_.NextDeadline(),
+                   supervisor_.NextDeadline(),
+                   evidence_.NextDeadline(),
+                   routing_.NextDeadline(),
+                   lan_.NextDeadline(),
+                   Leads() ? plan_at_ : kNever,
+                   unsaid_ ? say_next_ : kNever,
+                   reach_version_ == routing_.version() ? kNever : reach_next_,
+                   door_at_,
+                   lead_at_,
+                   steady_at_,
+                   meta_.dials_out ? dialing_.NextDeadline() : kNever,
+                   early_writes_.empty() ? kNever : started_ + tunables_.start_patience,
+                   bundles_at_,
+                   parting_at_,
+                   rename_at_,
+                   troubles_at_});
 }
 
 // ------------------------------------------------------------------------------------------------ inputs
@@ -124,6 +142,7 @@ void Node::Impl::Apply(const Tick&) {
 
 void Node::Impl::Apply(const DatagramReceived& input) {
   if (removed_.contains(input.from)) return;
+  if (routing_.AnyDialsOut()) NoteSource(input.from, input.address);
   if (const auto* relayed = std::get_if<Relayed>(&input.message.body)) return OnRelayed(input, *relayed);
   if (routing_.InTrouble(input.from)) Reach(HeardDirectly{input.from});
   if (const auto* ping = std::get_if<PathPing>(&input.message.body)) {

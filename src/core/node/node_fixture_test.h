@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <memory>
@@ -31,6 +32,7 @@ class NodeFixture : public ::testing::Test {
     Time ticked_at{};
     std::vector<Said> said;
     std::set<NodeId> links;
+    std::vector<Detour> detours;
     std::map<ReplicaId, StartReplica> running;
     std::set<Digest> disk;
     bool gone = false;
@@ -179,6 +181,13 @@ class NodeFixture : public ::testing::Test {
     return count;
   }
 
+  // Box `i` is behind NAT from now on: only its relays reach it by link, and a datagram reaches it where its
+  // own to the same box came from, less than 30 s ago.
+  void HideBehindNat(int i) { sent_from_[i]; }
+  static Endpoint NatAddressOf(int i) {
+    return {IpAddress::V4(192, 0, 2, static_cast<std::uint8_t>(i + 1)), 40000};
+  }
+
   Tunables tunables_;
   std::map<int, Box> boxes_;
   Time now_{1h};
@@ -201,8 +210,12 @@ class NodeFixture : public ::testing::Test {
   void Carry(int from, Box& box, const Output& output) {
     if (const auto* send = std::get_if<SendDatagram>(&output)) {
       const int to = IndexAt(send->address);
-      if (to >= 0 && (!send->to || send->to == IdOf(to)))
-        Later(1ms, to, DatagramReceived{box.id, AddressOf(from), send->message});
+      if (to < 0 || (send->to && send->to != IdOf(to)) || !PassesNat(from, to, send->address)) return;
+      if (sent_from_.contains(from)) sent_from_[from][to] = now_;
+      const Endpoint source = sent_from_.contains(from) ? NatAddressOf(from) : AddressOf(from);
+      Later(1ms, to, DatagramReceived{box.id, source, send->message});
+    } else if (const auto* use = std::get_if<UseDetours>(&output)) {
+      box.detours = use->detours;
     } else if (const auto* message = std::get_if<SendLink>(&output)) {
       const int to = IndexAt(message->address);
       if (to < 0) return;
@@ -246,7 +259,18 @@ class NodeFixture : public ::testing::Test {
     }
   }
 
+  bool PassesNat(int from, int to, const Endpoint& address) {
+    const auto hidden = sent_from_.find(to);
+    if (hidden == sent_from_.end()) return true;
+    const auto mapping = hidden->second.find(from);
+    return address == NatAddressOf(to) && mapping != hidden->second.end() && mapping->second + 30s > now_;
+  }
+
   void Link(int a, int b) {
+    const auto goes_round = [&](const Detour& detour) { return detour.peer == IdOf(b); };
+    if (sent_from_.contains(b) && std::ranges::none_of(boxes_.at(a).detours, goes_round)) {
+      return Later(500ms, a, LinkDown{IdOf(b), LinkEnd::kTimeout});
+    }
     if (a == b || !boxes_.at(a).links.insert(IdOf(b)).second) return;
     boxes_.at(b).links.insert(IdOf(a));
     Later(500us, a, LinkUp{IdOf(b)});
@@ -254,6 +278,7 @@ class NodeFixture : public ::testing::Test {
   }
 
   std::multimap<Time, std::pair<int, Input>> events_;
+  std::map<int, std::map<int, Time>> sent_from_;  // of boxes behind NAT: when to whom
   int boots_ = 0;
   std::uint64_t requests_ = 0;
 };

@@ -41,6 +41,16 @@ bool ConcernsRoles(const Membership::MemberChanged& change) {
          before.alive_since != after.alive_since || before.quarantined_until != after.quarantined_until;
 }
 
+// Of a member that dials out: whether it is there, and over whom it is reached.
+bool ConcernsDialing(const Membership::MemberChanged& change) {
+  const MemberMeta& after = change.after.meta;
+  if (!change.before) return after.dials_out;
+  const MemberMeta& before = change.before->meta;
+  if (!before.dials_out && !after.dials_out) return false;
+  return IsPresent(change.before->state) != IsPresent(change.after.state) ||
+         before.dials_out != after.dials_out || before.relays != after.relays;
+}
+
 std::string ReplicaNews(const ReplicaChanged& change) {
   const ReplicaStatus& status = change.after ? *change.after : *change.before;
   return ReplicaName(status.service, status.id);
@@ -85,7 +95,7 @@ void Node::Impl::Reach(const RoutingInput& input) {
 // ------------------------------------------------------------------------------------------------ membership
 
 void Node::Impl::On(const Membership::MemberChanged& change) {
-  dirty_.members = members_moved_ = true;
+  dirty_.members = members_moved_ = dialing_due_ = true;
   NoteRegion(change);
   const Member& after = change.after;
   // Who controls can only change by the word of somebody with a role, or by our own; the rest of what
@@ -131,6 +141,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     intent_digests_.erase(after.id);
     load_book_.Forget(after.id);
     serving_.erase(after.id);
+    sources_.erase(after.id);
   }
 }
 
@@ -167,6 +178,7 @@ void Node::Impl::TellPeer(const Membership::MemberChanged& change) {
   const bool was = change.before && IsPresent(change.before->state);
   const bool is = IsPresent(after.state);
   if (was != is) Reach(RoutingMembersChanged{});
+  if (ConcernsDialing(change)) Reach(DialersChanged{});
   if (was == is && (!is || change.before->meta.address == after.meta.address)) return;
   std::optional<Endpoint> address;
   if (is) address = after.meta.address;

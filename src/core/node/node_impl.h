@@ -35,6 +35,7 @@
 #include "core/regions/division.h"
 #include "core/regions/trie.h"
 #include "core/routing/carry.h"
+#include "core/routing/dialing.h"
 #include "core/routing/routing.h"
 #include "core/supervision/supervisor.h"
 
@@ -239,8 +240,14 @@ class Node::Impl {
   void OnRelayed(const DatagramReceived& datagram, const Relayed& relayed);
   void SendOver(NodeId to, const std::vector<NodeId>& relays, GossipMessage message);
   void Wrap(SendDatagram& datagram);
+  bool DialsOut(NodeId node) const;
+  void NoteSource(NodeId from, const Endpoint& source);
+  bool AnswersStraight(const SendDatagram& datagram) const;
+  void Readdress(SendDatagram& datagram) const;
   void WatchDoorPaths();
+  void WatchPathsInUse();
   void SettleRoutes();
+  void SettleDialing();
   void TellReach();
   std::vector<LinkView> Links() const;
 
@@ -283,6 +290,7 @@ class Node::Impl {
   Board board_;
   Routing routing_;
   Carrier carrier_;
+  Dialing dialing_;
   LanSearch lan_;
   Leadership leadership_;
   StrainGauge strain_;
@@ -379,16 +387,25 @@ class Node::Impl {
   bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
   std::uint64_t routes_version_ = 0;               // of what the caller was told
   std::uint64_t reach_version_ = 0;                // of what was told to others
+  ReachReport reach_told_;                         // the same
   Time reach_next_{};                              // they are told more
   TokenBucket member_news_{32, 1};                 // of members that came or went, to everybody
   // Words on whom this node does not reach. Where packets get lost everywhere, or boxes are short of CPU,
   // everybody's list changes all the time, and each word goes to everybody.
   TokenBucket reach_news_{5, 0.2};
-  TokenBucket route_news_{4, 0.2};  // a path may come and go with every packet that is lost
-  Duration routes_late_{};          // this node, as routing was told
-  std::vector<Detour> detours_;     // as the caller was told
-  bool addresses_changed_ = false;  // of members, since then
-  std::vector<NodeId> door_paths_;  // sorted
+  TokenBucket route_news_{4, 0.2};                  // a path may come and go with every packet that is lost
+  Duration routes_late_{};                          // this node, as routing was told
+  std::vector<Detour> detours_;                     // as the caller was told
+  bool addresses_changed_ = false;                  // of members, since then
+  std::vector<NodeId> door_paths_;                  // sorted
+  std::vector<NodeId> watched_paths_;               // as routing was told; sorted
+  bool dialing_due_ = true;                         // members or routes changed since relays were chosen
+  std::vector<std::pair<NodeId, Endpoint>> lines_;  // as the caller was told
+  struct Source {
+    Endpoint address;
+    Time heard_at{};
+  };
+  FlatMap<NodeId, Source> sources_;  // where datagrams of members that dial out came from
   std::optional<NodeReport> published_;
   Membership::SetDigests digests_{};  // as gossip says them
 

@@ -12,6 +12,10 @@ namespace {
 constexpr std::size_t kToldToAll = 4;
 // Between two words on whom this node does not reach.
 constexpr Duration kReachPause = 1s;
+// NATs keep a UDP mapping for 30 s or more after the last packet (RFC 4787, REQ-5, asks for 2 minutes).
+constexpr Duration kMappingLife = 25s;
+// So soon after it nobody doubts that there is one.
+constexpr Duration kAnswerTime = 1s;
 
 }  // namespace
 
@@ -36,7 +40,7 @@ void Node::Impl::On(const RouteChanged& change) {
   const bool back = change.after.empty() && !routing_.InTrouble(change.peer);
   const std::string kind = back ? "route.direct" : change.after.empty() ? "route.lost" : "route.detour";
   const std::string cause = "from " + meta_.name + ": " + change.cause;
-  if (routing_.Detours().size() <= kToldToAll && route_news_.Take(now_.mono) == 1) {
+  if (!DialsOut(change.peer) && routing_.Detours().size() <= kToldToAll && route_news_.Take(now_.mono) == 1) {
     Emit(kind, NameOf(change.peer), cause);
   } else {
     Note({now_.wall_ms, self_, kind, NameOf(change.peer), cause});
@@ -99,6 +103,29 @@ void Node::Impl::Wrap(SendDatagram& datagram) {
   datagram = {relays.front(), address, GossipMessage{.body = std::move(relayed)}};
 }
 
+bool Node::Impl::DialsOut(NodeId node) const {
+  const auto member = membership_.members().find(node);
+  return member != membership_.members().end() && member->second.meta.dials_out;
+}
+
+// A member that dials out is where its datagrams come from, not where it says. It is proven: a sealed
+// datagram came from there, and each counts once.
+void Node::Impl::NoteSource(NodeId from, const Endpoint& source) {
+  if (DialsOut(from)) sources_[from] = {source, now_.mono};
+}
+
+// What it sent a moment ago opened its NAT for an answer.
+bool Node::Impl::AnswersStraight(const SendDatagram& datagram) const {
+  const auto source = sources_.find(datagram.to);
+  return source != sources_.end() && now_.mono <= source->second.heard_at + kAnswerTime;
+}
+
+void Node::Impl::Readdress(SendDatagram& datagram) const {
+  const auto source = sources_.find(datagram.to);
+  if (source == sources_.end() || source->second.heard_at + kMappingLife < now_.mono) return;
+  datagram.address = source->second.address;
+}
+
 // Where this box's door sends people's requests, a cut must be found before they hang on it.
 void Node::Impl::WatchDoorPaths() {
   std::vector<NodeId> paths;
@@ -112,17 +139,30 @@ void Node::Impl::WatchDoorPaths() {
   }
   std::ranges::sort(paths);
   paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
-  if (paths == door_paths_) return;
-  door_paths_ = paths;
+  door_paths_ = std::move(paths);
+  WatchPathsInUse();
+}
+
+// Questions to the relays of a node that dials out keep the way back to it open besides.
+void Node::Impl::WatchPathsInUse() {
+  std::vector<NodeId> paths;
+  std::ranges::set_union(door_paths_, meta_.relays, std::back_inserter(paths));
+  if (paths == watched_paths_) return;
+  watched_paths_ = paths;
   Reach(WatchPaths{std::move(paths)});
 }
 
 std::vector<LinkView> Node::Impl::Links() const {
   std::vector<LinkView> links;
   for (const auto& [id, member] : membership_.members()) {
-    if (id == self_ || !IsPresent(member.state)) continue;
+    if (!IsPresent(member.state)) continue;
+    for (const NodeId& relay : member.meta.relays) {
+      if (relay != self_) links.push_back({.from = relay, .to = id, .line = true});
+    }
+    if (id == self_) continue;
     const PathView path = routing_.View(id);
-    links.push_back({self_, id, path.relays, path.heard, path.round_trip});
+    const bool line = path.relays.empty() && std::ranges::binary_search(member.meta.relays, self_);
+    links.push_back({self_, id, path.relays, path.heard, line, path.round_trip});
   }
   const auto& records = board_.records();
   for (auto it = records.lower_bound({RecordKind::kReach, {}, 0}); it != records.end(); ++it) {
@@ -139,7 +179,7 @@ std::vector<LinkView> Node::Impl::Links() const {
       report = named;
     }
     for (const ReachException& exception : report->exceptions) {
-      LinkView link{teller, exception.peer, exception.relays, exception.heard, {}};
+      LinkView link{teller, exception.peer, exception.relays, exception.heard, false, {}};
       if (!by_name) link.round_trip = exception.round_trip_us * Duration(1us);
       links.push_back(std::move(link));
     }
@@ -150,14 +190,20 @@ std::vector<LinkView> Node::Impl::Links() const {
 void Node::Impl::SettleRoutes() {
   const Duration late = membership_.lateness();
   if (std::exchange(routes_late_, late) != late) Reach(OwnLateness{late});
+  SettleDialing();
   const bool moved = std::exchange(addresses_changed_, false) && !detours_.empty();
   if (std::exchange(routes_version_, routing_.version()) != routing_.version() || moved) {
     std::vector<Detour> detours;
-    for (const auto& [peer, relays] : routing_.Detours()) {
-      Detour detour{peer, AddressOf(peer), {}};
+    const auto add = [&](NodeId peer, const Relays& relays) {
+      Detour detour{peer, AddressOf(peer), {}, DialsOut(peer)};
       for (const NodeId& relay : relays) detour.relays.emplace_back(relay, AddressOf(relay));
       detours.push_back(std::move(detour));
+    };
+    for (const auto& [peer, relays] : routing_.Detours()) add(peer, relays);
+    for (const NodeId& peer : routing_.Lines()) {
+      if (routing_.ForLinks(peer).empty()) add(peer, {});  // else that path is cut as well
     }
+    std::ranges::sort(detours, {}, &Detour::peer);
     if (detours != detours_) {
       detours_ = detours;
       outputs_.emplace_back(UseDetours{std::move(detours)});
@@ -166,11 +212,39 @@ void Node::Impl::SettleRoutes() {
   if (reach_version_ != routing_.version() && reach_next_ <= now_.mono) TellReach();
 }
 
+void Node::Impl::SettleDialing() {
+  if (!meta_.dials_out) return;
+  const bool others = routes_version_ != routing_.version();
+  if (!std::exchange(dialing_due_, false) && !others && !addresses_changed_ &&
+      dialing_.NextDeadline() > now_.mono) {
+    return;
+  }
+  if (dialing_.Step(now_.mono, membership_.members(), routing_)) {
+    meta_.relays = dialing_.relays();
+    AsMember(Membership::SetMeta{meta_});
+    WatchPathsInUse();
+    std::string names;
+    for (const NodeId& relay : meta_.relays) names += (names.empty() ? "" : ", ") + NameOf(relay);
+    Note({now_.wall_ms, self_, "route.lines", meta_.name,
+          "nobody can connect to this box: it keeps lines to " + (names.empty() ? "nobody" : names)});
+  }
+  std::vector<std::pair<NodeId, Endpoint>> lines;
+  for (const NodeId& relay : meta_.relays) lines.emplace_back(relay, AddressOf(relay));
+  if (lines == lines_) return;
+  lines_ = lines;
+  outputs_.emplace_back(UseLines{std::move(lines)});
+}
+
 void Node::Impl::TellReach() {
   reach_next_ = now_.mono + kReachPause;
-  if (reach_news_.Take(now_.mono) == 0) return;
+  ReachReport report = routing_.Report();
+  // Ways to members that dial out are no news.
+  const bool news = report != reach_told_;
+  if (news && reach_news_.Take(now_.mono) == 0) return;
   reach_version_ = routing_.version();
-  Observe(Publish{RecordKind::kReach, 0, std::make_shared<const RecordBody>(routing_.Report())});
+  if (!news) return;
+  reach_told_ = report;
+  Observe(Publish{RecordKind::kReach, 0, std::make_shared<const RecordBody>(std::move(report))});
 }
 
 }  // namespace hs

@@ -31,6 +31,7 @@ struct LinkView {
   NodeId to;
   std::vector<NodeId> relays;          // none: directly
   bool one_way = false;                // what `to` sends arrives directly
+  bool line = false;                   // directly, over what `to` keeps open
   std::optional<Duration> round_trip;  // as `from` measured it; it is known of this node's own and of detours
 };
 

@@ -77,7 +77,7 @@ std::vector<RoutingOutput> Routing::Step(Time now, const std::map<NodeId, Member
 
 void Routing::On(const HeardDirectly& heard) {
   const auto found = troubles_.find(heard.peer);
-  if (found == troubles_.end()) return;
+  if (found == troubles_.end() || found->second.declared) return;
   found->second.heard_at = now_;
   if (!found->second.heard) {
     found->second.heard = true;
@@ -169,6 +169,48 @@ bool Routing::Present(NodeId id) const {
   return member != members_->end() && IsPresent(member->second.state);
 }
 
+void Routing::On(const DialersChanged&) {
+  std::vector<NodeId> lines;
+  std::vector<NodeId> reached;  // of those who were declared
+  for (const auto& [peer, trouble] : troubles_) {
+    if (trouble.declared) reached.push_back(peer);
+  }
+  dialers_ = 0;
+  for (const auto& [id, member] : *members_) {
+    if (!member.meta.dials_out || !IsPresent(member.state)) continue;
+    ++dialers_;
+    if (id == self_) continue;
+    if (std::ranges::binary_search(member.meta.relays, self_)) {
+      lines.push_back(id);
+      continue;
+    }
+    std::erase(reached, id);
+    Declare(id, member);
+  }
+  for (const NodeId& peer : reached) EndTrouble(peer, "it can be reached without");
+  if (lines == lines_) return;
+  lines_ = std::move(lines);
+  ++version_;
+}
+
+void Routing::Declare(NodeId peer, const Member& member) {
+  if (const auto found = troubles_.find(peer); found != troubles_.end() && !found->second.declared) {
+    EndTrouble(peer, "it dials out");
+  }
+  Trouble& trouble = troubles_[peer];
+  if (!trouble.declared) {
+    trouble = {.since = now_, .misses = kMisses, .cut = true, .declared = true, .direct_next = kNever};
+  }
+  const auto keeps_line = [&](NodeId relay) { return std::ranges::binary_search(member.meta.relays, relay); };
+  if (trouble.detour && !keeps_line(trouble.detour->back())) {
+    DropDetour(peer, trouble, "it keeps no line to " + NameOf(trouble.detour->back()) + " any more");
+  }
+  if (trouble.detour) return;
+  trouble.rounds = 0;
+  trouble.tried.clear();
+  trouble.search_next = now_;
+}
+
 void Routing::NoteRoundTrip(NodeId peer, Duration round_trip) {
   const auto [known, fresh] = round_trips_.try_emplace(peer, round_trip);
   if (!fresh) known->second += (round_trip - known->second) / 8;
@@ -221,6 +263,7 @@ void Routing::OnMiss(const Probe& probe) {
     }
     return;
   }
+  if (trouble.declared) return;
   ++trouble.misses;
   trouble.straight_answers = 0;
   trouble.direct_next = now_ + CheckPause(probe.peer);
@@ -230,6 +273,7 @@ void Routing::OnMiss(const Probe& probe) {
 }
 
 void Routing::OnStraightAnswer(NodeId peer, Trouble& trouble) {
+  if (trouble.declared) return;
   if (!trouble.cut) return EndTrouble(peer, "");
   const auto flap = flaps_.find(peer);
   const int needed = flap == flaps_.end() ? kHealed : flap->second.answers_needed;
@@ -239,7 +283,7 @@ void Routing::OnStraightAnswer(NodeId peer, Trouble& trouble) {
   }
   // What is behind a healed cut is mostly reached again as well.
   for (auto& [other, its] : troubles_) {
-    if (its.cut && its.direct_next > now_ + kDirectPause) {
+    if (its.cut && !its.declared && its.direct_next > now_ + kDirectPause) {
       its.direct_next = now_ + prng_.Between(0ms, kDirectPause);
     }
   }
@@ -258,9 +302,9 @@ void Routing::OnDetourAnswer(NodeId peer, Trouble& trouble, const Relays& relays
   }
   if (!trouble.cut) return;
   if (!trouble.detour) {
-    return TakeDetour(
-        peer, trouble, relays, round_trip,
-        "it does not answer directly, but through " + Words(relays) + " in " + InMs(round_trip));
+    const std::string why =
+        trouble.declared ? "it dials out, and answers through " : "it does not answer directly, but through ";
+    return TakeDetour(peer, trouble, relays, round_trip, why + Words(relays) + " in " + InMs(round_trip));
   }
   if (*trouble.detour == relays) {
     trouble.detour_misses = 0;

@@ -19,7 +19,10 @@
 //  4. Only exceptions are told to others, and only those that a way round exists for. Of nodes with the same
 //     long list all but one name that one's list.
 //  5. A node that slept counts nothing as unanswered that was asked before.
-//  6. What it asks does not grow with the number of cuts, and searches that find nothing become rare: where
+//  6. A member that dials out is cut by its own word: nobody asks for its direct path, it is reached through
+//  the relays
+//     that it names, and it is no relay itself. To those relays it is directly there.
+//  7. What it asks does not grow with the number of cuts, and searches that find nothing become rare: where
 //  all
 //     boxes are short of CPU everybody seems cut off, and questions would keep it so.
 // It does not decide whether a peer lives, and sends no bytes itself.
@@ -75,12 +78,14 @@ struct WatchPaths {
 };
 // Somebody came or went.
 struct RoutingMembersChanged {};
+// A member that dials out came or went, or says otherwise over whom it is reached; or one dials out no more.
+struct DialersChanged {};
 // How late this node wakes: whoever is late itself gives others more time (Membership::lateness).
 struct OwnLateness {
   Duration late{};
 };
 using RoutingInput = std::variant<RoutingTick, HeardDirectly, AnsweredDirectly, DirectSilence, PathAnswered,
-                                  ReachSaid, WatchPaths, RoutingMembersChanged, OwnLateness>;
+                                  ReachSaid, WatchPaths, RoutingMembersChanged, DialersChanged, OwnLateness>;
 
 // ---- outputs
 struct SendPathPing {
@@ -118,12 +123,15 @@ class Routing {
 
   bool InTrouble(NodeId peer) const { return troubles_.contains(peer); }
   bool AnyDetour() const { return detours_ > 0; }
+  bool AnyDialsOut() const { return dialers_ > 0; }
   // For datagrams: directly where only the way back is cut.
   const Relays& ForDatagrams(NodeId peer) const;
   // For what needs both directions.
   const Relays& ForLinks(NodeId peer) const;
   // Peers that links go round to; sorted.
   std::vector<std::pair<NodeId, Relays>> Detours() const;
+  // Members that keep lines to this node; sorted.
+  const std::vector<NodeId>& Lines() const { return lines_; }
 
   // What others should know; unchanged as long as version() is.
   ReachReport Report() const;
@@ -138,8 +146,9 @@ class Routing {
   struct Trouble {
     Time since{};
     int misses = 0;
-    bool cut = false;  // missed twice
-    Time heard_at{};   // last datagram straight from it; zero: none since
+    bool cut = false;       // missed twice, or declared
+    bool declared = false;  // it dials out, and keeps no line to this node
+    Time heard_at{};        // last datagram straight from it; zero: none since
     bool heard = false;
     std::optional<Relays> detour;
     Duration detour_round_trip{};
@@ -174,9 +183,11 @@ class Routing {
   void On(const ReachSaid& said);
   void On(const WatchPaths& watch);
   void On(const RoutingMembersChanged&);
+  void On(const DialersChanged&);
   void On(const OwnLateness& own) { late_ = own.late; }
 
   bool Present(NodeId id) const;
+  void Declare(NodeId peer, const Member& member);
   void NoteRoundTrip(NodeId peer, Duration round_trip);
   void Doubt(NodeId peer);
   void Ask(NodeId peer, Relays relays, bool search);
@@ -193,7 +204,9 @@ class Routing {
   void Search(NodeId peer, Trouble& trouble);
   std::vector<Relays> Candidates(NodeId peer, const Trouble& trouble, std::size_t count);
   std::vector<NodeId> FirstRelays(NodeId peer) const;
-  bool MayRelay(NodeId relay, NodeId peer) const;
+  bool MayRelay(NodeId relay) const;
+  bool DialsOut(NodeId id) const;
+  bool Reaches(NodeId relay, NodeId peer) const;
   void SetDeadline();
   Duration Patience(const Relays& relays) const;
   Duration CheckPause(NodeId peer) const;
@@ -218,6 +231,8 @@ class Routing {
   std::map<NodeId, Flap> flaps_;
   std::map<NodeId, std::shared_ptr<const RecordBody>> said_;
   std::size_t detours_ = 0;
+  std::size_t dialers_ = 0;  // present members that dial out
+  std::vector<NodeId> lines_;
   // Questions of all searches together. One that is answered costs nothing, so this paces those in vain.
   TokenBucket asks_{128, 16};
   Duration late_{};

@@ -339,6 +339,118 @@ TEST_F(RoutingTest, WhoIsLateItselfGivesOthersMoreTime) {
   EXPECT_FALSE(routings_.at(1).InTrouble(Node(2))) << "answered after 300 ms";
 }
 
+// n2 is behind NAT: what it sends arrives, and only `relays` have a way to it.
+class DialsOut : public RoutingTest {
+ protected:
+  void Say(std::vector<int> relays) {
+    MemberMeta& meta = members_.at(Node(2)).meta;
+    meta.dials_out = true;
+    meta.relays.clear();
+    for (const int relay : relays) meta.relays.push_back(Node(relay));
+    for (auto& [n, routing] : routings_) {
+      if (n == 2) continue;
+      const bool relay = std::ranges::find(relays, n) != relays.end();
+      relay ? cuts_.erase({n, 2}) : cuts_.insert({n, 2}).second;
+    }
+    for (auto& [n, routing] : routings_) Step(n, DialersChanged{});
+  }
+};
+
+TEST_F(DialsOut, WhoDialsOutIsReachedThroughItsRelaysBeforeAnythingWasMissed) {
+  Start(6);
+  Say({4, 5});
+  Run(50ms);
+  EXPECT_THAT(Way(1, 2), ::testing::AnyOf(ElementsAre(Node(4)), ElementsAre(Node(5))));
+  EXPECT_EQ(routings_.at(1).ForDatagrams(Node(2)), Way(1, 2));
+  EXPECT_TRUE(routings_.at(1).View(Node(2)).heard);
+  EXPECT_THAT(Way(2, 1), IsEmpty()) << "it reaches everybody itself";
+  EXPECT_THAT(routings_.at(1).Report().exceptions, IsEmpty()) << "its own word is told already";
+}
+
+TEST_F(DialsOut, ToItsRelaysItIsDirectlyThere) {
+  Start(4);
+  Say({3, 4});
+  Run(5s);
+  EXPECT_THAT(Way(3, 2), IsEmpty());
+  EXPECT_THAT(routings_.at(3).Lines(), ElementsAre(Node(2)));
+  EXPECT_THAT(routings_.at(1).Lines(), IsEmpty());
+  Say({4});
+  Run(50ms);
+  EXPECT_THAT(routings_.at(3).Lines(), IsEmpty());
+  EXPECT_THAT(Way(3, 2), ElementsAre(Node(4)));
+}
+
+TEST_F(DialsOut, NobodyAsksForItsDirectPath) {
+  Start(4);
+  Say({4});
+  Step(1, WatchPaths{{Node(2)}});
+  Run(2s);
+  pings_ = 0;
+  Run(10s);
+  EXPECT_LE(pings_, 42) << "four a second over the relay, which is asked as the path of a door";
+  Run(50s);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+  EXPECT_EQ(changes_.size(), 2u) << "of n1 and n3, once";
+}
+
+TEST_F(DialsOut, ARelayThatIsUnpluggedIsReplacedByTheNextWithinASecondWherePeopleWait) {
+  Start(5);
+  delays_[{1, 5}] = 3ms;
+  Say({4, 5});
+  Step(1, WatchPaths{{Node(2)}});
+  Run(2s);
+  ASSERT_THAT(Way(1, 2), ElementsAre(Node(4)));
+  dead_.insert(4);
+  Run(1s);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(5)));
+}
+
+TEST_F(DialsOut, ANewRelayIsUsedAtOnceWhereThereIsNoOther) {
+  Start(5);
+  Say({});
+  Run(10s);
+  EXPECT_THAT(Way(1, 2), IsEmpty());
+  Say({5});
+  Run(50ms);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(5)));
+  Say({4});
+  EXPECT_THAT(Way(1, 2), IsEmpty()) << "nothing gets through to it there any more";
+  Run(50ms);
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4)));
+}
+
+TEST_F(DialsOut, WhoDialsOutIsNoRelayForOthers) {
+  Start(3);
+  Say({3});
+  Cut(1, 3);
+  Step(1, DirectSilence{Node(3)});
+  Run(5s);
+  EXPECT_THAT(Way(1, 3), IsEmpty()) << "only n2 would be left";
+}
+
+TEST_F(DialsOut, ItsRelaysAreReachedOverAnotherWhereTheyAreCutOff) {
+  Start(4);
+  Say({3});
+  Cut(1, 3);
+  Step(1, DirectSilence{Node(3)});
+  Run(5s);
+  EXPECT_THAT(Way(1, 3), ElementsAre(Node(4)));
+  EXPECT_THAT(Way(1, 2), ElementsAre(Node(4), Node(3)));
+}
+
+TEST_F(DialsOut, WhoCanBeReachedAgainIsReachedDirectly) {
+  Start(4);
+  Say({4});
+  Run(1s);
+  cuts_.clear();
+  members_.at(Node(2)).meta.dials_out = false;
+  members_.at(Node(2)).meta.relays.clear();
+  for (auto& [n, routing] : routings_) Step(n, DialersChanged{});
+  EXPECT_THAT(Way(1, 2), IsEmpty());
+  EXPECT_FALSE(routings_.at(1).InTrouble(Node(2)));
+  EXPECT_FALSE(routings_.at(1).AnyDialsOut());
+}
+
 TEST_F(RoutingTest, ACutBetweenLargeGroupsIsToldAsGroups) {
   Start(41);  // 1 to 20, 21 to 40, and 41 between them
   for (int a = 1; a <= 20; ++a) {

@@ -64,15 +64,15 @@ std::vector<Relays> Routing::Candidates(NodeId peer, const Trouble& trouble, std
   const std::vector<NodeId> first = FirstRelays(peer);
   if (trouble.rounds < kRoundsOfOne) {
     for (const NodeId& relay : first) {
-      if (!SaidCut(relay, peer) && !SaidCut(peer, relay)) take({relay});
+      if (Reaches(relay, peer)) take({relay});
     }
     if (!ways.empty() || trouble.detour) return ways;
   }
   // Two relays: of those we reach, one that reaches somebody who reaches the peer.
   std::vector<NodeId> last;
   for (const auto& [id, member] : *members_) {
-    if (id == self_ || id == peer || member.state != MemberState::kAlive) continue;
-    if (!SaidCut(id, peer) && !SaidCut(peer, id)) last.push_back(id);
+    if (id == self_ || id == peer || member.state != MemberState::kAlive || member.meta.dials_out) continue;
+    if (Reaches(id, peer)) last.push_back(id);
   }
   prng_.Shuffle(last);
   for (const NodeId& far : last) {
@@ -107,7 +107,7 @@ std::vector<NodeId> Routing::FirstRelays(NodeId peer) const {
   std::vector<Ranked> ranked;
   const std::uint64_t pair = CombineHash(self_.Prefix64(), peer.Prefix64());
   for (const auto& [id, member] : *members_) {
-    if (id == self_ || id == peer || !MayRelay(id, peer)) continue;
+    if (id == self_ || id == peer || !MayRelay(id)) continue;
     const auto known = round_trips_.find(id);
     std::int64_t distance = 64;
     if (known != round_trips_.end()) {
@@ -121,10 +121,22 @@ std::vector<NodeId> Routing::FirstRelays(NodeId peer) const {
   return first;
 }
 
-bool Routing::MayRelay(NodeId relay, NodeId) const {
+bool Routing::MayRelay(NodeId relay) const {
   const auto member = members_->find(relay);
   if (member == members_->end() || member->second.state != MemberState::kAlive) return false;
+  if (member->second.meta.dials_out) return false;
   return !troubles_.contains(relay) && !SaidCut(relay, self_);
+}
+
+bool Routing::DialsOut(NodeId id) const {
+  const auto member = members_->find(id);
+  return member != members_->end() && member->second.meta.dials_out;
+}
+
+// As far as anybody said.
+bool Routing::Reaches(NodeId relay, NodeId peer) const {
+  if (SaidCut(relay, peer) || SaidCut(peer, relay)) return false;
+  return !DialsOut(peer) || std::ranges::binary_search(members_->at(peer).meta.relays, relay);
 }
 
 bool Routing::SaidCut(NodeId teller, NodeId peer) const {
@@ -144,7 +156,7 @@ bool Routing::SaidCut(NodeId teller, NodeId peer) const {
 ReachReport Routing::Report() const {
   ReachReport report;
   for (const auto& [peer, trouble] : troubles_) {
-    if (!trouble.cut || !trouble.detour) continue;
+    if (!trouble.cut || !trouble.detour || trouble.declared) continue;  // its own word is told already
     const auto us = std::clamp<std::int64_t>(trouble.detour_round_trip / 1us, 0, UINT32_MAX);
     report.exceptions.push_back({peer, trouble.heard, *trouble.detour, static_cast<std::uint32_t>(us)});
   }
@@ -166,7 +178,7 @@ PathView Routing::View(NodeId peer) const {
   const auto found = troubles_.find(peer);
   if (found != troubles_.end() && found->second.detour) {
     view.relays = *found->second.detour;
-    view.heard = found->second.heard;
+    view.heard = found->second.heard || found->second.declared;
     view.round_trip = found->second.detour_round_trip;
     return view;
   }

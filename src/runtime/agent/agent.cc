@@ -49,8 +49,10 @@ Agent::~Agent() {
   // What calls back into us goes first.
   http_.reset();
   links_.reset();
+  own_lines_.reset();
   relay_.reset();
   tunnels_.reset();
+  lines_.reset();
   gossip_.reset();
   lan_.reset();
   joins_.reset();
@@ -105,6 +107,7 @@ MemberMeta Agent::MakeMeta(const DoorPorts& ports) const {
   meta.labels = options_.labels;
   meta.capacity = MeasureCapacity();
   meta.version = HS_VERSION;
+  meta.dials_out = options_.dial_out;
   return meta;
 }
 
@@ -225,6 +228,7 @@ Result<void> Agent::StartTransport() {
     return tunnel ? tunnel : address;
   };
   handlers.relay = [this](TlsStream&& stream, NodeId from) { relay_->Serve(std::move(stream), from); };
+  handlers.line = [this](TlsStream&& stream, NodeId from) { lines_->Park(std::move(stream), from); };
   // A removed box whose own disk does not know it yet.
   handlers.why_denied = [this](NodeId node) {
     const Document* document = node_->FindDocument(NodeKey(node));

@@ -70,16 +70,25 @@ Result<std::string> Agent::JoinToken() {
     return Fail(Reaction::kFixInput,
                 "the join token that this box keeps was revoked or has expired" + advice);
   }
-  token->addresses = {advertised_};
-  for (const Member& member : View().members) {
-    if (member.id == identity_.node || member.state != MemberState::kAlive) continue;
-    if (token->addresses.size() < 4) token->addresses.push_back(member.meta.address);
-  }
+  token->addresses = WhereToJoin();
   return ToText(*token);
 }
 
+// This box and some more, of those that a newcomer can connect to.
+std::vector<Endpoint> Agent::WhereToJoin() {
+  std::vector<Endpoint> addresses;
+  if (!options_.dial_out) addresses.push_back(advertised_);
+  for (const Member& member : View().members) {
+    if (member.id == identity_.node || member.state != MemberState::kAlive || member.meta.dials_out) continue;
+    if (addresses.size() < 4) addresses.push_back(member.meta.address);
+  }
+  return addresses;
+}
+
 void Agent::CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) {
-  const hs::JoinToken token = NewToken(FingerprintOf(identity_.authority.certificate_pem), {advertised_});
+  const hs::JoinToken token =
+      NewToken(FingerprintOf(identity_.authority.certificate_pem),
+               options_.dial_out ? WhereToJoin() : std::vector<Endpoint>{advertised_});
   const WallMs expires = command.ttl_s == 0 ? 0 : ReadClocks().wall_ms + command.ttl_s * 1000;
   Write({{TokenKey(token.id), DocumentOf(token, expires, command.admin)}},
         [token, done](Result<Stamp> result) {

@@ -25,6 +25,8 @@
 #include "runtime/net/gossip_socket.h"
 #include "runtime/net/join.h"
 #include "runtime/net/lan_member.h"
+#include "runtime/net/line_host.h"
+#include "runtime/net/line_keeper.h"
 #include "runtime/net/link_host.h"
 #include "runtime/net/relay_server.h"
 #include "runtime/net/sockets.h"
@@ -91,6 +93,7 @@ class Agent : public ApiBackend {
   void Do(SendLink& output);
   void Do(HoldLinks& output);
   void Do(UseDetours& output);
+  void Do(UseLines& output);
   void Do(TryConnect& output);
   void Do(Persist& output);
   void Do(StartReplica& output) { processes_->Start(output); }
@@ -111,6 +114,7 @@ class Agent : public ApiBackend {
   void ApplyDoorTable();
   Endpoint PortOf(NodeId node, TunnelService service) const;
   bool IsMember(TlsStream& stream, NodeId node) const;
+  std::vector<Endpoint> WhereToJoin();
   bool IsTrusted(NodeId node, const Digest& key) const;
   void FetchNext(std::shared_ptr<FetchBundle> fetch, std::size_t next, std::string reason);
 
@@ -132,6 +136,8 @@ class Agent : public ApiBackend {
   std::unique_ptr<LanMember> lan_;  // null: not asked for, or not possible here
   std::unique_ptr<Tunnels> tunnels_;
   std::unique_ptr<RelayServer> relay_;
+  std::shared_ptr<LineHost> lines_;        // of others to this node
+  std::unique_ptr<LineKeeper> own_lines_;  // of this node to others, while it dials out
   std::vector<Detour> detours_;
   DoorTable door_table_;  // as the node said; HAProxy gets tunnels in place of what is not reached directly
   std::unique_ptr<ProcessHost> processes_;

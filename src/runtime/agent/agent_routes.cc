@@ -9,12 +9,16 @@ namespace hs {
 
 void Agent::StartRoutes() {
   const auto is_member = [this](TlsStream& stream, NodeId node) { return IsMember(stream, node); };
-  tunnels_ = std::make_unique<Tunnels>(loop_, tls_, sockets_.endpoint, is_member);
+  const TunnelOpener opener{tls_, sockets_.endpoint, is_member, std::make_shared<LineHost>(loop_)};
+  lines_ = opener.lines;
+  tunnels_ = std::make_unique<Tunnels>(loop_, opener);
   RelayConfig config;
   config.self = identity_.node;
-  config.source = sockets_.endpoint;
   relay_ = std::make_unique<RelayServer>(
-      tls_, config, [this](NodeId node, TunnelService service) { return PortOf(node, service); }, is_member);
+      opener, config, [this](NodeId node, TunnelService service) { return PortOf(node, service); });
+  own_lines_ = std::make_unique<LineKeeper>(loop_, opener, [this](TlsStream&& stream, NodeId relay) {
+    relay_->ServeLine(std::move(stream), relay);
+  });
 }
 
 // Revoked: its document is a tombstone, or names another key. Not known yet: the CA's signature is enough,
@@ -35,6 +39,7 @@ Endpoint Agent::PortOf(NodeId node, TunnelService service) const {
   const auto member = node_->Members().find(node);
   if (member == node_->Members().end() || member->second.state == MemberState::kLeft) return {};
   const MemberMeta& meta = member->second.meta;
+  if (meta.dials_out && node != identity_.node) return {};
   switch (service) {
     case TunnelService::kAgent:
       return meta.address;
@@ -48,21 +53,31 @@ Endpoint Agent::PortOf(NodeId node, TunnelService service) const {
 
 void Agent::Do(UseDetours& output) {
   std::vector<std::pair<NodeId, bool>> changed;
+  std::vector<NodeId> dialing_out;
   const auto find = [](const std::vector<Detour>& in, NodeId peer) {
     const auto found = std::ranges::find(in, peer, &Detour::peer);
     return found == in.end() ? nullptr : &*found;
   };
   for (const Detour& detour : output.detours) {
-    if (find(detours_, detour.peer) == nullptr) changed.emplace_back(detour.peer, true);
+    if (find(detours_, detour.peer) != nullptr) continue;
+    if (detour.dials_out) {
+      dialing_out.push_back(detour.peer);
+    } else {
+      changed.emplace_back(detour.peer, true);
+    }
   }
   for (const Detour& detour : detours_) {
-    if (find(output.detours, detour.peer) == nullptr) changed.emplace_back(detour.peer, false);
+    if (!detour.dials_out && find(output.detours, detour.peer) == nullptr)
+      changed.emplace_back(detour.peer, false);
   }
   detours_ = std::move(output.detours);
   tunnels_->Use(detours_);
   ApplyDoorTable();
   for (const auto& [peer, by_tunnel] : changed) links_->Reroute(peer, by_tunnel);
+  for (const NodeId& peer : dialing_out) links_->GiveUpDials(peer);
 }
+
+void Agent::Do(UseLines& output) { own_lines_->Keep(output.relays); }
 
 void Agent::Do(ApplyDoor& output) {
   door_table_ = std::move(output.table);

@@ -22,6 +22,7 @@ struct AgentOptions {
   std::string name;              // empty: the advertised address without its port
   Labels labels;
   std::string join;       // a token, or IP:PORT as a hint for a node that was a member before
+  bool dial_out = false;  // nobody can connect to this box
   bool discovery = true;  // asks the local network, and answers there
   Tunables tunables;
   std::string program_dir;  // where homeostat-shim and homeostat-bundle lie

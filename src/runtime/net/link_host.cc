@@ -63,9 +63,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     sweep_timer_.cancel();
     leave_timer_.cancel();
     for (const auto& connection : All()) connection->End(LinkEnd::kClosed, true);
-    for (auto& [id, peer] : peers_) {
+    for (auto& [id, peer] : peers_)
       if (peer.redial) peer.redial->cancel();
-    }
     peers_.clear();
     anonymous_.clear();
     newcomers_.clear();
@@ -109,23 +108,24 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   }
 
   void Reroute(NodeId id, bool by_tunnel) {
+    if (by_tunnel) return EndStraight(id, true);
+    const auto found = peers_.find(id);
+    if (found == peers_.end() || leaving_ || closed_) return;
+    const Connection usable = found->second.Usable();
+    if (usable && usable->dialed() && usable->by_tunnel() && !found->second.Dialing())
+      found->second.connections.push_back(Dial(id, found->second.address));
+  }
+
+  void EndStraight(NodeId id, bool ready_too) {
     const auto found = peers_.find(id);
     if (found == peers_.end() || leaving_ || closed_) return;
     const std::vector<Connection> connections = found->second.connections;
     const IpAddress home = found->second.home;
     for (const Connection& connection : connections) {
-      if (connection->ended()) continue;
       // What a relay brought comes from the relay's address.
       const bool direct = connection->dialed() ? !connection->by_tunnel() : connection->address().ip == home;
-      if (by_tunnel && direct) connection->End(LinkEnd::kTimeout);
-    }
-    if (by_tunnel) return;
-    const auto still = peers_.find(id);
-    if (still == peers_.end()) return;
-    Peer& peer = still->second;
-    const Connection usable = peer.Usable();
-    if (usable && usable->dialed() && usable->by_tunnel() && !peer.Dialing()) {
-      peer.connections.push_back(Dial(id, peer.address));
+      if (direct && !connection->ended() && (ready_too || !connection->ready()))
+        connection->End(LinkEnd::kTimeout);
     }
   }
 
@@ -164,8 +164,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     return counts;
   }
 
-  // ---------------------------------------------------------------------------------------- of the
-  // connections
+  // ---- of the connections
 
   bool OnProven(LinkConnection&, const NodeCertificate& peer) override {
     const bool good = !closed_ && peer.node != self_ &&
@@ -366,8 +365,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     if (auto done = std::exchange(left_, nullptr)) done();
   }
 
-  // ------------------------------------------------------------------------------------------------
-  // accepting
+  // ---- accepting
 
   // A connection whose handshake is in progress; counts against the limits as long as it lives.
   struct Handshake {
@@ -444,9 +442,10 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     } else if (!leaving_) {
       const auto peer = PeerOf(stream, cluster_);
       const bool allowed = peer && (!handlers_.allowed || handlers_.allowed(peer->node, peer->public_key));
-      if (protocol == kAlpnRelay) {
+      if (protocol == kAlpnRelay || protocol == kAlpnLine) {
+        const auto& take = protocol == kAlpnRelay ? handlers_.relay : handlers_.line;
         if (!allowed) ++counts_.denied;
-        if (allowed && handlers_.relay) handlers_.relay(std::move(stream), peer->node);
+        if (allowed && take) take(std::move(stream), peer->node);
       } else if (handlers_.http) {
         handlers_.http(std::move(stream), allowed ? std::optional(peer->node) : std::nullopt);
       }
@@ -492,6 +491,7 @@ void LinkHost::Send(NodeId to, const Endpoint& address, std::string_view message
 }
 void LinkHost::Hold(const std::vector<std::pair<NodeId, Endpoint>>& peers) { impl_->Hold(peers); }
 void LinkHost::Reroute(NodeId peer, bool by_tunnel) { impl_->Reroute(peer, by_tunnel); }
+void LinkHost::GiveUpDials(NodeId peer) { impl_->EndStraight(peer, false); }
 void LinkHost::Recheck() { impl_->Recheck(); }
 void LinkHost::Leave(std::function<void()> done) { impl_->Leave(std::move(done)); }
 LinkCounts LinkHost::counts() const { return impl_->counts(); }

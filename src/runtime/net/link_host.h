@@ -51,6 +51,8 @@ struct LinkHostHandlers {
   std::function<Endpoint(NodeId peer, const Endpoint& address)> dial_at;
   // Tunnels through this node; without it they are closed. `from` is proven and a member.
   std::function<void(TlsStream&&, NodeId from)> relay;
+  // Lines of members that dial out; without it they are closed. `from` is proven and a member.
+  std::function<void(TlsStream&&, NodeId from)> line;
   // Optional: the message for a node that is not allowed, from which it can see why.
   std::function<std::string(NodeId node)> why_denied;
   HttpHandler http;                       // without it, HTTP connections are closed
@@ -77,6 +79,8 @@ class LinkHost {
   // The way to a peer changed. To a tunnel: what is direct hangs, and ends as kTimeout. Back to the direct
   // path: a new connection takes the tunnel's place, without loss.
   void Reroute(NodeId peer, bool by_tunnel);
+  // Nobody can connect to this peer, as is known now: what is being dialed straight to it is given up.
+  void GiveUpDials(NodeId peer);
   // Asks `allowed` about every link again, after a revocation.
   void Recheck();
   // Says bye on every link and takes no new ones; `done` when all are closed, or after 2 s.

@@ -10,6 +10,7 @@
 #include <map>
 #include <utility>
 
+#include "runtime/net/line_host.h"
 #include "runtime/net/link_connection.h"
 #include "runtime/net/sockets.h"
 
@@ -26,17 +27,17 @@ auto Use(ErrorCode& failure) { return asio::redirect_error(asio::use_awaitable, 
 
 class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl> {
  public:
-  Impl(std::shared_ptr<asio::ssl::context> context, RelayConfig config, TunnelAddress address_of,
-       TunnelPeerCheck is_member)
-      : context_(std::move(context)),
-        config_(config),
-        address_of_(std::move(address_of)),
-        is_member_(std::move(is_member)) {}
+  Impl(TunnelOpener opener, RelayConfig config, TunnelAddress address_of)
+      : opener_(std::move(opener)), config_(config), address_of_(std::move(address_of)) {}
 
   // A connection being served; counts from its request on.
   struct Client {
-    Client(Impl& relay, TlsStream tls, NodeId node)
-        : owner(relay.shared_from_this()), stream(std::move(tls)), from(node), timer(stream.get_executor()) {
+    Client(Impl& relay, TlsStream tls, NodeId node, bool is_line)
+        : owner(relay.shared_from_this()),
+          stream(std::move(tls)),
+          from(node),
+          line(is_line),
+          timer(stream.get_executor()) {
       ++owner->sessions_;
       ++owner->by_peer_[from];
     }
@@ -48,11 +49,12 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
     std::shared_ptr<Impl> owner;
     TlsStream stream;
     NodeId from;
+    bool line;  // this box dialed it, to be reached over it
     asio::steady_timer timer;
   };
 
-  void Serve(TlsStream&& stream, NodeId from) {
-    auto client = std::make_shared<Client>(*this, std::move(stream), from);
+  void Serve(TlsStream&& stream, NodeId from, bool is_line) {
+    auto client = std::make_shared<Client>(*this, std::move(stream), from, is_line);
     closers_[client.get()] = [weak = std::weak_ptr(client)] {
       ErrorCode ignored;
       if (const auto open = weak.lock()) open->stream.next_layer().close(ignored);
@@ -102,11 +104,15 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
     }
     client->timer.cancel();
     const auto service = static_cast<TunnelService>(head[1]);
+    const bool leads_here = count == 1 && hops[0] == config_.self;
     bool circle = count == 2 && hops[0] == hops[1];
     for (const NodeId& hop : hops) circle = circle || hop == config_.self || hop == client->from;
+    const bool refused = client->line ? !leads_here : circle;
+    const bool by_line =
+        !refused && !client->line && count == 1 && opener_.lines != nullptr && opener_.lines->Serves(hops[0]);
     const TunnelService next_service = count == 1 ? service : TunnelService::kAgent;
-    const Endpoint address = circle ? Endpoint{} : address_of_(hops.front(), next_service);
-    if (!address || address.port == 0) {
+    const Endpoint address = refused || by_line ? Endpoint{} : address_of_(hops.front(), next_service);
+    if (!by_line && (!address || address.port == 0)) {
       ++counts_.refused;
       co_return co_await Answer(*client, TunnelAnswer::kRefused);
     }
@@ -114,7 +120,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
       ++counts_.busy;
       co_return co_await Answer(*client, TunnelAnswer::kBusy);
     }
-    if (count == 1) {
+    if (count == 1 && !by_line) {
       co_await ConnectOn(client, address);
     } else {
       co_await PassOn(client, address, std::move(hops), service);
@@ -127,7 +133,7 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
     target.open(address.ip.IsV4() ? tcp::v4() : tcp::v6(), failure);
     if (!failure) {
       TuneSocket(target.native_handle());
-      BindSource(target.native_handle(), config_.source, address);
+      BindSource(target.native_handle(), opener_.source, address);
       const TunnelDeadline deadline(target, config_.request_timeout);
       co_await target.async_connect(ToAsio(address), Use(failure));
     }
@@ -149,10 +155,9 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
   TunnelTask<void> PassOn(std::shared_ptr<Client> client, Endpoint address, std::vector<NodeId> hops,
                           TunnelService service) {
     const NodeId next = hops.front();
-    hops.erase(hops.begin());
+    if (hops.size() > 1) hops.erase(hops.begin());
     TunnelAnswer answer = TunnelAnswer::kNotReached;
-    auto far = co_await OpenTunnel(context_, address, config_.source, next, is_member_, std::move(hops),
-                                   service, answer);
+    auto far = co_await OpenTunnel(opener_, next, address, std::move(hops), service, answer);
     if (far == nullptr || closed_) {
       ++counts_.not_reached;
       if (answer == TunnelAnswer::kConnected) answer = TunnelAnswer::kNotReached;
@@ -168,10 +173,9 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
     copy->Start([client] {});
   }
 
-  std::shared_ptr<asio::ssl::context> context_;
+  TunnelOpener opener_;
   RelayConfig config_;
   TunnelAddress address_of_;
-  TunnelPeerCheck is_member_;
   std::map<Client*, std::function<void()>> closers_;
   std::map<NodeId, std::size_t> by_peer_;
   std::size_t sessions_ = 0;
@@ -179,12 +183,13 @@ class RelayServer::Impl : public std::enable_shared_from_this<RelayServer::Impl>
   bool closed_ = false;
 };
 
-RelayServer::RelayServer(std::shared_ptr<asio::ssl::context> context, RelayConfig config,
-                         TunnelAddress address_of, TunnelPeerCheck is_member)
-    : impl_(std::make_shared<Impl>(std::move(context), config, std::move(address_of), std::move(is_member))) {
-}
+RelayServer::RelayServer(TunnelOpener opener, RelayConfig config, TunnelAddress address_of)
+    : impl_(std::make_shared<Impl>(std::move(opener), config, std::move(address_of))) {}
 RelayServer::~RelayServer() { impl_->Close(); }
-void RelayServer::Serve(TlsStream&& stream, NodeId from) { impl_->Serve(std::move(stream), from); }
+void RelayServer::Serve(TlsStream&& stream, NodeId from) { impl_->Serve(std::move(stream), from, false); }
+void RelayServer::ServeLine(TlsStream&& stream, NodeId relay) {
+  impl_->Serve(std::move(stream), relay, true);
+}
 RelayCounts RelayServer::counts() const { return impl_->counts(); }
 
 }  // namespace hs

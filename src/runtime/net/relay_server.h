@@ -2,8 +2,8 @@
 //
 // It carries only from members to ports of members that members listen on, at most `sessions_max` connections
 // at a time and `sessions_per_peer_max` for one member; more are told that it is busy. A request that is not
-// one of ours, leads back here or names more hops than kTunnelHopsMax is refused. Runs on the agent's loop;
-// not thread-safe.
+// one of ours, leads back here or names more hops than kTunnelHopsMax is refused. A member that keeps lines
+// here is reached over them. Runs on the agent's loop; not thread-safe.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -17,7 +17,6 @@ namespace hs {
 
 struct RelayConfig {
   NodeId self;
-  Endpoint source;  // outgoing connections come from it
   std::size_t sessions_max = 1024;
   std::size_t sessions_per_peer_max = 512;
   Duration request_timeout = 3s;
@@ -33,12 +32,13 @@ struct RelayCounts {
 
 class RelayServer {
  public:
-  RelayServer(std::shared_ptr<boost::asio::ssl::context> context, RelayConfig config,
-              TunnelAddress address_of, TunnelPeerCheck is_member);
+  RelayServer(TunnelOpener opener, RelayConfig config, TunnelAddress address_of);
   ~RelayServer();  // ends all sessions
 
   // `from` is proven, and a member.
   void Serve(TlsStream&& stream, NodeId from);
+  // A line of this box that its relay takes now: leads to this box itself and nowhere else.
+  void ServeLine(TlsStream&& stream, NodeId relay);
   RelayCounts counts() const;
 
  private:

@@ -1,5 +1,7 @@
 #include "runtime/net/tls.h"
 
+#include <algorithm>
+#include <array>
 #include <boost/asio/buffer.hpp>
 #include <cstring>
 
@@ -20,9 +22,8 @@ int SelectAlpn(SSL*, const unsigned char** out, unsigned char* out_size, const u
                unsigned size, void*) {
   for (unsigned at = 0; at < size && at + offered[at] < size; at += 1u + offered[at]) {
     const std::string_view protocol(reinterpret_cast<const char*>(offered + at + 1), offered[at]);
-    if (protocol != kAlpnLink && protocol != kAlpnJoin && protocol != kAlpnHttp && protocol != kAlpnRelay) {
-      continue;
-    }
+    constexpr std::array kOurs{kAlpnLink, kAlpnJoin, kAlpnHttp, kAlpnRelay, kAlpnLine};
+    if (std::ranges::find(kOurs, protocol) == kOurs.end()) continue;
     *out = offered + at + 1;
     *out_size = offered[at];
     return SSL_TLSEXT_ERR_OK;

@@ -16,6 +16,7 @@ namespace hs {
 inline constexpr std::string_view kAlpnLink = "homeostat/1";
 inline constexpr std::string_view kAlpnJoin = "homeostat-join/1";
 inline constexpr std::string_view kAlpnRelay = "homeostat-relay/1";
+inline constexpr std::string_view kAlpnLine = "homeostat-line/1";
 inline constexpr std::string_view kAlpnHttp = "http/1.1";
 
 using TlsContext = boost::asio::ssl::context;

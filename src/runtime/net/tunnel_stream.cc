@@ -8,6 +8,7 @@
 #include <boost/asio/write.hpp>
 #include <utility>
 
+#include "runtime/net/line_host.h"
 #include "runtime/net/link_connection.h"
 #include "runtime/net/sockets.h"
 #include "runtime/net/tls.h"
@@ -40,25 +41,40 @@ TunnelDeadline::TunnelDeadline(tcp::socket& socket, Duration patience)
   });
 }
 
-TunnelTask<std::unique_ptr<TlsStream>> OpenTunnel(std::shared_ptr<asio::ssl::context> context,
-                                                  Endpoint relay_address, Endpoint source, NodeId relay,
-                                                  const TunnelPeerCheck& is_member, std::vector<NodeId> hops,
-                                                  TunnelService service, TunnelAnswer& answer) {
-  answer = TunnelAnswer::kNotReached;
+TunnelTask<std::unique_ptr<TlsStream>> DialMember(const TunnelOpener& opener, NodeId node, Endpoint address,
+                                                  std::string_view protocol) {
   auto executor = co_await asio::this_coro::executor;
-  auto stream = std::make_unique<TlsStream>(executor, *context);
+  auto stream = std::make_unique<TlsStream>(executor, *opener.context);
   auto& socket = stream->next_layer();
   ErrorCode failure;
-  socket.open(relay_address.ip.IsV4() ? tcp::v4() : tcp::v6(), failure);
+  socket.open(address.ip.IsV4() ? tcp::v4() : tcp::v6(), failure);
   if (failure) co_return nullptr;
   TuneSocket(socket.native_handle());
-  BindSource(socket.native_handle(), source, relay_address);
+  BindSource(socket.native_handle(), opener.source, address);
   const TunnelDeadline deadline(socket, kOpenTimeout);
-  co_await socket.async_connect(ToAsio(relay_address), Use(failure));
+  co_await socket.async_connect(ToAsio(address), Use(failure));
   if (failure) co_return nullptr;
-  OfferAlpn(*stream, kAlpnRelay);
+  OfferAlpn(*stream, protocol);
   co_await stream->async_handshake(TlsStream::client, Use(failure));
-  if (failure || !is_member(*stream, relay)) co_return nullptr;
+  if (failure || !opener.is_member(*stream, node)) co_return nullptr;
+  co_return stream;
+}
+
+TunnelTask<std::unique_ptr<TlsStream>> OpenTunnel(const TunnelOpener& opener, NodeId first, Endpoint address,
+                                                  std::vector<NodeId> hops, TunnelService service,
+                                                  TunnelAnswer& answer) {
+  answer = TunnelAnswer::kNotReached;
+  std::unique_ptr<TlsStream> stream;
+  if (hops.size() == 1 && hops.front() == first) {
+    if (opener.lines != nullptr) stream = co_await opener.lines->Take(first);
+    // It may have been removed while the line was parked.
+    if (stream != nullptr && !opener.is_member(*stream, first)) stream.reset();
+  } else {
+    stream = co_await DialMember(opener, first, address, kAlpnRelay);
+  }
+  if (stream == nullptr) co_return nullptr;
+  const TunnelDeadline deadline(stream->next_layer(), kOpenTimeout);
+  ErrorCode failure;
   std::string request{1, static_cast<char>(service), static_cast<char>(hops.size())};
   for (const NodeId& hop : hops) request.append(hop.bytes.begin(), hop.bytes.end());
   co_await asio::async_write(*stream, asio::buffer(request), Use(failure));

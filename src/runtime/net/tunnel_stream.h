@@ -7,16 +7,21 @@
 // Then each side sends pieces: length 2 | bytes. A piece of length 0 says that nothing more comes in this
 // direction (TCP's half-close). Where a second relay follows, the first only copies.
 //
+// A box behind NAT is asked the same over one of its lines (line_host.h): the only hop is then the box
+// itself.
+//
 // What is inside is end-to-end TLS between source and target, as it would be without the relay: a relay can
 // drop it, not read or change it.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "base/endpoint.h"
@@ -55,12 +60,25 @@ class TunnelDeadline {
 template <typename T>
 using TunnelTask = boost::asio::awaitable<T>;
 
-// Connects to a relay, proves it, asks for the way and reads the answer. Null when that failed, with what the
-// relay said in `answer`.
-TunnelTask<std::unique_ptr<TlsStream>> OpenTunnel(std::shared_ptr<boost::asio::ssl::context> context,
-                                                  Endpoint relay_address, Endpoint source, NodeId relay,
-                                                  const TunnelPeerCheck& is_member, std::vector<NodeId> hops,
-                                                  TunnelService service, TunnelAnswer& answer);
+class LineHost;
+
+// What it takes to reach another member over TCP.
+struct TunnelOpener {
+  std::shared_ptr<boost::asio::ssl::context> context;
+  Endpoint source;  // outgoing connections come from it
+  TunnelPeerCheck is_member;
+  std::shared_ptr<LineHost> lines;  // of members that dial out; null: there are none
+};
+
+// Connects to a member and proves it; null when that failed. `opener` outlives it.
+TunnelTask<std::unique_ptr<TlsStream>> DialMember(const TunnelOpener& opener, NodeId node, Endpoint address,
+                                                  std::string_view protocol);
+
+// Reaches the first of those who carry, asks for the way and reads the answer. Where `first` is the last hop
+// itself, over one of its lines. Null when that failed, with what was said in `answer`. `opener` outlives it.
+TunnelTask<std::unique_ptr<TlsStream>> OpenTunnel(const TunnelOpener& opener, NodeId first, Endpoint address,
+                                                  std::vector<NodeId> hops, TunnelService service,
+                                                  TunnelAnswer& answer);
 
 // Both ends of one tunnel on this box; closes both when it is over. Counts itself in `open` while it lives.
 class TunnelSession : public std::enable_shared_from_this<TunnelSession> {

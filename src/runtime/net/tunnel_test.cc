@@ -9,6 +9,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 
+#include "runtime/net/line_host.h"
+#include "runtime/net/line_keeper.h"
 #include "runtime/net/link_connection.h"
 #include "runtime/net/net_test_util.h"
 #include "runtime/net/relay_server.h"
@@ -31,16 +33,18 @@ struct TestBox {
       return peer && peer->node == wanted;
     };
     config.self = identity.node;
-    relay = std::make_unique<RelayServer>(
-        tls, config,
-        [&agents](NodeId wanted, TunnelService service) {
-          const auto known = agents.find(wanted);
-          return known == agents.end() || service == TunnelService::kInboundTcp ? Endpoint{} : known->second;
-        },
-        is_member);
-    tunnels = std::make_unique<Tunnels>(loop, tls, Endpoint{}, is_member);
+    const TunnelOpener opener{tls, {}, is_member, std::make_shared<LineHost>(loop)};
+    lines = opener.lines;
+    relay = std::make_unique<RelayServer>(opener, config, [&agents](NodeId wanted, TunnelService service) {
+      const auto known = agents.find(wanted);
+      return known == agents.end() || service == TunnelService::kInboundTcp ? Endpoint{} : known->second;
+    });
+    tunnels = std::make_unique<Tunnels>(loop, opener);
+    own_lines = std::make_unique<LineKeeper>(
+        loop, opener, [this](TlsStream&& stream, NodeId from) { relay->ServeLine(std::move(stream), from); });
     LinkHostHandlers handlers;
     handlers.relay = [this](TlsStream&& stream, NodeId from) { relay->Serve(std::move(stream), from); };
+    handlers.line = [this](TlsStream&& stream, NodeId from) { lines->Park(std::move(stream), from); };
     handlers.dial_at = [this](NodeId peer, const Endpoint& address) {
       const Endpoint tunnel = tunnels->For(peer, TunnelService::kAgent);
       return tunnel ? tunnel : address;
@@ -50,8 +54,10 @@ struct TestBox {
   }
   Identity identity;
   std::shared_ptr<TlsContext> tls;
+  std::shared_ptr<LineHost> lines;
   std::unique_ptr<RelayServer> relay;
   std::unique_ptr<Tunnels> tunnels;
+  std::unique_ptr<LineKeeper> own_lines;
   std::unique_ptr<TestNode> node;
 };
 
@@ -240,6 +246,109 @@ TEST_F(TunnelTest, TunnelsOverARelayThatIsNoLongerTheWayAreClosed) {
   Detour(a, b, {&d});
   ASSERT_TRUE(Until([&] { return d.relay->counts().sessions == 1 && c.relay->counts().sessions == 0; }));
   ASSERT_TRUE(Until([&] { return a.node->Times("up 2") == 2; }));
+}
+
+// Box 2 dials out. Others are told the address of somebody else, as behind NAT.
+class LineTest : public TunnelTest {
+ protected:
+  void KeepLines(TestBox& from, const TestBox& relay) {
+    from.own_lines->Keep({{relay.identity.node, relay.node->endpoint}});
+    ASSERT_TRUE(Until([&] {
+      return relay.lines->counts().parked == LineKeeper::kReady &&
+             from.own_lines->ready() == LineKeeper::kReady;
+    }));
+  }
+  std::vector<TlsStream> ends_;
+};
+
+TEST_F(LineTest, ARelayReachesABoxOverItsLinesAndSoDoOthersThroughTheRelay) {
+  TestBox a(loop_, cluster_.Member(1), agents_), b(loop_, cluster_.Member(2), agents_);
+  TestBox c(loop_, cluster_.Member(3), agents_), d(loop_, cluster_.Member(4), agents_);
+  KeepLines(b, c);
+  c.tunnels->Use({{b.identity.node, {}, {}, true}});
+  c.node->host->Send(b.identity.node, d.node->endpoint, "from the relay");
+  ASSERT_TRUE(Until([&] { return b.node->Saw("3: from the relay"); }));
+  Detour(a, b, {&c});
+  a.node->host->Send(b.identity.node, d.node->endpoint, "from another");
+  ASSERT_TRUE(Until([&] { return b.node->Saw("1: from another"); }));
+  Detour(d, b, {&a, &c});
+  d.node->host->Send(b.identity.node, a.node->endpoint, std::string(3'000'000, 'x'));
+  ASSERT_TRUE(Until([&] { return b.node->received_bytes > 3'000'000; }));
+  EXPECT_EQ(c.lines->counts().taken, 3u);
+  EXPECT_TRUE(Until([&] { return c.lines->counts().parked == LineKeeper::kReady; }))
+      << "those taken are replaced";
+}
+
+TEST_F(LineTest, WhereNoLineIsReadyTheNextOneIsWaitedFor) {
+  TestBox a(loop_, cluster_.Member(1), agents_), b(loop_, cluster_.Member(2), agents_);
+  TestBox c(loop_, cluster_.Member(3), agents_);
+  KeepLines(b, c);
+  Detour(a, b, {&c});
+  const Endpoint port = a.tunnels->For(b.identity.node, TunnelService::kAgent);
+  std::vector<tcp::socket> sockets;
+  for (int i = 0; i < 60; ++i) {
+    sockets.emplace_back(loop_);
+    sockets.back().connect(ToAsio(port));
+  }
+  ASSERT_TRUE(Until([&] { return c.relay->counts().carried == 60; }));
+  EXPECT_EQ(c.relay->counts().not_reached, 0u);
+  EXPECT_LE(b.own_lines->ready(), LineKeeper::kReadyMax);
+}
+
+TEST_F(LineTest, ALineLeadsToItsBoxAndNowhereElse) {
+  TestBox b(loop_, cluster_.Member(2), agents_), c(loop_, cluster_.Member(3), agents_);
+  TestBox d(loop_, cluster_.Member(4), agents_);
+  KeepLines(b, c);
+  std::vector<int> answers;
+  const auto take = [&](std::string request) -> TunnelTask<void> {
+    auto line = co_await c.lines->Take(b.identity.node);
+    std::uint8_t byte = 255;
+    ErrorCode failure;
+    co_await asio::async_write(*line, asio::buffer(request), asio::use_awaitable);
+    co_await asio::async_read(*line, asio::buffer(&byte, 1),
+                              asio::redirect_error(asio::use_awaitable, failure));
+    answers.push_back(byte);
+  };
+  for (const NodeId& to : {d.identity.node, c.identity.node, b.identity.node}) {
+    const std::size_t before = answers.size();
+    asio::co_spawn(loop_, take(Request(1, 0, {to})), asio::detached);
+    ASSERT_TRUE(Until([&] { return answers.size() > before; }));
+  }
+  EXPECT_THAT(answers, ::testing::ElementsAre(1, 1, 0)) << "a third box, the relay itself, the box";
+}
+
+TEST_F(LineTest, LinesThatEndAreOpenedAgainAndThoseNotWantedAreClosed) {
+  TestBox b(loop_, cluster_.Member(2), agents_), d(loop_, cluster_.Member(4), agents_);
+  auto c = std::make_unique<TestBox>(loop_, cluster_.Member(3), agents_);
+  KeepLines(b, *c);
+  const Endpoint place = c->node->endpoint;
+  c.reset();
+  ASSERT_TRUE(Until([&] { return b.own_lines->ready() == 0; }));
+  LinkHostConfig config;
+  TestNode other(loop_, cluster_.Member(4), config, {}, place);
+  EXPECT_FALSE(RunUntil(
+      loop_, [&] { return b.own_lines->ready() > 0; }, std::chrono::seconds(1)))
+      << "another member lives there now";
+  KeepLines(b, d);
+  b.own_lines->Keep({});
+  EXPECT_TRUE(Until([&] { return d.lines->counts().parked == 0; }));
+}
+
+TEST_F(LineTest, NoMoreLinesOfOneBoxAreParkedThanThereMayBe) {
+  LineHost host(loop_, {.parked_max = 2});
+  for (int i = 0; i < 3; ++i) {
+    TestBox b(loop_, cluster_.Member(2), agents_);
+    tcp::acceptor acceptor(loop_, {asio::ip::address_v4::loopback(), 0});
+    TlsStream near(loop_, *b.tls);
+    near.next_layer().connect(acceptor.local_endpoint());
+    TlsStream far(acceptor.accept(), *b.tls);
+    host.Park(std::move(far), b.identity.node);
+    if (i < 2) ends_.push_back(std::move(near));
+  }
+  EXPECT_EQ(host.counts().parked, 2u);
+  EXPECT_EQ(host.counts().surplus, 1u);
+  ends_.clear();
+  EXPECT_TRUE(Until([&] { return host.counts().parked == 0; })) << "their other ends are gone";
 }
 
 }  // namespace

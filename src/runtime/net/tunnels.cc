@@ -25,9 +25,7 @@ constexpr std::size_t kPerPortMax = 512;
 
 class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
  public:
-  Impl(asio::io_context& loop, std::shared_ptr<asio::ssl::context> context, Endpoint source,
-       TunnelPeerCheck is_member)
-      : loop_(loop), context_(std::move(context)), source_(source), is_member_(std::move(is_member)) {}
+  Impl(asio::io_context& loop, TunnelOpener opener) : loop_(loop), opener_(std::move(opener)) {}
 
   void Close() {
     closed_ = true;
@@ -119,12 +117,13 @@ class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
       co_return;
     }
     const auto relays = detour->second.relays;
+    const auto first = relays.empty() ? std::pair(port->peer, Endpoint{}) : relays.front();
     std::vector<NodeId> hops;
     for (std::size_t i = 1; i < relays.size(); ++i) hops.push_back(relays[i].first);
     hops.push_back(port->peer);
     TunnelAnswer answer = TunnelAnswer::kNotReached;
-    auto tls = co_await OpenTunnel(context_, relays.front().second, source_, relays.front().first, is_member_,
-                                   std::move(hops), port->service, answer);
+    auto tls =
+        co_await OpenTunnel(opener_, first.first, first.second, std::move(hops), port->service, answer);
     if (tls == nullptr || closed_) {
       ++counts_.failed;
       --port->connections;
@@ -144,9 +143,7 @@ class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
   }
 
   asio::io_context& loop_;
-  std::shared_ptr<asio::ssl::context> context_;
-  Endpoint source_;
-  TunnelPeerCheck is_member_;
+  TunnelOpener opener_;
   std::map<NodeId, Detour> detours_;
   std::map<std::pair<NodeId, TunnelService>, std::shared_ptr<Port>> ports_;
   std::set<std::shared_ptr<Open>> sessions_;
@@ -154,9 +151,8 @@ class Tunnels::Impl : public std::enable_shared_from_this<Tunnels::Impl> {
   bool closed_ = false;
 };
 
-Tunnels::Tunnels(asio::io_context& loop, std::shared_ptr<asio::ssl::context> context, Endpoint source,
-                 TunnelPeerCheck is_member)
-    : impl_(std::make_shared<Impl>(loop, std::move(context), source, std::move(is_member))) {}
+Tunnels::Tunnels(asio::io_context& loop, TunnelOpener opener)
+    : impl_(std::make_shared<Impl>(loop, std::move(opener))) {}
 Tunnels::~Tunnels() { impl_->Close(); }
 void Tunnels::Use(const std::vector<Detour>& detours) { impl_->Use(detours); }
 Endpoint Tunnels::For(NodeId peer, TunnelService service) { return impl_->For(peer, service); }

@@ -2,7 +2,7 @@
 //
 // Whoever wants to reach a peer that cannot be reached directly (a link, an API call, HAProxy) connects to
 // the port that For() names instead, and speaks TLS with the peer as ever. So nobody but this file knows of
-// relays.
+// relays, nor of lines.
 //
 // A port stays the same for as long as the agent runs. Tunnels over relays that are no longer the way are
 // closed, unless the peer is reached directly again: then what they carry is let finish.
@@ -25,9 +25,7 @@ struct TunnelCounts {
 
 class Tunnels {
  public:
-  // `source`: outgoing connections come from it.
-  Tunnels(boost::asio::io_context& loop, std::shared_ptr<boost::asio::ssl::context> context, Endpoint source,
-          TunnelPeerCheck is_member);
+  Tunnels(boost::asio::io_context& loop, TunnelOpener opener);
   ~Tunnels();
 
   void Use(const std::vector<Detour>& detours);
