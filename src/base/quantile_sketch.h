@@ -10,8 +10,7 @@
 //
 // Invariants:
 //  1. A quantile is within `kAccuracy` of an added value of that rank, while fewer than kBucketsMax buckets
-//  were
-//     needed or the quantile lies above the joined ones.
+//     were needed or the quantile lies above the joined ones.
 //  2. Merge is commutative and associative in what it counts; buckets rise by index and hold at least one.
 // Made for positive numbers; 0 and what is below kLeast are counted apart and reported as 0.
 #pragma once

@@ -33,7 +33,8 @@ struct NodeLoad {
   float pressure_cpu = -1;  // share of the time in which some task waited; below 0: not known
   float pressure_memory = -1;
   float pressure_io = -1;
-  float lag_ms = 0;  // how late the agent's own loop ran at worst
+  float lag_ms = 0;             // how late the agent's own loop ran at worst
+  std::uint64_t documents = 0;  // digest of the intent it holds; 0: not said
   friend bool operator==(const NodeLoad&, const NodeLoad&) = default;
 };
 

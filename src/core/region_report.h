@@ -49,6 +49,7 @@ struct RegionReport {
   PlanStamp follows;                      // the division by which its nodes hold their parts
   std::vector<RegionShare> division;      // of the steward: among all regions; sorted by region
   std::uint64_t division_sequence = 0;    // of its last change, in the stamp's term
+  std::uint64_t documents = 0;  // digest of the intent that all its present nodes hold; 0: not known
   friend bool operator==(const RegionReport&, const RegionReport&) = default;
 };
 

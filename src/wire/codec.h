@@ -4,16 +4,14 @@
 // is packed so that every other office lets it pass.
 //
 // Invariants:
-//  1. Decode never throws or aborts, whatever the bytes, and allocates no more than a small multiple of their
-//  size.
+//  1. Decode never throws or aborts, whatever the bytes, and allocates no more than a small multiple of
+//     their size.
 //  2. What Decode accepts keeps the invariants that types.h and messages.h state: sorted lists, bounded
-//  counts and
-//     sizes, names in their character sets, enums in range, variants that fit their keys.
+//     counts and sizes, names in their character sets, enums in range, variants that fit their keys.
 //  3. What Decode accepts, Encode packs into bytes that Decode accepts again, as an equal value.
 //  4. Encode is deterministic: equal values have equal bytes. tests/golden/wire.txt pins them.
 //  5. Free text (causes, reasons, errors) is clipped to its bound and cleaned to UTF-8 by Encode, since it
-//  may hold
-//     what a program printed. Everything else must be within bounds already.
+//     may hold what a program printed. Everything else must be within bounds already.
 //
 // An error names the field: "gossip.updates[3].meta.labels: not sorted by key".
 // It does not seal, frame or compress, and it does not know who sent the bytes.

@@ -28,6 +28,7 @@ static void Pack(const NodeLoad& in, pb::NodeLoad& out) {
   if (in.pressure_memory >= 0) out.set_pressure_memory(in.pressure_memory);
   if (in.pressure_io >= 0) out.set_pressure_io(in.pressure_io);
   out.set_lag_ms(in.lag_ms);
+  out.set_documents(in.documents);
 }
 
 static void Unpack(const pb::NodeLoad& in, NodeLoad& out, Check& check) {
@@ -44,6 +45,7 @@ static void Unpack(const pb::NodeLoad& in, NodeLoad& out, Check& check) {
   if (in.has_pressure_memory()) Take(in.pressure_memory(), out.pressure_memory, "pressure_memory", check);
   if (in.has_pressure_io()) Take(in.pressure_io(), out.pressure_io, "pressure_io", check);
   Take(in.lag_ms(), out.lag_ms, "lag_ms", check);
+  out.documents = in.documents();
 }
 
 static void Pack(const ServiceLoad& in, pb::ServiceLoad& out) {

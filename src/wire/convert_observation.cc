@@ -187,6 +187,7 @@ static void Pack(const RegionReport& in, pb::RegionReport& out) {
     for (const Allotment& part : share.allotments) Pack(part, *packed.add_allotments());
   }
   out.set_division_sequence(in.division_sequence);
+  out.set_documents(in.documents);
 }
 
 static void Unpack(const pb::Shortage& in, Shortage& out, Check& check) {
@@ -215,6 +216,7 @@ static void Unpack(const pb::RegionReport& in, RegionReport& out, Check& check) 
   UnpackList(in.division(), out.division, kMembersMax, "division", check);
   NeedAscending(out.division, "division", check, [](const RegionShare& share) { return share.region; });
   out.division_sequence = in.division_sequence();
+  out.documents = in.documents();
 }
 
 static void Pack(const Event& in, pb::Event& out) {

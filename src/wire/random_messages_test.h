@@ -216,6 +216,7 @@ class RandomMessages {
       if (Coin()) node.pressure_memory = Measure();
       if (Coin()) node.pressure_io = Measure();
       node.lag_ms = Measure();
+      node.documents = prng_.Next();
       nodes.emplace(node.node, node);
     }
     std::map<std::string, ServiceLoad> services;
@@ -275,6 +276,7 @@ class RandomMessages {
     report.follows = Plan();
     report.division = {{1, {{"replicas.web", 3}}}, {2 + static_cast<RegionId>(prng_.Below(9)), report.held}};
     report.division_sequence = prng_.Next();
+    report.documents = prng_.Next();
     return report;
   }
 

@@ -6,16 +6,13 @@
 // are dealt anew.
 //
 // Invariants:
-//  1. Conserved: what all nodes hold of one subject never adds up to more than its total. A deal lowers first
-//  and
-//     raises only after every present node has said, under this controller, that it holds no more than
-//     before.
-//  2. Nothing is dealt or raised while somebody is silent. The parts of boxes that are known dead or gone are
-//  dealt
-//     to those that are there at once; membership calls silent ones dead after `dead_after`.
+//  1. Conserved: what all nodes hold of one subject never adds up to more than its total. A deal lowers
+//     first and raises only after every present node has said, under this controller, that it holds no more
+//     than before.
+//  2. Nothing is dealt or raised while somebody is silent. The parts of boxes that are known dead or gone
+//     are dealt to those that are there at once; membership calls silent ones dead after `dead_after`.
 //  3. A node takes only less from a controller it has not followed before (TakeAllotments), so what an
-//  earlier
-//     controller may still have on its way cannot add to what a later one deals.
+//     earlier controller may still have on its way cannot add to what a later one deals.
 //  4. The same input twice gives the same deal: held parts stay where they are as far as an even deal allows.
 //
 // It does not enforce the limits: share_out.h does, with LimitOf for the maximum.

@@ -5,8 +5,7 @@
 //
 // Three kinds of evidence, the best that is at hand counts:
 //  1. a queue that lasts while there is CPU to spare, or no word of CPU: what was completed per replica is
-//  the
-//     capacity, whatever limits it;
+//     the capacity, whatever limits it;
 //  2. CPU: completions per replica over the share of CPU used;
 //  3. Little's law: completions per replica over the requests being served per replica, that is over how
 //     busy it was, for replicas that serve one request at a time. More at a time, seen without slower

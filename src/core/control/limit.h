@@ -21,8 +21,7 @@
 //  1. 1 <= limit <= kLimitMax, always.
 //  2. Without requests nothing moves.
 //  3. A limit that never binds is at most raised to 1.5 times what was seen inside, and comes down to that
-//  only
-//     after seconds of calm.
+//     only after seconds of calm.
 //  4. No completions at all prove nothing: the limit grows slowly (long polls), it never falls.
 //
 // Pure. Does not know of queues, classes or HAProxy.

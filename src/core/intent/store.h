@@ -6,23 +6,18 @@
 //
 // Invariants:
 //  1. A document is acknowledged only after its own Persisted, and visible (documents(), DocumentChanged)
-//  only then
-//     or when the disk has refused it: what others keep governs here as well, and is tried again until it is
-//     kept.
+//     only then or when the disk has refused it: what others keep governs here as well, and is tried again
+//     until it is kept.
 //  2. Per key the greatest stamp wins, in whatever order and however often documents come. Equal sets of
-//  visible
-//     documents have equal digests.
+//     visible documents have equal digests.
 //  3. A write is answered with success only when durable here and on every present member, or, after
-//  `write_wait`,
-//     on at least min(write_copies, members present).
+//     `write_wait`, on at least min(write_copies, members present).
 //  4. A document stamped too far ahead of the members' median clock is kept aside until its time comes,
-//  unless what
-//     it replaces carries that time as well.
-//     Whoever wrote such a document alone takes it back when the others show that they keep it aside, and
-//     writes it anew with the time of theirs (`seen` then names the stamp that is taken back).
-//  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is lower
-//  and which
-//     was last in step below ours cannot bring back what was deleted.
+//     unless what it replaces carries that time as well. Whoever wrote such a document alone takes it back
+//     when the others show that they keep it aside, and writes it anew with the time of theirs (`seen` then
+//     names the stamp that is taken back).
+//  5. A tombstone older than `tombstone_keep` is forgotten and raises the floor. A peer whose floor is
+//     lower and which was last in step below ours cannot bring back what was deleted.
 // A write of a client is told to others only once it is durable here, so that a full disk is an error with no
 // trace anywhere. Does not read clocks or disks, does not know what documents mean (desired.h does).
 #pragma once

@@ -12,7 +12,7 @@
 //  4. A new claim's term is above every term this node has ever seen.
 //  5. What roles there are, how many, and who is fit for them is said by the table in roles.h alone.
 //  6. A controller that is drained, overloaded or on a disk that takes no writes controls until its
-//  successor's claim is seen.
+//     successor's claim is seen.
 //  7. No subgraph is larger than kSubgraphMax; from two members on there are at least two monitors.
 //
 // It does not send anything: the caller publishes `own` in the member's metadata, and decides what a role

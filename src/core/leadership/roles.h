@@ -8,9 +8,8 @@
 //  1. No more hold a role than its quota, once all see the same members.
 //  2. A member barred by a label never takes the role, whatever else is missing.
 //  3. Where nobody is fit, the tests are dropped one after the other (first that it is not strained, then
-//  that its
-//     disk takes writes, then that it is not in quarantine, then that it is not drained): a worse holder
-//     beats none. Roles that are not `essential` stay empty instead.
+//     that its disk takes writes, then that it is not in quarantine, then that it is not drained): a worse
+//     holder beats none. Roles that are not `essential` stay empty instead.
 #pragma once
 
 #include <cstddef>

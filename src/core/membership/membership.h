@@ -9,11 +9,11 @@
 // only the member itself raises its incarnation:  alive < suspect < unreachable < agent-down < dead < left.
 //
 // How silence is found in about a second for little traffic:
-//   0 ms   ping          (one member per probe_interval; every other turn the ring neighbour, for a bounded
-//   wait) 200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
+//   0 ms   ping          (one member per probe_interval; every other turn the ring neighbour, for a while)
+//   200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
 //   400 ms suspicion, with the relays that said Nack as witnesses: they tried for themselves, so the
-//   suspicion starts
-//          confirmed and lasts its shortest time. The suspect is told first, and so is everyone else.
+//          suspicion starts confirmed and lasts its shortest time. The suspect is told first, and so is
+//          everyone else.
 //   +350 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
 // Where not even the relays say a word, this node may be cut off with a few others, or alone. Asking one
 // member per interval, ever slower for its growing health multiplier, it would take longer the more are gone.
@@ -24,8 +24,7 @@
 // Invariants:
 //  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
 //  2. A present member becomes unreachable, agent-down or dead on two witnesses, or on this node's own
-//  evidence after
-//     the longest wait, or where no other member could witness.
+//     evidence after the longest wait, or where no other member could witness.
 //  3. A node that slept accuses nobody of what happened while it slept.
 //  4. Every datagram stays under kDatagramBytes; traffic per node does not depend on the size of the cluster.
 //  5. Same history in, same outputs out.

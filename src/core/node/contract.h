@@ -6,34 +6,27 @@
 // The caller's duties:
 //  1. `now.mono` never runs backwards. `now.wall_ms` may do anything.
 //  2. Outputs are carried out in order. A failure to carry one out is an input where the output has an
-//  answer,
-//     and otherwise silence: the core expects loss everywhere.
+//     answer, and otherwise silence: the core expects loss everywhere.
 //  3. Persist{id}: make the documents durable, then hand in Persisted{id}, or PersistFailed{id} if that
-//  cannot be.
-//     Nothing that depends on durability leaves the node before. Ids may be answered in any order.
+//     cannot be. Nothing that depends on durability leaves the node before. Ids may be answered in any
+//     order.
 //  4. Messages are handed in only from senders whose identity was proven (a sealed datagram or mutual TLS),
-//  decoded
-//     and validated by wire/. A message to oneself is never handed in.
+//     decoded and validated by wire/. A message to oneself is never handed in.
 //  5. SendLink opens a link to the peer if none is open; LinkDown tells how it ended. Order within one link
-//  is kept.
-//     HoldLinks names the links to keep open all the time; they are opened again when they break, with
-//     back-off, until the next HoldLinks leaves them out.
+//     is kept. HoldLinks names the links to keep open all the time; they are opened again when they break,
+//     with back-off, until the next HoldLinks leaves them out.
 //  6. TryConnect is answered by exactly one ConnectOutcome, within the timeout given.
 //  7. Processes belong to replicas, not to the agent: at a start the caller finds what still runs and hands
-//  it over in
-//     BootState, before anything else. StartReplica is answered by ReplicaStarted or ReplicaStartFailed;
-//     every end of a started process by ReplicaExited.
+//     it over in BootState, before anything else. StartReplica is answered by ReplicaStarted or
+//     ReplicaStartFailed; every end of a started process by ReplicaExited.
 //  8. ApplyDoor is the whole table each time; the caller works out the difference.
 //  9. A boot counter greater than all earlier ones is on disk before the Node is made.
-// 10. UseDetours holds for links and connections opened from then on. A link on a path that changed is given
-// up
-//     when it was direct (it hangs), and renewed without loss when the direct path is back.
-// 11. DiskChecked comes once a second, and at once when anything could not be written for want of a disk that
-// takes it.
-//     While this node's own claim names a fault, each says how a test write went.
-// 12. UseLines: a line is a connection to a relay that carries something towards this node when the relay has
-// something;
-//     a few to each are kept ready.
+// 10. UseDetours holds for links and connections opened from then on. A link on a path that changed is
+//     given up when it was direct (it hangs), and renewed without loss when the direct path is back.
+// 11. DiskChecked comes once a second, and at once when anything could not be written for want of a disk
+//     that takes it. While this node's own claim names a fault, each says how a test write went.
+// 12. UseLines: a line is a connection to a relay that carries something towards this node when the relay
+//     has something; a few to each are kept ready.
 // 13. Reply{request} answers exactly one Client* input with that request id, some time later.
 #pragma once
 

@@ -266,7 +266,9 @@ void Node::Impl::SettleTroubles() {
 
 void Node::Impl::Apply(const LoadMeasured& input) {
   TellMetricProblems(input.metric_problems);
-  Gather(self_, input.report);
+  LoadReport report = input.report;
+  for (NodeLoad& node : report.nodes) node.documents = intent_.digest();
+  Gather(self_, report);
 }
 
 }  // namespace hs

@@ -139,6 +139,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   }
   if (!IsPresent(after.state)) {
     intent_digests_.erase(after.id);
+    documents_told_.erase(after.id);
     load_book_.Forget(after.id);
     serving_.erase(after.id);
     sources_.erase(after.id);

@@ -171,11 +171,13 @@ class Node::Impl {
   struct LoadTold {
     Time at{};
     bool idle = false;
+    std::uint64_t documents = 0;  // of all its nodes
   };
-  bool IsTimeToTell(LoadTold& told, bool idle) const;
+  bool IsTimeToTell(LoadTold& told, const LoadReport& report) const;
   void SendLoad(NodeId to, const LoadReport& report);
   void Gather(NodeId from, const LoadReport& report);
   std::string DiskTrouble() const;
+  void NoteDocuments(const LoadReport& report);
   void TellMetricProblems(const std::vector<MetricProblem>& problems);
   void SumUp();
 
@@ -215,6 +217,9 @@ class Node::Impl {
   void SayRegion();
   std::map<std::string_view, std::vector<SummedServer>> ServingElsewhere() const;
   std::vector<RegionSeen> RegionsSeen() const;
+  bool HoldsOurDocuments(NodeId id) const;
+  std::uint64_t DocumentsHere() const;
+  bool AllAreSaidToHoldOurDocuments(const RegionReport& own) const;
   void WhatIsPendingElsewhere(std::vector<std::string>& pending) const;
   std::vector<Shortage> AllShortages() const;
 
@@ -382,14 +387,16 @@ class Node::Impl {
   bool door_told_ = false;
   SteadyState steady_;
   FlatMap<NodeId, std::uint64_t> intent_digests_;  // as present members last said
-  FlatMap<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
-  std::vector<Decision> decisions_;                // of the last look at the region
-  bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
-  std::uint64_t routes_version_ = 0;               // of what the caller was told
-  std::uint64_t reach_version_ = 0;                // of what was told to others
-  ReachReport reach_told_;                         // the same
-  Time reach_next_{};                              // they are told more
-  TokenBucket member_news_{32, 1};                 // of members that came or went, to everybody
+  // The same, as load reports bring it to monitors and controllers.
+  FlatMap<NodeId, std::uint64_t> documents_told_;
+  FlatMap<NodeId, std::uint64_t> serving_;  // a hash of what doors look at in each report
+  std::vector<Decision> decisions_;         // of the last look at the region
+  bool hears_straight_ = true;              // the datagram at hand came from its sender without relays
+  std::uint64_t routes_version_ = 0;        // of what the caller was told
+  std::uint64_t reach_version_ = 0;         // of what was told to others
+  ReachReport reach_told_;                  // the same
+  Time reach_next_{};                       // they are told more
+  TokenBucket member_news_{32, 1};          // of members that came or went, to everybody
   // Words on whom this node does not reach. Where packets get lost everywhere, or boxes are short of CPU,
   // everybody's list changes all the time, and each word goes to everybody.
   TokenBucket reach_news_{5, 0.2};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/hash.h"
 #include "core/node/node_impl.h"
 
 namespace hs {
@@ -69,10 +70,21 @@ void Node::Impl::TellMetricProblems(const std::vector<MetricProblem>& problems) 
 }
 
 // Idle nodes speak less often: most clusters are idle most of the time.
-bool Node::Impl::IsTimeToTell(LoadTold& told, bool idle) const {
-  if (idle && told.idle && now_.mono - told.at < kLoadIdleInterval) return false;
-  told = {now_.mono, idle};
+bool Node::Impl::IsTimeToTell(LoadTold& told, const LoadReport& report) const {
+  const bool idle = IsIdle(report);
+  std::uint64_t documents = 0;
+  for (const NodeLoad& node : report.nodes) documents = CombineHash(documents, node.documents);
+  if (idle && told.idle && documents == told.documents && now_.mono - told.at < kLoadIdleInterval)
+    return false;
+  told = {now_.mono, idle, documents};
   return true;
+}
+
+void Node::Impl::NoteDocuments(const LoadReport& report) {
+  for (const NodeLoad& node : report.nodes) {
+    if (node.documents != 0 && std::exchange(documents_told_[node.node], node.documents) != node.documents)
+      steady_dirty_ = true;
+  }
 }
 
 void Node::Impl::SendLoad(NodeId to, const LoadReport& report) {
@@ -82,7 +94,10 @@ void Node::Impl::SendLoad(NodeId to, const LoadReport& report) {
 }
 
 void Node::Impl::Gather(NodeId from, const LoadReport& report) {
-  if (from != self_) return load_book_.Take(now_.mono, from, report);
+  if (from != self_) {
+    NoteDocuments(report);
+    return load_book_.Take(now_.mono, from, report);
+  }
   // Our own second is over; with it goes the word of whom we watch.
   if (!report.nodes.empty() && strain_.Step(report.nodes.front())) {
     Emit(strain_.strained() ? "node.strained" : "node.relieved", meta_.name, strain_.cause());
@@ -91,13 +106,13 @@ void Node::Impl::Gather(NodeId from, const LoadReport& report) {
   const MonitorView* watcher = WatcherOf(region_, self_);
   if (watcher == nullptr || watcher->monitor == self_) {
     load_book_.Take(now_.mono, self_, report);
-  } else if (IsTimeToTell(own_load_told_, IsIdle(report))) {
+  } else if (IsTimeToTell(own_load_told_, report)) {
     SendLoad(watcher->monitor, report);
   }
   SumUp();
   if (Leads() && !Stewards()) {
     const LoadReport sum = load_book_.Sum(now_.mono);
-    if (!sum.nodes.empty() && IsTimeToTell(region_load_told_, IsIdle(sum))) SendLoad(steward_, sum);
+    if (!sum.nodes.empty() && IsTimeToTell(region_load_told_, sum)) SendLoad(steward_, sum);
   }
   if (Stewards() && KnowsWhatRuns()) MoveLevels();
 }
@@ -122,7 +137,7 @@ void Node::Impl::SumUp() {
   const auto own = std::ranges::find(region_.monitors, self_, &MonitorView::monitor);
   if (own == region_.monitors.end()) return;
   const LoadReport sum = load_book_.SumOf(now_.mono, own->watches);
-  if (sum.nodes.empty() || !IsTimeToTell(load_sum_told_, IsIdle(sum))) return;
+  if (sum.nodes.empty() || !IsTimeToTell(load_sum_told_, sum)) return;
   if (region_.controller != self_) SendLoad(region_.controller, sum);
   if (region_.standby != self_) SendLoad(region_.standby, sum);
 }

@@ -220,6 +220,7 @@ RegionReport Node::Impl::Summary(const PlanDraft& draft,
   RegionReport summary;
   summary.region = region_id_;
   summary.levels = own_levels_;
+  summary.documents = DocumentsHere();
   if (!Regional()) return summary;
   if (!Stewards()) {
     for (auto& [service, level] : PublishedLevels()) summary.levels.push_back(std::move(level));

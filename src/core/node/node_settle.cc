@@ -416,8 +416,7 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
   std::vector<std::string> pending;
   if (Regional()) WhatIsPendingElsewhere(pending);
   std::size_t unnamed = 0;
-  const std::uint64_t intent = intent_.digest();
-  auto said = intent_digests_.begin();  // keeps pace: both are sorted by id
+  const bool vouched = AllAreSaidToHoldOurDocuments(report);
   const auto add = [&](const Member& member, const char* what) {
     if (pending.size() < kPendingNamed) {
       pending.push_back(member.meta.name + what);
@@ -428,13 +427,39 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
   for (const auto& [id, member] : membership_.members()) {
     if (id == self_ || !IsPresent(member.state)) continue;
     if (member.state == MemberState::kSuspect) add(member, " is suspected");
-    while (said != intent_digests_.end() && said->first < id) ++said;
-    if (said == intent_digests_.end() || said->first != id || said->second != intent) {
-      add(member, " has not yet been seen with the same documents");
-    }
+    if (!vouched && !HoldsOurDocuments(id)) add(member, " has not yet been seen with the same documents");
   }
   if (unnamed > 0) pending.push_back("and " + std::to_string(unnamed) + " more like these");
   return pending;
+}
+
+// By its own word, or by that of a load report.
+bool Node::Impl::HoldsOurDocuments(NodeId id) const {
+  const auto holds = [&](const FlatMap<NodeId, std::uint64_t>& digests) {
+    const auto said = digests.find(id);
+    return said != digests.end() && said->second == intent_.digest();
+  };
+  return holds(intent_digests_) || holds(documents_told_);
+}
+
+std::uint64_t Node::Impl::DocumentsHere() const {
+  const bool all = std::ranges::all_of(Here(), [this](const auto& entry) {
+    return entry.first == self_ || !IsPresent(entry.second.state) || HoldsOurDocuments(entry.first);
+  });
+  return all ? intent_.digest() : 0;
+}
+
+// To hear it from each of n members takes a time that grows with n log n; each controller hears its own.
+bool Node::Impl::AllAreSaidToHoldOurDocuments(const RegionReport& own) const {
+  const std::uint64_t here = Leads() ? DocumentsHere() : own.documents;
+  if (here != intent_.digest()) return false;
+  if (!Regional()) return true;
+  const auto summaries = Summaries();
+  return std::ranges::all_of(leaves_, [&](RegionId leaf) {
+    if (leaf == region_id_) return true;
+    const auto summary = std::ranges::find(summaries, leaf, &RegionReport::region);
+    return summary != summaries.end() && (*summary)->documents == here;
+  });
 }
 
 SteadyState Node::Impl::SteadyNow() const {
@@ -459,6 +484,9 @@ void Node::Impl::SettleSteady() {
   steady_dirty_ = false;
   steady_at_ = kNever;
   steady_judged_at_ = now_.mono;
+  if (const auto said = board_.Region(self_); Leads() && said != nullptr && !unsaid_) {
+    if (std::get<RegionReport>(*said).documents != DocumentsHere()) PlanSoon();
+  }
   const bool was_steady = steady_.steady;
   steady_ = SteadyNow();
   if (std::exchange(members_moved_, false) || (steady_.steady && !was_steady))

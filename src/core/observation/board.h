@@ -6,7 +6,7 @@
 // Invariants:
 //  1. Per key the greatest version wins, in whatever order and however often records come.
 //  2. Only the owner makes versions. What others claim in our name from a life not later than this one is
-//  ignored.
+//     ignored.
 //  3. Events are bounded to `events_kept` (event_book.h), and count in the digest by the last of each owner
 //     alone, so that boards which dropped different old events still agree. An offer names only the last
 //     event of each life of an owner, and is answered with those after it.

@@ -7,8 +7,7 @@
 //  1. Not more than `kept_max`, or one for each owner where there are more owners than that.
 //  2. Two books that hold the same last event of each owner have the same digest, whatever else they hold.
 //  3. An event older than all that a full book keeps is no news to it: were it, two full books would tell
-//  each
-//     other of it for ever.
+//     each other of it for ever.
 // Most events come several times, by several ways: that one is known is seen at the end of its owner's page.
 #pragma once
 

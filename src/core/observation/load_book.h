@@ -11,8 +11,7 @@
 //     report less often.
 //
 //  3. What a sender said of itself and what it said as a monitor are two words; neither replaces the other.
-//  Two
-//     monitors that watch each other say both.
+//     Two monitors that watch each other say both.
 //
 // It holds at most two reports a sender, and forgets those that are too old at each Take.
 #pragma once

@@ -5,11 +5,9 @@
 //
 // Invariants:
 //  1. Stamps of one box's slices only grow, within a term and from term to term, and beyond what a box says
-//  it
-//     follows: a controller that restarted may come to a term that it had before.
-//  2. A slice whose assignments did not change keeps its stamp, except that a new term puts its name on every
-//  page:
-//     boxes follow only the controller that they elect.
+//     it follows: a controller that restarted may come to a term that it had before.
+//  2. A slice whose assignments did not change keeps its stamp, except that a new term puts its name on
+//     every page: boxes follow only the controller that they elect.
 //  3. A box that drops out of the draft gets an empty slice once, and then none.
 #pragma once
 

@@ -8,21 +8,18 @@
 // Invariants (Plans in the design):
 //  1. Absence stops nothing: everything known to run on a box that is not lost is in that box's list.
 //  2. Every stop names a keeper: a healthy replica of the same service that stays, or itself where nothing
-//  has to
-//     take over (scaled down, service removed).
+//     has to take over (scaled down, service removed).
 //  3. Stops leave at least as many healthy replicas as asked for (replicas that have long been failing are
-//  not
-//     waited for when a box is drained).
+//     not waited for when a box is drained).
 //  4. A redeploy starts at most one replica of the new version at a time, and no more once one has failed.
-//  5. The same input gives the same output, and an output carried out gives itself: a steady cluster is left
-//  alone.
-//  6. A service with `x-singleton: pause` runs only with more than half of the boxes that count. Where a box
-//  fell
-//     silent with it, its successor waits until that box must have noticed and stopped it.
+//  5. The same input gives the same output, and an output carried out gives itself: a steady cluster is
+//     left alone.
+//  6. A service with `x-singleton: pause` runs only with more than half of the boxes that count. Where a
+//     box fell silent with it, its successor waits until that box must have noticed and stopped it.
 //  7. A move for balance starts before it stops: the newcomer's assignment names whom it replaces, and that
-//  one
-//     stops once the newcomer is healthy. It begins only where all of the service is well, makes the spread
-//     strictly more even (fleet.h, FindMove), and is not begun again soon when it failed (move_book.h).
+//     one stops once the newcomer is healthy. It begins only where all of the service is well, makes the
+//     spread strictly more even (fleet.h, FindMove), and is not begun again soon when it failed
+//     (move_book.h).
 #pragma once
 
 #include <map>

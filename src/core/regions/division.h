@@ -6,11 +6,10 @@
 //
 // Invariants:
 //  1. In a settled state the shares of a service add up to what is wanted of it.
-//  2. A share is lowered only where enough healthy ones are left in all regions, or where what is lowered is
-//  not
-//     healthy anyway; so nothing is stopped for a division before its successor is healthy.
+//  2. A share is lowered only where enough healthy ones are left in all regions, or where what is lowered
+//     is not healthy anyway; so nothing is stopped for a division before its successor is healthy.
 //  3. A region that is new here starts with what it has: a split, a merger, a change of steward moves
-//  nothing.
+//     nothing.
 //  4. One replica of a service moves between regions at a time, and only when all of it is well; when it does
 //     not get healthy there, it is taken back and not tried again for a while.
 //

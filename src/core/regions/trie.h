@@ -12,8 +12,7 @@
 //  2. Above `region_max` members a region is split, at MergeBound or below it is whole; between, it is what
 //     more than half of its members say. So no count makes it go to and fro.
 //  3. Members of one zone, and of one rack in it, have their places side by side: a region is some whole
-//  zones,
-//     or a part of one zone (but for zones whose hashes meet).
+//     zones, or a part of one zone (but for zones whose hashes meet).
 //
 // It knows nothing of roles and plans.
 #pragma once

@@ -13,18 +13,15 @@
 //  1. A way has at most two relays and names each node once. It is used only after an answer came over it.
 //  2. The first of several relays asked at once that answers is the quickest: it is taken, and kept until it
 //     fails twice in a row or another was clearly quicker three times in a row.
-//  3. The direct path is taken again after kHealed straight answers in a row; where it breaks again and again
-//  it
-//     takes more of them each time, so that a bad cable does not make routes flap.
+//  3. The direct path is taken again after kHealed straight answers in a row; where it breaks again and
+//     again it takes more of them each time, so that a bad cable does not make routes flap.
 //  4. Only exceptions are told to others, and only those that a way round exists for. Of nodes with the same
 //     long list all but one name that one's list.
 //  5. A node that slept counts nothing as unanswered that was asked before.
-//  6. A member that dials out is cut by its own word: nobody asks for its direct path, it is reached through
-//  the relays
-//     that it names, and it is no relay itself. To those relays it is directly there.
+//  6. A member that dials out is cut by its own word: nobody asks for its direct path, it is reached
+//     through the relays that it names, and it is no relay itself. To those relays it is directly there.
 //  7. What it asks does not grow with the number of cuts, and searches that find nothing become rare: where
-//  all
-//     boxes are short of CPU everybody seems cut off, and questions would keep it so.
+//     all boxes are short of CPU everybody seems cut off, and questions would keep it so.
 // It does not decide whether a peer lives, and sends no bytes itself.
 #pragma once
 

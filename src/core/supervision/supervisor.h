@@ -10,14 +10,14 @@
 //        back-off)
 //
 // Invariants:
-//  1. Nothing stops but by an explicit order, and only while its keeper is in the set of healthy replicas. A
-//  drain
-//     whose keeper falls ill, or whose order is withdrawn, is taken back; a signal once sent is not.
-//  2. A replica has at most one process: StartReplica goes out only when the last one's end (or failure) was
-//  told.
+//  1. Nothing stops but by an explicit order, and only while its keeper is in the set of healthy replicas.
+//     A drain whose keeper falls ill, or whose order is withdrawn, is taken back; a signal once sent is
+//     not.
+//  2. A replica has at most one process: StartReplica goes out only when the last one's end (or failure)
+//     was told.
 //  3. Health follows from answers to probes, never from elapsed time; one probe is in flight per replica.
 //  4. An order to run what already runs changes nothing, so restarts of the agent neither double nor stop
-//  work.
+//     work.
 //
 // It does not: choose what runs (the plan), fetch bundles, tell the door (the node reads statuses()).
 #pragma once

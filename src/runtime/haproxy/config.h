@@ -8,12 +8,10 @@
 // t_SERVICE and int_SERVICE are the same for plain TCP, without limits.
 //
 // Invariants:
-//  1. Text from outside (names, hosts, paths) is checked against a small alphabet before it gets into a line;
-//  what does
-//     not fit is left out and named in Problems().
+//  1. Text from outside (names, hosts, paths) is checked against a small alphabet before it gets into a
+//     line; what does not fit is left out and named in Problems().
 //  2. Services differ by backends, hence a reload; servers and routes differ only by run-time commands
-//  (commands.h).
-//     ShapeOf() is what is left when those are taken out: equal shapes need no reload.
+//     (commands.h). ShapeOf() is what is left when those are taken out: equal shapes need no reload.
 //  3. Only ready servers are rendered: a fresh worker knows nothing of the ones that drain or are down.
 //
 // The service travels between nodes as the TLS ALPN name, not as SNI: HAProxy checks the peer's certificate

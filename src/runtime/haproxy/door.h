@@ -6,11 +6,10 @@
 //
 // Invariants:
 //  1. HAProxy belongs to the box, not to the agent: it runs in its own session, outlives kill -9 of the
-//  agent, and the
-//     next HaproxyDoor on the same directory takes it over without a reload.
+//     agent, and the next HaproxyDoor on the same directory takes it over without a reload.
 //  2. A configuration that HAProxy refuses never replaces one that runs; server changes go on meanwhile.
 //  3. A port held by some other program is left out, named in the status, and tried again; the rest is
-//  served.
+//     served.
 //  4. Starts with the first service; stays from then on.
 //
 // Single-threaded: everything, callbacks included, on the io_context. Does not decide what is in the table.

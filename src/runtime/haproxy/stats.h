@@ -72,8 +72,7 @@ struct WorkerStats {
 //     very first Take are a base line. So neither a reload nor a restart of HAProxy or the agent invents
 //     load.
 //  2. What ended is what HAProxy counted or the lines that came, whichever is more: a process that ends
-//  within
-//     the second takes its counts with it, but has sent its lines.
+//     within the second takes its counts with it, but has sent its lines.
 //  3. Memory is bounded by the number of services and kBackendsMax.
 class DoorTraffic {
  public:

@@ -3,11 +3,9 @@
 // Contract with the core (contract.h, duties 5 and 6):
 //  - Send opens a link when none is open; Hold names the links that are kept open and reopened with back-off.
 //  - Every link that came up ends in exactly one LinkDown; a dial that fails is a LinkDown too, each time.
-//  What was
-//    queued for a dial that failed is dropped, unless the peer reached us meanwhile.
+//    What was queued for a dial that failed is dropped, unless the peer reached us meanwhile.
 //  - When both sides dial at once, the connection dialed by the smaller node id stays; the other is closed
-//  with a bye
-//    after what it carries, and the core hears nothing of it.
+//    with a bye after what it carries, and the core hears nothing of it.
 //  - A peer that shows a new boot id has restarted: its old link, however alive it looks, ends as kReset.
 //  - A link that neither side holds is closed after `idle_close` without messages.
 //  - A zero id dials whoever lives at the address (join hints); the link comes up under the true id.

@@ -6,14 +6,13 @@
 //
 // Invariants:
 //  1. What a replica needs to be found again is on disk before its process exists.
-//  2. A replica's lock is held from before its shim is spawned until the shim is gone, without a gap: whoever
-//  can take
-//     it knows that nothing runs. So no replica is ever started twice, whatever died in between.
+//  2. A replica's lock is held from before its shim is spawned until the shim is gone, without a gap:
+//     whoever can take it knows that nothing runs. So no replica is ever started twice, whatever died in
+//     between.
 //  3. Destroying a ProcessHost stops nothing. Processes belong to replicas.
-//  4. Every Start is answered by one ReplicaStarted or ReplicaStartFailed; every end of a started or adopted
-//  process
-//     by one ReplicaExited; every Probe by one ProbeResult. Ends are noticed by pidfd, never by asking again
-//     and again.
+//  4. Every Start is answered by one ReplicaStarted or ReplicaStartFailed; every end of a started or
+//     adopted process by one ReplicaExited; every Probe by one ProbeResult. Ends are noticed by pidfd,
+//     never by asking again and again.
 //
 // One thread (the io_context's) calls it and gets all reports; preparing directories happens on a thread of
 // its own. It does not: decide anything (core/supervision), or set limits.
