@@ -434,21 +434,15 @@ class RandomMessages {
   GossipMessage OnAPath() {
     GossipMessage message;
     const auto sequence = Number<std::uint32_t>();
-    switch (prng_.Below(3)) {
-      case 0:
-        message.body = PathPing{sequence};
-        break;
-      case 1:
-        message.body = PathPong{sequence};
-        break;
-      default: {
-        Relayed relayed{.source = Bytes<NodeId>()};
-        relayed.ahead = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
-        relayed.behind = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
-        relayed.inner = std::make_shared<const GossipMessage>(Gossip());
-        message.body = std::move(relayed);
-      }
-    }
+    const auto kind = prng_.Below(3);
+    if (kind == 0) message.body = PathPing{sequence};
+    if (kind == 1) message.body = PathPong{sequence};
+    if (kind < 2) return message;
+    Relayed relayed{.source = Bytes<NodeId>()};
+    relayed.ahead = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
+    relayed.behind = List<NodeId>(1, [this] { return Bytes<NodeId>(); });
+    relayed.inner = std::make_shared<const GossipMessage>(Gossip());
+    message.body = std::move(relayed);
     return message;
   }
 

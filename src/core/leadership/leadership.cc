@@ -11,6 +11,8 @@ namespace {
 // A member younger than this is chosen only when no older one is fit: a box that has just come may just be
 // going.
 constexpr Duration kYouth = 10s;
+// To a newcomer all others look as new as itself: so long it leaves a place to those who know better.
+constexpr Duration kNewcomer = 2s;
 // Of those that were not fit, so many are named.
 constexpr std::size_t kPassedOverNamed = 3;
 
@@ -64,7 +66,7 @@ struct Leadership::Pool {
 };
 
 Leadership::Leadership(const Tunables& tunables, NodeId self, Time start)
-    : self_(self), patience_until_(start + tunables.start_patience), grown_at_(start + kYouth) {}
+    : self_(self), patience_until_(start + tunables.start_patience), grown_at_(start + kNewcomer) {}
 
 Time Leadership::NextDeadline() const {
   return std::min(settled_ ? kNever : patience_until_, grown_ ? kNever : grown_at_);
@@ -98,7 +100,6 @@ Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const
   for (const Look::Present& who : look.present) {
     const Member& member = *who.member;
     if (IsBarred(member.meta.labels, row.role)) continue;
-    // To a newcomer all others look as new as itself. It leaves the place to those who know better.
     if (row.role == Role::kMonitor && member.id == self_ && !grown_ && !own_.monitor) continue;
     // A monitor has its subgraph's loads already: control is better off there.
     const bool apart = row.role != Role::kMonitor && !ClaimOf(member).monitor;

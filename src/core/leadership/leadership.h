@@ -103,7 +103,7 @@ class Leadership {
 
   const NodeId self_;
   const Time patience_until_;
-  const Time grown_at_;  // until then others' ages cannot be told from our own
+  const Time grown_at_;  // a newcomer until then
   bool grown_ = false;
   bool settled_ = false;
   Term term_max_ = 0;  // greatest seen anywhere, ever

@@ -363,6 +363,7 @@ class Membership {
   struct Urgent {
     bool origin = false;
     NodeId heard_from;
+    std::vector<NodeId> accusers;  // whom a member refuted
   };
   std::map<NodeId, Urgent> urgent_;
   // Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster

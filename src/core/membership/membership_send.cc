@@ -11,6 +11,8 @@ namespace {
 // Up to this many members the node where news starts tells everyone itself: one hop, one packet each. Above,
 // each first hearer tells `eager_fanout` more.
 constexpr std::size_t kTellAll = 64;
+// Of those who had accused a member that refutes it, each hearer tells so many: they may be cut off from it.
+constexpr std::size_t kAccusersTold = 2;
 // Body, stamps and digests around the updates.
 constexpr std::size_t kHeaderBytes = 90;
 constexpr std::size_t kRegionBytes = 10;  // its digest, while there are several
@@ -66,6 +68,7 @@ void Membership::FlushUrgent() {
   std::vector<MemberUpdate> news;
   std::vector<NodeId> except;
   std::vector<NodeId> suspects;
+  std::vector<NodeId> accusers;
   std::size_t bytes = kHeaderBytes;
   for (const auto& [id, how] : urgent) {
     MemberUpdate update = UpdateOf(At(id));
@@ -76,6 +79,9 @@ void Membership::FlushUrgent() {
     if (how.heard_from && urgent.size() == 1) except.push_back(how.heard_from);
     if (update.state == MemberState::kSuspect && how.origin) suspects.push_back(id);
     if (update.state != MemberState::kSuspect && urgent.size() == 1) except.push_back(id);
+    for (const NodeId& accuser : how.accusers) {
+      if (accuser != how.heard_from && present_.Contains(accuser)) accusers.push_back(accuser);
+    }
     news.push_back(std::move(update));
   }
 
@@ -84,10 +90,17 @@ void Membership::FlushUrgent() {
   if (PresentCount() <= kTellAll) fanout = origin ? PresentCount() : std::min<std::size_t>(fanout, 1);
   std::vector<NodeId> told = suspects;
   for (const NodeId& id : told) except.push_back(id);
+  std::ranges::sort(accusers);
+  accusers.erase(std::unique(accusers.begin(), accusers.end()), accusers.end());
+  prng_.Shuffle(accusers);
+  accusers.resize(std::min(accusers.size(), kAccusersTold));
   // A node that is late itself takes less, or the news of being late would make all later still.
-  fanout = eager_.Take(now_.mono, fanout, 1.0 / (1 + health_));
-  const std::vector<NodeId> drawn = present_.Draw(fanout, except);
-  eager_.GiveBack(fanout - drawn.size());
+  fanout = eager_.Take(now_.mono, std::max(fanout, accusers.size()), 1.0 / (1 + health_));
+  accusers.resize(std::min(accusers.size(), fanout));
+  except.insert(except.end(), accusers.begin(), accusers.end());
+  const std::vector<NodeId> drawn = present_.Draw(fanout - accusers.size(), except);
+  eager_.GiveBack(fanout - accusers.size() - drawn.size());
+  told.insert(told.end(), accusers.begin(), accusers.end());
   told.insert(told.end(), drawn.begin(), drawn.end());
   GossipMessage message;
   message.body = News{};

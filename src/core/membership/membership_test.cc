@@ -369,6 +369,34 @@ TEST(Membership, OneWitnessAloneNeitherKillsNorDowns) {
   }
 }
 
+// Who accused somebody may be cut off from it, and not from those who hear it object.
+TEST(Membership, ARefutationIsPassedOnToTheAccusers) {
+  MembershipSelf self{MiniNetwork::IdOf(100), BootId{1}, 1, {}};
+  Membership node(Tunables{}, self, Prng(1), Time{1h});
+  const auto say = [&](int from, MemberUpdate update) {
+    DatagramReceived said{MiniNetwork::IdOf(from), {}, {}};
+    said.message.body = News{};
+    said.message.updates = {std::move(update)};
+    std::vector<NodeId> told;
+    for (const auto& output : node.Hear({Time{1h}, 0}, said)) {
+      if (const auto* send = std::get_if<SendDatagram>(&output)) told.push_back(send->to);
+    }
+    return told;
+  };
+  const auto word = [](int i, std::uint32_t counter) {
+    return MemberUpdate{MiniNetwork::IdOf(i), BootId{2}, {1, counter}, MemberState::kAlive, MemberMeta{}, {}};
+  };
+  for (int i = 1; i <= 30; ++i) say(i, word(i, 0));
+  MemberUpdate suspect = word(25, 0);
+  suspect.state = MemberState::kSuspect;
+  suspect.witnesses = {MiniNetwork::IdOf(2), MiniNetwork::IdOf(3), MiniNetwork::IdOf(4)};
+  say(2, suspect);
+  ASSERT_EQ(node.members().at(MiniNetwork::IdOf(25)).state, MemberState::kSuspect);
+  const std::vector<NodeId> told = say(25, word(25, 1));
+  EXPECT_EQ(told.size(), 2u);
+  for (const NodeId& id : told) EXPECT_THAT(suspect.witnesses, ::testing::Contains(id));
+}
+
 TEST(Membership, OneRefusalIsCheckedByOthersNotBelieved) {
   MiniNetwork net(135);
   net.Grow(8);

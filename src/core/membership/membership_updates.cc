@@ -105,9 +105,11 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
   } else if (member.state == MemberState::kSuspect) {
     cause = "refuted the suspicion";
   }
-  PeerOf(member.id).suspicion.reset();
+  std::optional<Suspicion> refuted;
+  std::swap(refuted, PeerOf(member.id).suspicion);
   Replace(after, std::move(cause), from == update.id);
   Spread(update, new_boot && from == update.id, from);
+  if (refuted) urgent_[update.id].accusers = refuted->witnesses();
   if (!was_silent) return;
   // A cut may have healed: try the others behind it soon, spread over a second.
   std::vector<NodeId> silent;

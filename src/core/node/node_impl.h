@@ -219,6 +219,7 @@ class Node::Impl {
   std::vector<RegionSeen> RegionsSeen() const;
   bool HoldsOurDocuments(NodeId id) const;
   std::uint64_t DocumentsHere() const;
+  void TellWhetherAllAgree();
   bool AllAreSaidToHoldOurDocuments(const RegionReport& own) const;
   void WhatIsPendingElsewhere(std::vector<std::string>& pending) const;
   std::vector<Shortage> AllShortages() const;

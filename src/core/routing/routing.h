@@ -199,8 +199,13 @@ class Routing {
   void RunTimers();
   void RunTrouble(NodeId peer, Trouble& trouble);
   void Search(NodeId peer, Trouble& trouble);
-  std::vector<Relays> Candidates(NodeId peer, const Trouble& trouble, std::size_t count);
-  std::vector<NodeId> FirstRelays(NodeId peer) const;
+  struct Ranking {
+    std::vector<NodeId> relays;
+    std::size_t proven = 0;  // so many of them, the first, serve somebody already
+  };
+  std::vector<Relays> Candidates(NodeId peer, const Trouble& trouble, std::size_t count,
+                                 bool only_proven = false);
+  Ranking FirstRelays(NodeId peer) const;
   bool MayRelay(NodeId relay) const;
   bool DialsOut(NodeId id) const;
   bool Reaches(NodeId relay, NodeId peer) const;

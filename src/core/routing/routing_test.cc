@@ -330,6 +330,21 @@ TEST_F(RoutingTest, ManyDetoursAreFoundInTwoSecondsAndKeepingThemCostsNoMoreThan
   EXPECT_LE(pings_, 400) << "16 checks each of detours and direct paths a second, and 6 for quicker ones";
 }
 
+TEST_F(RoutingTest, WhoBridgesACutForOneIsAskedFirstAndAloneForTheOthers) {
+  Start(34);
+  for (int near = 1; near <= 16; ++near) {
+    for (int far = 17; far <= 32; ++far) Cut(near, far);
+  }
+  Step(1, DirectSilence{Node(17)});
+  Run(3s);
+  ASSERT_EQ(routings_.at(1).Detours().size(), 1u);
+  pings_ = 0;
+  for (int far = 18; far <= 32; ++far) Step(1, DirectSilence{Node(far)});
+  Run(500ms);
+  EXPECT_EQ(routings_.at(1).Detours().size(), 16u);
+  EXPECT_LE(pings_, 15 * (2 + 2) + 10) << "two direct questions each, and one to each of two relays at most";
+}
+
 TEST_F(RoutingTest, WhoIsLateItselfGivesOthersMoreTime) {
   Start(3);
   delays_[{1, 2}] = delays_[{1, 3}] = 150ms;

@@ -37,13 +37,17 @@ void Routing::Search(NodeId peer, Trouble& trouble) {
     trouble.search_next = now_ + prng_.Between(kTurn, kTurn * (1 + waiting / 8));
     return;
   }
-  const std::vector<Relays> ways = Candidates(peer, trouble, asks);
+  // At first only relays that serve somebody already: mostly one answers, which costs nothing, where a cut
+  // between large groups would use up what may be asked in vain.
+  std::vector<Relays> ways = Candidates(peer, trouble, asks, trouble.rounds == 0);
+  const bool likely = !ways.empty() && trouble.rounds == 0;
+  if (ways.empty() && trouble.rounds == 0) ways = Candidates(peer, trouble, asks);
   asks_.GiveBack(asks - ways.size());
   for (const Relays& relays : ways) {
     trouble.tried.insert(relays);
     Ask(peer, relays, true);
   }
-  const bool exhausted = ways.size() < asks;
+  const bool exhausted = ways.size() < asks && !likely;
   if (++trouble.rounds >= kRoundsInAll || (exhausted && trouble.rounds > kRoundsOfOne)) {
     trouble.rounds = 0;
     trouble.tried.clear();
@@ -54,14 +58,21 @@ void Routing::Search(NodeId peer, Trouble& trouble) {
   trouble.search_next = ways.empty() ? now_ : now_ + tunables_.probe_timeout / 2;
 }
 
-std::vector<Relays> Routing::Candidates(NodeId peer, const Trouble& trouble, std::size_t count) {
+std::vector<Relays> Routing::Candidates(NodeId peer, const Trouble& trouble, std::size_t count,
+                                        bool only_proven) {
   std::vector<Relays> ways;
   const auto take = [&](Relays way) {
     if (ways.size() < count && !trouble.tried.contains(way) && std::ranges::find(ways, way) == ways.end()) {
       ways.push_back(std::move(way));
     }
   };
-  const std::vector<NodeId> first = FirstRelays(peer);
+  const auto [first, proven] = FirstRelays(peer);
+  if (only_proven) {
+    for (std::size_t i = 0; i < proven; ++i) {
+      if (Reaches(first[i], peer)) take({first[i]});
+    }
+    return ways;
+  }
   if (trouble.rounds < kRoundsOfOne) {
     for (const NodeId& relay : first) {
       if (Reaches(relay, peer)) take({relay});
@@ -87,7 +98,7 @@ std::vector<Relays> Routing::Candidates(NodeId peer, const Trouble& trouble, std
 // Whom we reach, most promising first: relays that serve somebody already (whoever bridges a cut for one
 // bridges it for others), then the nearest, then the others, in an order of this pair's own, so that not
 // every pair loads the same relay.
-std::vector<NodeId> Routing::FirstRelays(NodeId peer) const {
+Routing::Ranking Routing::FirstRelays(NodeId peer) const {
   std::set<NodeId> proven;
   for (const auto& [other, trouble] : troubles_) {
     if (trouble.detour) proven.insert(trouble.detour->begin(), trouble.detour->end());
@@ -116,9 +127,12 @@ std::vector<NodeId> Routing::FirstRelays(NodeId peer) const {
     ranked.push_back({!proven.contains(id), distance, CombineHash(pair, id.Prefix64()), id});
   }
   std::ranges::sort(ranked);
-  std::vector<NodeId> first;
-  for (const Ranked& each : ranked) first.push_back(each.id);
-  return first;
+  Ranking ranking;
+  for (const Ranked& each : ranked) {
+    ranking.relays.push_back(each.id);
+    if (!each.unproven) ++ranking.proven;
+  }
+  return ranking;
 }
 
 bool Routing::MayRelay(NodeId relay) const {
