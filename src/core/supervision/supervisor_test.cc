@@ -1,5 +1,6 @@
 #include "core/supervision/supervisor.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace hs {
@@ -74,18 +75,35 @@ class SupervisorTest : public ::testing::Test {
   std::vector<SupervisorOutput> outputs_;
 };
 
-TEST_F(SupervisorTest, StartsProbesEveryStartingIntervalAndRuns) {
+TEST_F(SupervisorTest, StartsProbesAndRuns) {
   Slice({{kWeb, {}}});
   ASSERT_EQ(All<StartReplica>().size(), 1u);
   Give(ReplicaStarted{kWeb, 100, *Endpoint::Parse("10.0.0.1:10000")});
   EXPECT_EQ(Web().state, ReplicaState::kStarting);
   Answer(false);
-  EXPECT_EQ(supervisor_->NextDeadline(), now_.mono + tunables_.starting_probe_interval);
   After(tunables_.starting_probe_interval);
   Answer(true);
   EXPECT_EQ(Web().state, ReplicaState::kRunning);
   EXPECT_EQ(Web().health, Health::kHealthy);
   EXPECT_EQ(Web().last_error, "");
+}
+
+TEST_F(SupervisorTest, WhatStartsIsAskedTheMoreOftenTheYoungerItIs) {
+  const auto pauses = [this] {
+    Slice({{kWeb, {}}});
+    Give(ReplicaStarted{kWeb, 100, *Endpoint::Parse("10.0.0.1:10000")});
+    std::vector<std::int64_t> found;
+    while (found.size() < 10) {
+      Answer(false);
+      found.push_back(ToMs(supervisor_->NextDeadline() - now_.mono));
+      After(supervisor_->NextDeadline() - now_.mono);
+    }
+    return found;
+  };
+  EXPECT_THAT(pauses(), ::testing::ElementsAre(10, 10, 10, 15, 22, 33, 50, 75, 100, 100));
+  spec_.health.kind = HealthKind::kCommand;
+  Make({});
+  EXPECT_THAT(pauses(), ::testing::Each(100)) << "a command costs what it runs";
 }
 
 TEST_F(SupervisorTest, AnOrderToRunWhatRunsChangesNothing) {
