@@ -178,7 +178,8 @@ IntentStore::Verdict IntentStore::Judge(Now now, NodeId from, const Document& do
   if (document.stamp <= known) {
     if (document.stamp < known) {
       if (current != documents_.end() && KnownToWriter(current->second) < document.stamp &&
-          document.stamp < current->second.stamp && current->second.body != document.body) {
+          document.stamp < current->second.stamp && current->second.stamp.node != document.stamp.node &&
+          current->second.body != document.body) {
         KeepConflict(document, current->second.stamp);
       }
     }
@@ -247,8 +248,10 @@ void IntentStore::Apply(Now now, const Document& document) {
   if (it != documents_.end()) {
     const Document& current = it->second;
     if (document.stamp <= current.stamp && !TakesBack(document, current)) return;
-    if (KnownToWriter(document) < current.stamp && current.body != document.body)
+    if (KnownToWriter(document) < current.stamp && current.stamp.node != document.stamp.node &&
+        current.body != document.body) {
       KeepConflict(current, document.stamp);
+    }
     digest_ ^= HashOfVersion(current.key, current.stamp);
   }
   // What it takes back must not come up again when its time has come.
@@ -382,8 +385,25 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
 }
 
 bool IntentStore::TakesBack(const Document& document, const Document& current) const {
+  const bool knows_it = current.stamp < current.seen && document.seen <= current.seen;
   return document.key == current.key && document.stamp < document.seen && current.stamp <= document.seen &&
-         document.stamp < current.stamp && document.stamp.node == current.stamp.node;
+         document.stamp < current.stamp && document.seen.node == current.stamp.node && !knows_it;
+}
+
+// What a new version of `key` has seen. While what was taken back of the key lies ahead, each version says
+// so: else those who hold an earlier one would think that this was taken back as well.
+Stamp IntentStore::SeenNow(const std::string& key, const Stamp& stamp) const {
+  const Document* latest = nullptr;
+  if (const auto it = documents_.find(key); it != documents_.end()) latest = &it->second;
+  if (const auto under_way = persisting_.find(key); under_way != persisting_.end()) {
+    const auto job = jobs_.find(under_way->second.second);
+    if (job != jobs_.end()) {
+      const auto at = std::ranges::find(job->second.documents, key, &Document::key);
+      if (at != job->second.documents.end()) latest = &*at;
+    }
+  }
+  const bool ahead = latest != nullptr && latest->stamp < latest->seen && stamp < latest->seen;
+  return ahead ? latest->seen : KnownStamp(key);
 }
 
 // What this node wrote alone, with a calendar that the others' clocks now show to be far ahead, they keep

@@ -191,6 +191,7 @@ class IntentStore {
   bool TakesBack(const Document& document, const Document& current) const;
   void Restamp(Now now);
   Stamp KnownStamp(const std::string& key) const;
+  Stamp SeenNow(const std::string& key, const Stamp& stamp) const;
   // The greatest known of what is ordered against this key: all revisions of a stack, else the key alone.
   Stamp RivalStamp(const std::string& key) const;
   PersistId NextPersist() { return PersistId{++last_persist_}; }

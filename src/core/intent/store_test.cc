@@ -554,6 +554,31 @@ TEST(IntentStoreTest, WhatABoxWroteAloneInTheFutureIsWrittenAnewWhenItMeetsTheOt
   }
 }
 
+TEST(IntentStoreTest, WhatABoxWritesAfterItCameBackFromTheFutureCountsForAll) {
+  World world = AloneInTheFuture(19);
+  world.Write(0, 1, kKey, Scale(1));
+  world.Run(1s);
+  world.host(0).side = 0;
+  world.Connect();
+  world.Run(20s);
+  ASSERT_EQ(world.Value(4, kKey), 1);
+  // The last one is away, and hears only of the last of what follows.
+  world.host(4).side = 1;
+  world.Connect();
+  std::uint32_t value = 2;
+  for (const std::size_t writer : {0UL, 0UL, 2UL, 0UL, 0UL}) {
+    world.Write(writer, value, kKey, Scale(value));
+    world.Run(10s);
+    for (std::size_t i = 0; i < 4; ++i) EXPECT_EQ(world.Value(i, kKey), static_cast<int>(value)) << i;
+    ++value;
+  }
+  world.host(4).side = 0;
+  world.Connect();
+  world.Run(20s);
+  EXPECT_TRUE(world.Agree());
+  EXPECT_EQ(world.Value(4, kKey), static_cast<int>(value) - 1);
+}
+
 TEST(IntentStoreTest, WhatABoxWroteAloneInTheFutureDoesNotBeatWhatOthersWroteSince) {
   World world = AloneInTheFuture(17);
   world.Write(2, 1, ScaleKey("api"), ScaleOverride{"api", 1});

@@ -55,7 +55,8 @@ void IntentStore::Begin(Now now, const ClientWrite& request) {
   Write write;
   write.started = now.mono;
   for (const auto& [key, body] : request.documents) {
-    write.documents.push_back({key, clock_.Next(RivalStamp(key), now.wall_ms), body, KnownStamp(key)});
+    const Stamp stamp = clock_.Next(RivalStamp(key), now.wall_ms);
+    write.documents.push_back({key, stamp, body, SeenNow(key, stamp)});
   }
   if (!writes_.emplace(request.request, write).second) {
     out_.push_back(Reply{request.request, BadInput("a write with this request id is under way")});

@@ -71,7 +71,7 @@ std::vector<DesiredService> Node::Impl::ServicesHere(
   return services;
 }
 
-// Healthy ones in other regions, of what is still wanted.
+// Healthy ones in other regions, of what is still wanted; zero where there is none.
 std::map<std::string, ReplicaId> Node::Impl::KeepersElsewhere() const {
   std::map<std::string, ReplicaId> keepers;
   for (const RegionReport* summary : Summaries()) {
@@ -81,7 +81,11 @@ std::map<std::string, ReplicaId> Node::Impl::KeepersElsewhere() const {
     }
   }
   for (const DesiredService& service : services_) {
-    if (service.replicas == 0) keepers.erase(service.spec.name);
+    if (service.replicas == 0) {
+      keepers.erase(service.spec.name);
+    } else {
+      keepers.try_emplace(service.spec.name);
+    }
   }
   return keepers;
 }

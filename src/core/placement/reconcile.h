@@ -66,8 +66,8 @@ struct ReconcileInput {
   // This node's documents have been compared with the others'. Until then nothing is stopped or redeployed,
   // since what looks removed may only not have arrived.
   bool intent_known = true;
-  // Of services that other regions have: a healthy replica there. It is the keeper of the last one that goes
-  // here.
+  // Of services that are wanted in other regions: a healthy replica there, or zero where none is known. It is
+  // the keeper of the last one that goes here.
   std::map<std::string, ReplicaId> keepers_elsewhere{};
 };
 

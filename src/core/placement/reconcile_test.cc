@@ -467,6 +467,33 @@ TEST(Reconcile, AReportOfAnEarlierLifeDoesNotCount) {
   }
 }
 
+TEST(Reconcile, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
+  World w(2);
+  const ServiceSpec web = w.Spec("web", "1");
+  w.Want(web, 1);
+  w.Settle();
+  w.Want(web, 0);
+  std::map<NodeId, ObservedReport> seen;
+  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
+  const auto keepers_of_stops = [&](std::map<std::string, ReplicaId> elsewhere) {
+    const KnownSlices known = w.book.Known({});
+    const PlanDraft draft =
+        Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
+                   w.evidence, w.watch.since(), w.moves, w.standing, true, std::move(elsewhere)},
+                  w.prng);
+    std::vector<ReplicaId> keepers;
+    for (const auto& [node, assignments] : draft.nodes) {
+      for (const auto& a : assignments) {
+        if (a.stop_keeper) keepers.push_back(a.stop_keeper);
+      }
+    }
+    return keepers;
+  };
+  EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{}}}).size(), 0u) << "wanted elsewhere, and not healthy there";
+  EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{77}}}), std::vector<ReplicaId>{ReplicaId{77}});
+  EXPECT_EQ(keepers_of_stops({}).size(), 1u) << "wanted nowhere";
+}
+
 // Whatever happens to the boxes, once it stops happening the cluster reaches its counts and then rests.
 TEST(Reconcile, FromAnyHistoryItReachesTheSameCountsAndRests) {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {

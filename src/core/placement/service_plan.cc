@@ -225,6 +225,12 @@ bool ServicePlan::HasKeeper(const Piece& victim) const {
   });
 }
 
+// Other regions are to have it and none has a healthy one: they may have lost theirs since that was decided.
+bool ServicePlan::OnlyHere() const {
+  const auto elsewhere = input_.keepers_elsewhere.find(service_->spec.name);
+  return elsewhere != input_.keepers_elsewhere.end() && !elsewhere->second;
+}
+
 // The next replica that can be spared, or null. In this order: not good before good, ailing before healthy,
 // the most crowded domain and box, the newest, and the lesser draw.
 Piece* ServicePlan::NextVictim(const Counts& counts) {
@@ -248,6 +254,7 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
     if (piece.Healthy() && (counts.healthy < healthy_floor + 1 || (target > 0 && counts.healthy < 2)))
       continue;
     if (piece.Healthy() && target > 0 && !HasKeeper(piece)) continue;
+    if (piece.Healthy() && target == 0 && OnlyHere()) continue;
     // A redeploy that has stopped keeps its old replicas, but for those above the wanted number.
     if (failed_ != nullptr && piece.spec != service_->hash && counts.old <= target && piece.Healthy())
       continue;
@@ -288,7 +295,8 @@ void ServicePlan::ChooseStops() {
 ReplicaId ServicePlan::KeeperFor(const Piece& victim) const {
   if (service_->replicas == 0) {
     const auto elsewhere = input_.keepers_elsewhere.find(service_->spec.name);
-    return elsewhere == input_.keepers_elsewhere.end() ? victim.id : elsewhere->second;
+    const bool known = elsewhere != input_.keepers_elsewhere.end() && elsewhere->second;
+    return known ? elsewhere->second : victim.id;
   }
   const ReplicaId before = victim.prior == nullptr ? ReplicaId{} : victim.prior->stop_keeper;
   // Of a move: the one that took its place.

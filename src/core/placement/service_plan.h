@@ -68,6 +68,7 @@ class ServicePlan {
   void BeginMove();
   Piece* NextVictim(const Counts& counts);
   bool HasKeeper(const Piece& victim) const;
+  bool OnlyHere() const;
   ReplicaId KeeperFor(const Piece& victim) const;
   void Emit(const std::string& name, std::vector<Piece>& pieces);  // takes the causes along
   void SayPending();
