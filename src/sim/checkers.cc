@@ -191,12 +191,14 @@ std::vector<std::string> Ledger::Missing(HostIndex host) const {
     const auto found =
         std::lower_bound(view.documents.begin(), view.documents.end(), key,
                          [](const Document& document, const std::string& k) { return document.key < k; });
-    // Documents of one request share its wall time and node, and end at the answered stamp.
+    // Documents of one request share its wall time and node, and end at the answered stamp. Among wrong
+    // clocks its writer may have given it another stamp since.
+    const bool there = found != view.documents.end() && found->key == key;
     const bool held =
-        found != view.documents.end() && found->key == key &&
-        (found->stamp >= stamp || (found->stamp.node == stamp.node && found->stamp.wall_ms == stamp.wall_ms));
+        there && (found->stamp >= stamp ||
+                  (found->stamp.node == stamp.node && found->stamp.wall_ms == stamp.wall_ms) ||
+                  (found->stamp < found->seen && stamp <= found->seen && stamp.node == found->seen.node));
     if (!held) {
-      const bool there = found != view.documents.end() && found->key == key;
       missing.push_back("lost the acknowledged write of " + key + ": promised " +
                         std::to_string(stamp.wall_ms) + "." + std::to_string(stamp.logical) + ", holds " +
                         Describe(there ? &*found : nullptr));

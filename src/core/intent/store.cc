@@ -384,10 +384,15 @@ void IntentStore::On(Now now, const DocumentsReceived& received) {
   if (!news.empty() && (push.flood || news.size() <= kPassOnMax)) Flood(news, received.from, push.ack_to);
 }
 
-bool IntentStore::TakesBack(const Document& document, const Document& current) const {
+// A version of that stamp, unless it knows of this one.
+bool IntentStore::MayTakeBack(const Document& document, const Stamp& stamp) {
+  return document.stamp < document.seen && document.stamp < stamp && stamp <= document.seen &&
+         stamp.node == document.seen.node;
+}
+
+bool IntentStore::TakesBack(const Document& document, const Document& current) {
   const bool knows_it = current.stamp < current.seen && document.seen <= current.seen;
-  return document.key == current.key && document.stamp < document.seen && current.stamp <= document.seen &&
-         document.stamp < current.stamp && document.seen.node == current.stamp.node && !knows_it;
+  return document.key == current.key && MayTakeBack(document, current.stamp) && !knows_it;
 }
 
 // What a new version of `key` has seen. While what was taken back of the key lies ahead, each version says

@@ -188,7 +188,8 @@ class IntentStore {
   void KeepConflict(const Document& loser, const Stamp& winner);
   bool IsDurable(const Document& document) const;
   // A writer's own word that replaces its word from the future, by its lesser stamp.
-  bool TakesBack(const Document& document, const Document& current) const;
+  static bool MayTakeBack(const Document& document, const Stamp& stamp);
+  static bool TakesBack(const Document& document, const Document& current);
   void Restamp(Now now);
   Stamp KnownStamp(const std::string& key) const;
   Stamp SeenNow(const std::string& key, const Stamp& stamp) const;

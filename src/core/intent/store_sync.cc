@@ -113,7 +113,7 @@ void IntentStore::On(Now now, const DocumentOfferReceived& received) {
   std::vector<Document> newer;
   for (const auto& [key, document] : documents_) {
     const auto it = theirs.find(key);
-    if (it != theirs.end() && it->second >= document.stamp) continue;
+    if (it != theirs.end() && it->second >= document.stamp && !MayTakeBack(document, it->second)) continue;
     newer.push_back(document);
     if (document.stamp.node == self_) lacked_[key] = document.stamp;
   }

@@ -1,5 +1,6 @@
 #include "core/intent/store.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -552,6 +553,27 @@ TEST(IntentStoreTest, WhatABoxWroteAloneInTheFutureIsWrittenAnewWhenItMeetsTheOt
     EXPECT_NEAR(static_cast<double>(world.store(i).documents().at(kKey).stamp.wall_ms),
                 static_cast<double>(written), 100.0);
   }
+}
+
+// Boxes whose clocks were right took in what its box takes back, having been alone with wrong ones.
+TEST(IntentStoreTest, WhoHoldsWhatWasTakenBackIsToldOfIt) {
+  const Stamp taken_back{kStart, 0, Node(0)};
+  const Document anew{kKey, {kStart - 3'600'000, 0, Node(0)}, Scale(1), taken_back};
+  IntentStore store({}, Node(2), {anew}, Prng(1), {Time{}, kStart});
+  store.Step({Time{}, kStart}, IntentPeer{Node(1), Endpoint{}});
+  const auto told = [&](const Stamp& theirs) {
+    const DocumentOffer offer{false, Stamp{}, {{kKey, theirs}}};
+    std::vector<Document> documents;
+    for (const auto& output : store.Step({Time{}, kStart}, DocumentOfferReceived{Node(1), offer})) {
+      const auto* send = std::get_if<SendLink>(&output);
+      const auto* push = send == nullptr ? nullptr : std::get_if<DocumentPush>(&send->message);
+      if (push != nullptr) documents = push->documents;
+    }
+    return documents;
+  };
+  EXPECT_THAT(told(taken_back), ::testing::ElementsAre(anew));
+  EXPECT_THAT(told({kStart + 1, 0, Node(0)}), ::testing::IsEmpty()) << "written later";
+  EXPECT_THAT(told({kStart, 0, Node(3)}), ::testing::IsEmpty()) << "somebody else's";
 }
 
 TEST(IntentStoreTest, WhatABoxWritesAfterItCameBackFromTheFutureCountsForAll) {
