@@ -51,6 +51,20 @@ bool IsFree(const DesiredService& service, const NodeView& view) {
          service.spec.reserve == Resources{} && !MoveFailed(service.spec.name, view);
 }
 
+std::size_t CountOf(const Host& host, const std::string& service) {
+  return static_cast<std::size_t>(std::ranges::count_if(host.processes, [&](const auto& entry) {
+    return entry.second.alive && entry.second.spec.name == service;
+  }));
+}
+
+// What a box that may not take work has still counts where it is.
+bool IsOnClosedBox(const World& world, const CountByBox& open, const std::string& service) {
+  for (HostIndex i = 0; i < world.size(); ++i) {
+    if (!open.contains(i) && CountOf(world.host(i), service) > 0) return true;
+  }
+  return false;
+}
+
 void CompareCounts(const std::map<std::string, std::size_t>& counts, const std::string& what,
                    std::vector<std::string>& wrong) {
   if (counts.empty()) return;
@@ -73,20 +87,18 @@ std::vector<std::string> Uneven(const World& world, const NodeView& view) {
     all_free = all_free && ZoneOf(world.host(box)).empty();
   }
   for (const DesiredService& service : view.services) {
-    all_free = all_free && IsFree(service, view);
+    const bool is_free = IsFree(service, view) && !IsOnClosedBox(world, open, service.spec.name);
+    all_free = all_free && is_free;
     std::map<std::string, std::size_t> by_zone;
     std::map<std::string, std::map<std::string, std::size_t>> by_box;
     for (const auto& [box, none] : open) {
       const Host& host = world.host(box);
-      const auto count =
-          static_cast<std::size_t>(std::ranges::count_if(host.processes, [&](const auto& entry) {
-            return entry.second.alive && entry.second.spec.name == service.spec.name;
-          }));
+      const std::size_t count = CountOf(host, service.spec.name);
       by_zone["zone " + ZoneOf(host)] += count;
       by_box[ZoneOf(host)][host.meta.name] = count;
       in_all[host.meta.name] += count;
     }
-    if (!IsFree(service, view)) continue;
+    if (!is_free) continue;
     CompareCounts(by_zone, service.spec.name, wrong);
     for (const auto& [zone, counts] : by_box) CompareCounts(counts, service.spec.name, wrong);
   }
