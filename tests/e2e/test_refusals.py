@@ -204,6 +204,9 @@ class Refusals(unittest.TestCase):
         self.assert_refused(self.up("--join", "127.2.2.1:7700"), "needs a token")
         self.assertEqual(len(self.cluster.members()), 1)
 
+    def test_a_box_that_nobody_reaches_forms_no_cluster(self):
+        self.assert_refused(self.up("--dial-out"), "--dial-out without --join")
+
     def test_an_agent_whose_log_nobody_reads_any_more_lives_on(self):
         read, write = os.pipe()
         process = subprocess.Popen([self.cluster.binary, "up", "--data", self.data, "--listen", "127.2.2.9:7700", "--door",

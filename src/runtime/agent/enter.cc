@@ -82,6 +82,12 @@ Result<Entry> EnterCluster(boost::asio::io_context& loop, const DataDir& directo
         "join afresh with a token");
   }
   if (!options.join.empty()) return Join(loop, directory, options, name);
+  if (options.dial_out) {
+    return BadInput(
+        "--dial-out without --join: nobody could join a cluster whose only box cannot be connected to; form "
+        "it on "
+        "another box, or, if others can connect to this one, leave --dial-out out");
+  }
   auto identity = FormCluster(directory);
   if (!identity) return std::unexpected(identity.error());
   return Entry{std::move(*identity), true, {}, {}};
