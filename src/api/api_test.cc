@@ -125,7 +125,7 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
 
 TEST(Api, AFullDiskIsShownWithItsNode) {
   auto view = TestView();
-  view.members[1].meta.roles.disk = DiskFault::kFull;
+  view.members[1].meta.Edit().roles.disk = DiskFault::kFull;
   const auto nodes = Body(Ask(view, "GET", "/v1/nodes"));
   EXPECT_EQ(nodes.at(1).at("trouble").as_string(), "its disk is full");
   EXPECT_FALSE(nodes.at(0).as_object().contains("trouble"));
@@ -133,7 +133,7 @@ TEST(Api, AFullDiskIsShownWithItsNode) {
 
 NodeView WithBrokenDoors(std::initializer_list<std::uint8_t> broken) {
   auto view = TestView();
-  for (auto& member : view.members) member.meta.door = *Endpoint::Parse("127.0.0.11:8080");
+  for (auto& member : view.members) member.meta.Edit().door = *Endpoint::Parse("127.0.0.11:8080");
   for (const std::uint8_t node : {1, 2, 3}) {
     NodeReport report;
     if (view.reports.contains(TestNode(node)))
@@ -173,7 +173,7 @@ TEST(Api, ADeployThatPeopleAreToReachIsToldWhichDoorsFail) {
   view = WithBrokenDoors({1, 2, 3});
   view.services[1].spec.ports = {{9000, false}};
   EXPECT_TRUE(progress().at("doorless").as_bool());
-  for (auto& member : view.members) member.meta.door = {};
+  for (auto& member : view.members) member.meta.Edit().door = {};
   EXPECT_TRUE(progress().at("doorless").as_bool()) << "all were started without one";
 }
 
@@ -204,7 +204,7 @@ TEST(Api, ANodeIsRemovedByATombstoneOnItsKey) {
 
 TEST(Api, ANameMeansTheNodeThatIsHereElseTheOneThatMayReturn) {
   auto view = TestView();
-  view.members[2].meta.name = "n2";
+  view.members[2].meta.Edit().name = "n2";
   const auto meant = [&](MemberState second, MemberState third) {
     view.members[1].state = second;
     view.members[2].state = third;
@@ -338,7 +338,7 @@ TEST(Api, ADrainMeansTheNodeByNameIdOrPrefixAndCanBeUndone) {
   view.documents.push_back({DrainKey(TestNode(2)), {}, DrainOrder{TestNode(2)}});
   EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("roles")), R"(["standby","worker"])")
       << "until the last of its work is gone, as it says itself";
-  view.members[1].meta.roles.worker = false;
+  view.members[1].meta.Edit().roles.worker = false;
   EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("roles")), R"(["standby"])");
   const auto undone = Ask(view, "DELETE", "/v1/nodes/n2/drain");
   EXPECT_TRUE(std::holds_alternative<std::monostate>(std::get<WriteCommand>(undone).documents.at(0).second));

@@ -35,8 +35,8 @@ std::vector<ReplicaRow> ReplicasOf(const NodeView& view) {
     }
   }
   std::ranges::sort(rows, [](const ReplicaRow& a, const ReplicaRow& b) {
-    return std::tie(a.status->service, a.member->meta.name, a.status->id) <
-           std::tie(b.status->service, b.member->meta.name, b.status->id);
+    return std::tie(a.status->service, a.member->meta->name, a.status->id) <
+           std::tie(b.status->service, b.member->meta->name, b.status->id);
   });
   return rows;
 }
@@ -56,7 +56,7 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
   std::vector<const Member*> exact, prefixed;
   for (const auto& member : view.members) {
     const std::string hex = member.id.Hex();
-    if (member.meta.name == word || hex == word || member.meta.address.ToString() == word)
+    if (member.meta->name == word || hex == word || member.meta->address.ToString() == word)
       exact.push_back(&member);
     if (word.size() >= 4 && hex.starts_with(word)) prefixed.push_back(&member);
   }
@@ -71,7 +71,7 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
   if (found.size() == 1) return found.front();
   std::vector<std::string> names;
   for (const auto& member : view.members) {
-    if (member.state != MemberState::kLeft) names.push_back(member.meta.name);
+    if (member.state != MemberState::kLeft) names.push_back(member.meta->name);
   }
   std::ranges::sort(names);
   if (found.empty())
@@ -135,7 +135,7 @@ std::vector<NodesSaying> Together(const NodeView& view, std::string NodeReport::
   for (const Member& member : view.members) {
     const NodeReport* report = ReportOf(view, member.id);
     if (report == nullptr || !IsPresent(member.state) || (report->*words).empty()) continue;
-    by_words[report->*words].push_back(member.meta.name);
+    by_words[report->*words].push_back(member.meta->name);
   }
   std::vector<NodesSaying> out;
   for (auto& [what, nodes] : by_words) {
@@ -159,7 +159,7 @@ std::vector<NodesSaying> AllTroubles(const NodeView& view) {
   for (const Member& member : view.members) {
     const NodeReport* report = ReportOf(view, member.id);
     if (report == nullptr || !IsPresent(member.state)) continue;
-    for (const std::string& words : report->troubles) by_words[words].push_back(member.meta.name);
+    for (const std::string& words : report->troubles) by_words[words].push_back(member.meta->name);
   }
   for (auto& [what, nodes] : by_words) {
     std::ranges::sort(nodes);
@@ -178,7 +178,7 @@ std::string ToText(const NodesSaying& saying) {
 
 std::string NodeName(const NodeView& view, NodeId id) {
   const auto* member = FindMember(view, id);
-  return member == nullptr || member->meta.name.empty() ? id.Short() : member->meta.name;
+  return member == nullptr || member->meta->name.empty() ? id.Short() : member->meta->name;
 }
 
 ServiceCount CountService(const NodeView& view, const DesiredService& service) {
@@ -234,7 +234,7 @@ std::vector<Role> RolesOf(const NodeView& view, const Member& member) {
   for (const RoleRow& row : RoleTable()) {
     // Two nodes may claim control for a moment; what counts here is whom this node follows.
     const bool one = row.role == Role::kController && view.controller && view.regions.empty();
-    const bool has = one ? view.controller == member.id : member.meta.roles.*row.claim;
+    const bool has = one ? view.controller == member.id : member.meta->roles.*row.claim;
     if (has) roles.insert(roles.begin(), row.role);
   }
   return roles;

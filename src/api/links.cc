@@ -11,7 +11,7 @@ namespace {
 
 std::string NameIn(const NodeView& view, NodeId id) {
   const Member* member = FindMember(view, id);
-  return member == nullptr ? id.Short() : member->meta.name;
+  return member == nullptr ? id.Short() : member->meta->name;
 }
 
 json::value LinkJson(const NodeView& view, const LinkView& link) {

@@ -34,7 +34,7 @@ bool IsListed(const Member& member) {
 
 json::object NodeTop(const Member& member, const std::map<NodeId, NodeLoad>& loads, std::size_t replicas) {
   json::object out{
-      {"node", SafeText(member.meta.name)}, {"state", ToString(member.state)}, {"replicas", replicas}};
+      {"node", SafeText(member.meta->name)}, {"state", ToString(member.state)}, {"replicas", replicas}};
   const auto found = loads.find(member.id);
   out["measured"] = found != loads.end();
   if (found == loads.end()) return out;

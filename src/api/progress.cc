@@ -54,7 +54,7 @@ const Event* Stopped(const NodeView& view, const std::vector<std::string>& subje
 void LookAtDoors(const NodeView& view, Progress& progress) {
   std::size_t doors = 0, broken = 0;
   for (const Member& member : view.members) {
-    if (!IsPresent(member.state) || member.meta.door.port == 0) continue;
+    if (!IsPresent(member.state) || member.meta->door.port == 0) continue;
     const NodeReport* report = ReportOf(view, member.id);
     ++doors;
     broken += report != nullptr && !report->door_error.empty();

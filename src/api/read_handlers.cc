@@ -47,7 +47,7 @@ json::array RolesJson(const NodeView& view) {
 std::string TroubleOf(const NodeView& view, const Member& member) {
   if (!IsPresent(member.state)) return "";
   std::vector<std::string> troubles;
-  const DiskFault disk = member.meta.roles.disk;
+  const DiskFault disk = member.meta->roles.disk;
   if (disk != DiskFault::kNone) troubles.push_back(fmt::format("its disk is {}", ToString(disk)));
   const NodeReport* report = ReportOf(view, member.id);
   if (report != nullptr && !report->door_error.empty()) troubles.push_back("its door: " + report->door_error);
@@ -66,7 +66,7 @@ json::array SayingsJson(const std::vector<NodesSaying>& sayings) {
 
 json::object NodeJson(const NodeView& view, const Member& member) {
   json::object labels;
-  for (const auto& [key, value] : member.meta.labels) labels[SafeText(key)] = SafeText(value);
+  for (const auto& [key, value] : member.meta->labels) labels[SafeText(key)] = SafeText(value);
   json::array roles;
   json::object since;
   std::string highest_since;
@@ -78,12 +78,12 @@ json::object NodeJson(const NodeView& view, const Member& member) {
     if (roles.size() == 1) highest_since = WhenText(held->since_ms);
   }
   json::object out{{"id", JsonText(member.id.Hex())},
-                   {"name", SafeText(member.meta.name)},
-                   {"address", EndpointText(member.meta.address)},
+                   {"name", SafeText(member.meta->name)},
+                   {"address", EndpointText(member.meta->address)},
                    {"state", ToString(member.state)},
                    {"roles", std::move(roles)},
                    {"labels", std::move(labels)}};
-  if (!view.regions.empty()) out["region"] = member.meta.region;
+  if (!view.regions.empty()) out["region"] = member.meta->region;
   if (!since.empty()) out["roles_since"] = std::move(since);
   if (!highest_since.empty()) out["since"] = highest_since;
   if (const std::string trouble = TroubleOf(view, member); !trouble.empty())
@@ -95,7 +95,7 @@ json::object ReplicaJson(const ReplicaRow& row) {
   const auto& status = *row.status;
   return {{"service", SafeText(status.service)},
           {"replica", SafeText(ReplicaName(status.service, status.id))},
-          {"node", SafeText(row.member->meta.name)},
+          {"node", SafeText(row.member->meta->name)},
           {"state", row.unreachable ? "unreachable" : ToString(status.state)},
           {"health", ToString(row.unreachable ? Health::kUnknown : status.health)},
           {"address", EndpointText(status.address)},
@@ -196,7 +196,7 @@ ApiResult GetStatus(const RouteCall& call) {
   return Json(
       json::object{{"cluster", JsonText(view.cluster.Hex())},
                    {"node", SafeText(NodeName(view, view.self))},
-                   {"door", self == nullptr ? "" : EndpointText(self->meta.door)},
+                   {"door", self == nullptr ? "" : EndpointText(self->meta->door)},
                    {"nodes", present},
                    {"services", view.services.size()},
                    {"steady", view.steady.steady},
@@ -334,13 +334,13 @@ ApiResult GetInspect(const RouteCall& call) {
     const Member& member = **node;
     json::object out = NodeJson(view, member);
     out["kind"] = "node";
-    out["version"] = SafeText(member.meta.version);
-    out["door"] = EndpointText(member.meta.door);
+    out["version"] = SafeText(member.meta->version);
+    out["door"] = EndpointText(member.meta->door);
     out["boot"] = member.incarnation.boot;
     out["incarnation"] = member.incarnation.counter;
     out["drained"] = IsDrained(view, member.id);
-    out["cpu_millicores"] = member.meta.capacity.cpu_millicores;
-    out["memory_bytes"] = member.meta.capacity.memory_bytes;
+    out["cpu_millicores"] = member.meta->capacity.cpu_millicores;
+    out["memory_bytes"] = member.meta->capacity.memory_bytes;
     json::array replicas;
     for (const auto& row : ReplicasOf(view)) {
       if (row.node == member.id) replicas.push_back(ReplicaJson(row));
@@ -409,7 +409,7 @@ ApiResult GetOpenApi(const RouteCall&) { return ApiResponse{200, OpenApiText(), 
 
 ApiResult GetVersion(const RouteCall& call) {
   const auto* self = FindMember(call.view, call.view.self);
-  return Json(json::object{{"version", self == nullptr ? json::string() : SafeText(self->meta.version)}});
+  return Json(json::object{{"version", self == nullptr ? json::string() : SafeText(self->meta->version)}});
 }
 
 ApiResult GetLogs(const RouteCall& call) {

@@ -42,7 +42,7 @@ ApiResult GetSize(const RouteCall& call) {
     documents.emplace(document.key, document);
     if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained.insert(drain->node);
   }
-  std::map<NodeId, Member> members;
+  MemberTable members;
   for (const Member& member : view.members) members.emplace(member.id, member);
   auto requests = RequestsOf(view.services, {}, Quotas(documents));
   FillInMeasured(view, requests);

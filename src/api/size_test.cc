@@ -20,8 +20,8 @@ NodeView ThreeBoxes(std::uint32_t min, std::uint32_t now, std::uint32_t max) {
   for (std::uint8_t n = 1; n <= 3; ++n) {
     Member member;
     member.id.bytes[0] = n;
-    member.meta.name = "n" + std::to_string(n);
-    member.meta.capacity = {4000, 8ULL << 30};
+    member.meta.Edit().name = "n" + std::to_string(n);
+    member.meta.Edit().capacity = {4000, 8ULL << 30};
     view.members.push_back(member);
   }
   DesiredService web{.spec = {.name = "web", .reserve = {1000, 0}}};

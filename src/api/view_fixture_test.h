@@ -17,9 +17,9 @@ inline Member TestMember(std::uint8_t number, MemberState state = MemberState::k
   Member member;
   member.id = TestNode(number);
   member.state = state;
-  member.meta.name = "n" + std::to_string(number);
-  member.meta.address = *Endpoint::Parse("127.0.0." + std::to_string(10 + number) + ":7700");
-  member.meta.labels = {{"rack", "r" + std::to_string(number)}};
+  member.meta.Edit().name = "n" + std::to_string(number);
+  member.meta.Edit().address = *Endpoint::Parse("127.0.0." + std::to_string(10 + number) + ":7700");
+  member.meta.Edit().labels = {{"rack", "r" + std::to_string(number)}};
   member.state_since = TestTime(50);
   member.alive_since = TestTime(10);
   return member;
@@ -68,10 +68,10 @@ inline NodeView TestView() {
   view.self = view.controller = TestNode(1);
   view.term = 3;
   view.members = {TestMember(1), TestMember(2), TestMember(3)};
-  for (Member& member : view.members) member.meta.roles.worker = true;
-  view.members[0].meta.roles.door = true;
-  view.members[0].meta.door = *Endpoint::Parse("127.0.0.11:8080");
-  view.members[1].meta.roles.standby = true;
+  for (Member& member : view.members) member.meta.Edit().roles.worker = true;
+  view.members[0].meta.Edit().roles.door = true;
+  view.members[0].meta.Edit().door = *Endpoint::Parse("127.0.0.11:8080");
+  view.members[1].meta.Edit().roles.standby = true;
   StackSpec shop{"shop", {TestService("api", 2), TestService("web", 2)}};
   Documents documents;
   documents[StackKey("shop", 1)] =

@@ -29,7 +29,7 @@ const Event* Newest(const NodeView& view, const std::vector<std::string>& subjec
 }
 
 std::vector<std::string> NamesOf(const Member& member) {
-  return {member.meta.name, member.id.Hex(), member.id.Short()};
+  return {member.meta->name, member.id.Hex(), member.id.Short()};
 }
 
 std::string Because(const Event* event) { return event == nullptr ? "" : ": " + event->cause; }
@@ -50,12 +50,12 @@ std::string RoleCause(const NodeView& view, const Member& member) {
     if (held == nullptr) return {};  // its report is still on its way
     return fmt::format("; {} since {}: {}", ToString(role), WhenText(held->since_ms), held->cause);
   }
-  if (member.meta.roles.disk != DiskFault::kNone)
+  if (member.meta->roles.disk != DiskFault::kNone)
     return "; it takes no role and no new work while another node can";
-  if (member.meta.roles.strained) return "; it is overloaded and takes no role while another node can";
+  if (member.meta->roles.strained) return "; it is overloaded and takes no role while another node can";
   std::vector<const char*> barred;
   for (const RoleRow& row : RoleTable()) {
-    if (IsBarred(member.meta.labels, row.role)) barred.push_back(ToString(row.role));
+    if (IsBarred(member.meta->labels, row.role)) barred.push_back(ToString(row.role));
   }
   return barred.empty() ? "" : fmt::format("; its labels bar it from being {}", fmt::join(barred, ", "));
 }
@@ -65,26 +65,26 @@ std::string AliveCause(const NodeView& view, const Member& member) {
     const auto mine =
         std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == member.id; });
     return fmt::format("{} is drained by request: it gets no work and still runs {} replicas",
-                       member.meta.name, mine);
+                       member.meta->name, mine);
   }
   if (view.now < member.quarantined_until) {
     return fmt::format("{} is alive but in quarantine for another {} s because it came and went too often",
-                       member.meta.name, ToMs(member.quarantined_until - view.now) / 1000 + 1);
+                       member.meta->name, ToMs(member.quarantined_until - view.now) / 1000 + 1);
   }
   const auto it = view.reports.find(member.id);
   const auto* report = it == view.reports.end() ? nullptr : std::get_if<NodeReport>(it->second.get());
   const bool troubled = report != nullptr && !report->door_error.empty();
   std::string cause =
       troubled
-          ? fmt::format("{} is alive, but its door does not work: {}", member.meta.name, report->door_error)
-          : fmt::format("{} has been alive for {}", member.meta.name, AgoText(view, member.alive_since));
+          ? fmt::format("{} is alive, but its door does not work: {}", member.meta->name, report->door_error)
+          : fmt::format("{} has been alive for {}", member.meta->name, AgoText(view, member.alive_since));
   if (report != nullptr && !report->troubles.empty()) cause += "; " + report->troubles.front();
   return cause + RoleCause(view, member);
 }
 
 Why WhyNode(const NodeView& view, const Member& member) {
-  Why why{.subject = member.meta.name, .cause = {}, .advice = {}, .events = {}};
-  const auto& name = member.meta.name;
+  Why why{.subject = member.meta->name, .cause = {}, .advice = {}, .events = {}};
+  const auto& name = member.meta->name;
   const auto* event = Newest(view, NamesOf(member), "member.");
   const std::string since = AgoText(view, member.state_since);
   switch (member.state) {
@@ -92,9 +92,9 @@ Why WhyNode(const NodeView& view, const Member& member) {
       why.cause = AliveCause(view, member);
       if (IsDrained(view, member.id))
         why.advice = {"homeostat drain --undo " + name + "  gives it work again"};
-      if (member.meta.roles.disk == DiskFault::kFull)
+      if (member.meta->roles.disk == DiskFault::kFull)
         why.advice.push_back("free space on the disk of its data directory: it notices within seconds");
-      if (member.meta.roles.disk == DiskFault::kReadOnly || member.meta.roles.disk == DiskFault::kFailing)
+      if (member.meta->roles.disk == DiskFault::kReadOnly || member.meta->roles.disk == DiskFault::kFailing)
         why.advice.push_back(
             "look at that disk (dmesg, mount) and replace it if need be: the others have all it holds");
       break;

@@ -72,17 +72,17 @@ TEST(Why, AControllerSaysSinceWhenAndWhyItIsOneAlsoWhenTheEventIsForgotten) {
 
 TEST(Why, ANodeWithoutARoleSaysWhatKeepsItFromOne) {
   auto view = TestView();
-  view.members[2].meta.labels["homeostat.controller"] = "never";
+  view.members[2].meta.Edit().labels["homeostat.controller"] = "never";
   EXPECT_NE(CauseOf(view, "n3").find("its labels bar it from being standby, controller"), std::string::npos)
       << CauseOf(view, "n3");
-  view.members[2].meta.roles.strained = true;
+  view.members[2].meta.Edit().roles.strained = true;
   EXPECT_NE(CauseOf(view, "n3").find("overloaded and takes no role"), std::string::npos);
 }
 
 TEST(Why, ANodeWithAFullDiskSaysSoAndWhatToDo) {
   auto view = TestView();
-  view.members[2].meta.roles.disk = DiskFault::kFull;
-  view.members[2].meta.roles.strained = true;
+  view.members[2].meta.Edit().roles.disk = DiskFault::kFull;
+  view.members[2].meta.Edit().roles.strained = true;
   NodeReport report;
   report.troubles = {"its disk is full: 3 of 4000 MiB are free"};
   view.reports[TestNode(3)] = std::make_shared<const RecordBody>(report);

@@ -65,7 +65,7 @@ Result<std::int64_t> WholeNumber(const json::object& object, const char* key, st
 // Members, and nodes that were forgotten as members but whose key is still trusted.
 Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, const std::string& word) {
   const auto member = FindNode(view, word);
-  if (member && !IsRemoved(view, (*member)->id)) return std::pair((*member)->id, (*member)->meta.name);
+  if (member && !IsRemoved(view, (*member)->id)) return std::pair((*member)->id, (*member)->meta->name);
   std::vector<std::pair<NodeId, std::string>> found;
   for (const auto& document : view.documents) {
     const auto* node = std::get_if<NodeDoc>(&document.body);
@@ -74,7 +74,7 @@ Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, co
   }
   if (found.size() == 1) return found.front();
   if (found.size() > 1) return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
-  if (member) return BadInput(fmt::format("{} was removed already", (*member)->meta.name));
+  if (member) return BadInput(fmt::format("{} was removed already", (*member)->meta->name));
   return std::unexpected(member.error());
 }
 
@@ -203,7 +203,7 @@ ApiResult PutDrain(const RouteCall& call) {
   if (!node) return ErrorResponse(404, node.error().message);
   WriteCommand command;
   command.documents.emplace_back(DrainKey((*node)->id), DrainOrder{(*node)->id});
-  command.note = fmt::format("{} is drained: its replicas move away before they stop", (*node)->meta.name);
+  command.note = fmt::format("{} is drained: its replicas move away before they stop", (*node)->meta->name);
   return command;
 }
 
@@ -211,11 +211,11 @@ ApiResult DeleteDrain(const RouteCall& call) {
   const auto node = FindNode(call.view, call.path.at("node"));
   if (!node) return ErrorResponse(404, node.error().message);
   if (!HasLive(call.view, DrainKey((*node)->id))) {
-    return ErrorResponse(404, fmt::format("{} is not drained", (*node)->meta.name));
+    return ErrorResponse(404, fmt::format("{} is not drained", (*node)->meta->name));
   }
   WriteCommand command;
   command.documents.emplace_back(DrainKey((*node)->id), std::monostate{});
-  command.note = fmt::format("{} takes work again", (*node)->meta.name);
+  command.note = fmt::format("{} takes work again", (*node)->meta->name);
   return command;
 }
 

@@ -25,9 +25,9 @@ struct MemberUpdate {
   BootId boot_id;
   Incarnation incarnation;
   MemberState state = MemberState::kAlive;
-  std::optional<MemberMeta> meta;
+  SharedValue<MemberMeta> meta;
   // Who suspects (kSuspect, kUnreachable) or was refused (kAgentDown, kDead); sorted, at most 8.
-  std::vector<NodeId> witnesses;
+  SharedValue<std::vector<NodeId>> witnesses;
   friend bool operator==(const MemberUpdate&, const MemberUpdate&) = default;
 };
 

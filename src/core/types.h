@@ -12,7 +12,9 @@
 #include <vector>
 
 #include "base/endpoint.h"
+#include "base/id_table.h"
 #include "base/ids.h"
+#include "base/shared_value.h"
 #include "base/time.h"
 
 namespace hs {
@@ -100,13 +102,15 @@ struct Member {
   BootId boot_id;
   Incarnation incarnation;
   MemberState state = MemberState::kAlive;
-  MemberMeta meta;
+  SharedValue<MemberMeta> meta;
   // Of the observer, not spread:
   Time state_since;
   Time alive_since;            // start of the present unbroken presence
   Time quarantined_until{};    // flapped: gets no new work and no role until then
   bool seen_this_run = false;  // answered or was vouched for since our own start
 };
+
+using MemberTable = IdTable<Member>;
 
 // ----------------------------------------------------------------------------------------------------
 // services

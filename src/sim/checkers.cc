@@ -212,7 +212,7 @@ std::vector<std::string> Ledger::Missing(HostIndex host) const {
 
 namespace {
 
-void CompareMembers(const World& world, const std::map<NodeId, Member>& members, const std::string& who,
+void CompareMembers(const World& world, const MemberTable& members, const std::string& who,
                     std::vector<std::string>& wrong) {
   for (HostIndex i = 0; i < world.size(); ++i) {
     const Host& other = world.host(i);

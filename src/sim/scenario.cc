@@ -399,7 +399,7 @@ Result<void> Runner::Show(const Words& words) {
     for (HostIndex i = 0; i < world_->size(); ++i) {
       for (const Member& member : view.members) {
         if (member.id != world_->host(i).disk.node) continue;
-        transcript_ += "  " + member.meta.name + " " + ToString(member.state) + RolesText(member) + "\n";
+        transcript_ += "  " + member.meta->name + " " + ToString(member.state) + RolesText(member) + "\n";
       }
     }
   } else if (words[1] == "replicas") {

@@ -83,7 +83,7 @@ std::string RolesText(const Member& member) {
   if (!IsPresent(member.state)) return text;
   for (const RoleRow& row : RoleTable()) {
     if (row.role == Role::kWorker || row.role == Role::kDoor) continue;
-    if (member.meta.roles.*row.claim) text += std::string(" ") + ToString(row.role);
+    if (member.meta->roles.*row.claim) text += std::string(" ") + ToString(row.role);
   }
   return text;
 }

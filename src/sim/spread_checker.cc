@@ -28,7 +28,7 @@ CountByBox OpenBoxes(const World& world, const NodeView& view) {
   for (HostIndex i = 0; i < world.size(); ++i) {
     if (!world.host(i).Running() || world.host(i).disk.node != view.controller) continue;
     for (const auto& [id, member] : world.host(i).node->Members()) {
-      if (member.quarantined_until > world.now() || member.meta.roles.disk != DiskFault::kNone)
+      if (member.quarantined_until > world.now() || member.meta->roles.disk != DiskFault::kNone)
         open.erase(world.IndexOf(id));
     }
   }

@@ -193,7 +193,7 @@ void World::EndAgent(Host& host, bool kernel_tells) {
   });
   for (const Member& member : view.members) {
     if (member.id != host.disk.node && member.state != MemberState::kLeft)
-      host.disk.peers.emplace_back(member.id, member.meta.address);
+      host.disk.peers.emplace_back(member.id, member.meta->address);
   }
   ++host.life;
   host.detours.clear();

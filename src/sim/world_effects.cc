@@ -76,7 +76,7 @@ void World::CheckDisk(HostIndex index, std::uint32_t life) {
                       .written = !full});
   if (host.life != life || !host.Running()) return;
   const auto self = host.node->Members().find(host.disk.node);
-  host.checks_disk = full || self->second.meta.roles.disk != DiskFault::kNone;
+  host.checks_disk = full || self->second.meta->roles.disk != DiskFault::kNone;
   if (host.checks_disk) At(now_ + 1s, [this, index, life] { CheckDisk(index, life); });
 }
 

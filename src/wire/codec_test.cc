@@ -201,20 +201,20 @@ TEST(Codec, RefusesWhatBreaksAnInvariantAndNamesTheField) {
   const auto gossip = [&](const MemberUpdate& update) {
     return Why(DecodeGossip(EncodeGossip(GossipMessage{.body = News{}, .updates = {update}})));
   };
-  MemberUpdate good{.id = low, .state = MemberState::kSuspect, .witnesses = {low, high}};
+  MemberUpdate good{.id = low, .state = MemberState::kSuspect, .witnesses = {{low, high}}};
   ASSERT_EQ(gossip(good), "accepted");
 
   MemberUpdate update = good;
   update.id = NodeId{};
   EXPECT_THAT(gossip(update), HasSubstr("gossip.updates[0].id: must have 16 bytes")) << "news about nobody";
   update = good;
-  update.witnesses = {high, low};
+  update.witnesses = {{high, low}};
   EXPECT_THAT(gossip(update), HasSubstr("gossip.updates[0].witnesses: not sorted"))
       << "two orders, two digests";
-  update.witnesses = {low, low};
+  update.witnesses = {{low, low}};
   EXPECT_THAT(gossip(update), HasSubstr("witnesses: not sorted, or an entry twice"))
       << "one witness counted twice";
-  update.witnesses.assign(9, low);
+  update.witnesses.Edit().assign(9, low);
   EXPECT_THAT(gossip(update), HasSubstr("witnesses: 9 entries, at most 8"));
   update = good;
   update.meta = MemberMeta{};

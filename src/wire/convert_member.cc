@@ -136,7 +136,7 @@ void Pack(const MemberUpdate& in, pb::MemberUpdate& out) {
   out.set_counter(in.incarnation.counter);
   out.set_state(static_cast<std::uint32_t>(in.state));
   if (in.meta) Pack(*in.meta, *out.mutable_meta());
-  for (const NodeId& witness : in.witnesses) out.add_witnesses(BytesOf(witness));
+  for (const NodeId& witness : *in.witnesses) out.add_witnesses(BytesOf(witness));
 }
 
 void Unpack(const pb::MemberUpdate& in, MemberUpdate& out, Check& check) {
@@ -147,11 +147,11 @@ void Unpack(const pb::MemberUpdate& in, MemberUpdate& out, Check& check) {
   check.Need(in.has_meta() == (in.state() == 0), "meta", "must be present exactly when alive");
   if (in.has_meta()) {
     Check::Scope scope(check, "meta");
-    Unpack(in.meta(), out.meta.emplace(), check);
+    Unpack(in.meta(), out.meta.Edit(), check);
   }
   if (!check.TakeCount(in.witnesses_size(), kWitnessesMax, "witnesses")) return;
-  for (const auto& witness : in.witnesses()) check.TakeId(witness, out.witnesses.emplace_back(), "witnesses");
-  NeedAscending(out.witnesses, "witnesses", check, [](const NodeId& id) { return id; });
+  for (const auto& witness : in.witnesses()) check.TakeId(witness, out.witnesses.Edit().emplace_back(), "witnesses");
+  NeedAscending(*out.witnesses, "witnesses", check, [](const NodeId& id) { return id; });
 }
 
 void Pack(const GossipMessage& in, pb::Gossip& out) {

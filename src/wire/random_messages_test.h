@@ -103,8 +103,9 @@ class RandomMessages {
     update.incarnation = {Number<std::uint32_t>(), Number<std::uint32_t>()};
     update.state = static_cast<MemberState>(prng_.Below(6));
     if (update.state == MemberState::kAlive) update.meta = Meta();
-    update.witnesses = List<NodeId>(8, [this] { return Bytes<NodeId>(); });
-    std::sort(update.witnesses.begin(), update.witnesses.end());
+    auto witnesses = List<NodeId>(8, [this] { return Bytes<NodeId>(); });
+    std::sort(witnesses.begin(), witnesses.end());
+    update.witnesses = std::move(witnesses);
     return update;
   }
 

@@ -59,13 +59,13 @@ ClassQuotas ClassQuotasOf(const std::vector<QuotaDoc>& quotas) {
   return classes;
 }
 
-std::vector<NamedBox> BoxesOf(Time now, const std::map<NodeId, Member>& members,
+std::vector<NamedBox> BoxesOf(Time now, const MemberTable& members,
                               const std::set<NodeId>& drained) {
   std::vector<NamedBox> boxes;
   for (const auto& [id, member] : members) {
     if (!IsPresent(member.state) || drained.contains(id) || member.quarantined_until > now) continue;
-    const Capacity& capacity = member.meta.capacity;
-    boxes.push_back({member.meta.name,
+    const Capacity& capacity = member.meta->capacity;
+    boxes.push_back({member.meta->name,
                      {capacity.cpu_millicores == 0 ? kPlenty : capacity.cpu_millicores,
                       capacity.memory_bytes == 0 ? kPlenty : capacity.memory_bytes}});
   }

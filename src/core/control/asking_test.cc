@@ -43,11 +43,11 @@ TEST(Asking, AFixedNumberIsMinimumDemandAndMaximum) {
 }
 
 TEST(Asking, OnlyBoxesThatMayTakeWorkCount) {
-  std::map<NodeId, Member> members;
+  MemberTable members;
   for (std::uint8_t n = 1; n <= 5; ++n) {
     NodeId id;
     id.bytes[0] = n;
-    members[id] = {.id = id, .meta = {.name = "n" + std::to_string(n), .capacity = {4000, 0}}};
+    members[id] = {.id = id, .meta = MemberMeta{.name = "n" + std::to_string(n), .capacity = {4000, 0}}};
   }
   const auto at = [&](std::uint8_t n) {
     NodeId id;

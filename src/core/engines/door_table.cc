@@ -40,9 +40,9 @@ DoorServer Local(const ReplicaStatus& status, ServerState state) {
 DoorServer Remote(const Member& member, std::uint32_t ready, bool reachable) {
   DoorServer server;
   server.name = member.id.Hex();
-  server.address = {member.meta.address.ip, member.meta.inbound_http};
+  server.address = {member.meta->address.ip, member.meta->inbound_http};
   server.tls = true;
-  server.tcp_port = member.meta.inbound_tcp;
+  server.tcp_port = member.meta->inbound_tcp;
   server.weight = std::clamp<std::uint32_t>(ready, 1, kWeightMax);
   server.state = !reachable ? ServerState::kDown : ready > 0 ? ServerState::kReady : ServerState::kDrain;
   return server;
@@ -107,7 +107,7 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found,
   service.servers = service.local;
   for (const auto& [of, reachable, ready] : elsewhere) {
     const Member& member = *of;
-    if (member.meta.inbound_http == 0 && member.meta.inbound_tcp == 0) continue;
+    if (member.meta->inbound_http == 0 && member.meta->inbound_tcp == 0) continue;
     const bool asked = reachable || (deserted && member.state == MemberState::kUnreachable);
     service.servers.push_back(Remote(member, ready, asked));
   }

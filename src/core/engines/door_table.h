@@ -32,7 +32,7 @@ struct SummedServer {
 
 struct DoorInput {
   NodeId self;
-  const std::map<NodeId, Member>& members;
+  const MemberTable& members;
   const std::vector<DesiredService>& services;  // routes; replicas of any version serve their service's
   const std::map<NodeId, const NodeReport*>& reports;  // never null; with this node's own, as of now
   // Of nodes in other regions, by service: what their summaries say. None of them is in `reports`.

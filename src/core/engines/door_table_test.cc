@@ -15,16 +15,16 @@ NodeId Id(int n) {
 }
 
 struct Cluster {
-  std::map<NodeId, Member> members;
+  MemberTable members;
   std::map<NodeId, NodeReport> reports;
   std::vector<DesiredService> services;
   Cluster() {
     for (int n = 1; n <= 3; ++n) {
       Member member;
       member.id = Id(n);
-      member.meta.address = {IpAddress::V4(127, 0, 0, static_cast<std::uint8_t>(10 + n)), 7700};
-      member.meta.inbound_http = 7701;
-      member.meta.inbound_tcp = 7702;
+      member.meta.Edit().address = {IpAddress::V4(127, 0, 0, static_cast<std::uint8_t>(10 + n)), 7700};
+      member.meta.Edit().inbound_http = 7701;
+      member.meta.Edit().inbound_tcp = 7702;
       members[member.id] = member;
       reports[member.id];
     }
@@ -41,7 +41,7 @@ struct Cluster {
     status.service = "web";
     status.state = state;
     status.health = health;
-    status.address = {members[Id(n)].meta.address.ip, static_cast<std::uint16_t>(20000 + id)};
+    status.address = {members[Id(n)].meta->address.ip, static_cast<std::uint16_t>(20000 + id)};
     reports[Id(n)].replicas.push_back(status);
     return reports[Id(n)].replicas.back();
   }

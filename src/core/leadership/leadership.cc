@@ -22,7 +22,7 @@ std::uint64_t Draw(NodeId id, std::uint64_t salt) {
 }
 
 std::string NameOf(const Member& member) {
-  return member.meta.name.empty() ? member.id.Short() : member.meta.name;
+  return member.meta->name.empty() ? member.id.Short() : member.meta->name;
 }
 
 std::string Count(std::size_t count, const char* thing) {
@@ -74,7 +74,7 @@ Time Leadership::NextDeadline() const {
 
 // What we decided last counts for ourselves: the table may lag behind.
 const RoleClaim& Leadership::ClaimOf(const Member& member) const {
-  return member.id == self_ ? own_ : member.meta.roles;
+  return member.id == self_ ? own_ : member.meta->roles;
 }
 
 // Strain and its disk are each node's own word and drains are documents: on these all agree. Quarantine is an
@@ -99,7 +99,7 @@ Leadership::Pool Leadership::PoolFor(const Look& look, const RoleRow& row) const
   candidates.reserve(look.present.size());
   for (const Look::Present& who : look.present) {
     const Member& member = *who.member;
-    if (IsBarred(member.meta.labels, row.role)) continue;
+    if (IsBarred(member.meta->labels, row.role)) continue;
     if (row.role == Role::kMonitor && member.id == self_ && !grown_ && !own_.monitor) continue;
     // A monitor has its subgraph's loads already: control is better off there.
     const bool apart = row.role != Role::kMonitor && !ClaimOf(member).monitor;
@@ -164,7 +164,7 @@ std::vector<NodeId> Leadership::Relieved(const Look& look) const {
   std::vector<NodeId> relieved;
   if (row.hand_over != HandOver::kWhenClaimed) return relieved;
   for (const auto& [id, member] : look.input.members) {
-    if (!IsPresent(member.state) || IsBarred(member.meta.labels, row.role)) continue;
+    if (!IsPresent(member.state) || IsBarred(member.meta->labels, row.role)) continue;
     if ((StandingOf(look, member).bits() & row.unfit & ~kUnfitQuarantined) != 0) relieved.push_back(id);
   }
   return relieved;
@@ -192,7 +192,7 @@ std::vector<NodeId> Leadership::ChooseMonitors(const Look& look, const Pool& poo
   };
   for (const NodeId id : {controller, standby}) {
     const Member* member = look.Find(id);
-    if (member != nullptr && !IsBarred(member->meta.labels, Role::kMonitor)) add(id);
+    if (member != nullptr && !IsBarred(member->meta->labels, Role::kMonitor)) add(id);
   }
   std::vector<NodeId> holders = pool.holders;
   std::sort(holders.begin(), holders.end());
@@ -234,9 +234,9 @@ RoleClaim Leadership::OwnClaim(const Look& look, const RegionView& view) const {
   const Member* self = look.Find(self_);
   const RoleRow& worker = RowOf(Role::kWorker);
   const Unfit unfit = Standing{.drained = look.input.drained.contains(self_)}.bits() & worker.unfit;
-  const bool fit = unfit == 0 && (self == nullptr || !IsBarred(self->meta.labels, worker.role));
+  const bool fit = unfit == 0 && (self == nullptr || !IsBarred(self->meta->labels, worker.role));
   own.worker = fit || (own.worker && worker.hand_over == HandOver::kWhenPutDown && look.input.holds_work);
-  own.door = self != nullptr && self->meta.door.port != 0;
+  own.door = self != nullptr && self->meta->door.port != 0;
   if (own.controller && view.controller != self_) {
     own.controller = false;
     own.term = 0;
@@ -256,7 +256,7 @@ std::string Leadership::PassedOver(const Look& look, const RoleRow& row) const {
   for (const auto& [id, member] : look.input.members) {
     if (id == self_ || !IsPresent(member.state)) continue;
     const Standing standing = StandingOf(look, member);
-    const bool barred = IsBarred(member.meta.labels, row.role);
+    const bool barred = IsBarred(member.meta->labels, row.role);
     if (!barred && (standing.bits() & row.unfit) == 0) continue;
     if (++named > kPassedOverNamed) continue;
     words += (named == 1 ? "; not " : ", ") + hs::NameOf(member) + " (" +
@@ -307,7 +307,7 @@ std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& 
   Standing standing{.strained = own_.strained, .disk = own_.disk};
   if (const Member* self = look.Find(self_)) {
     standing = StandingOf(look, *self);
-    if (IsBarred(self->meta.labels, role)) return "its labels bar it from the role";
+    if (IsBarred(self->meta->labels, role)) return "its labels bar it from the role";
   }
   const std::string unfit = (standing.bits() & row.unfit) == 0 ? "" : "this node is " + Describe(standing);
   switch (role) {
@@ -336,7 +336,7 @@ std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& 
 LeadershipOutcome Leadership::Step(Time now, const LeadershipInput& input) {
   settled_ = settled_ || input.table_known || now >= patience_until_;
   grown_ = grown_ || now >= grown_at_;
-  for (const auto& [id, member] : input.members) term_max_ = std::max(term_max_, member.meta.roles.term);
+  for (const auto& [id, member] : input.members) term_max_ = std::max(term_max_, member.meta->roles.term);
 
   const RoleClaim before = own_;
   own_.strained = input.strained;

@@ -31,7 +31,7 @@
 namespace hs {
 
 struct LeadershipInput {
-  const std::map<NodeId, Member>& members;  // of the region; includes self
+  const MemberTable& members;  // of the region; includes self
   const std::set<NodeId>& drained;
   // The member table has been compared with somebody's, or nobody is known to compare it with.
   bool table_known = false;

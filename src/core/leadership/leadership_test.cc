@@ -20,7 +20,7 @@ class Region {
  public:
   Tunables tunables;
   Time now = Time{} + 100s;
-  std::map<NodeId, Member> members;
+  MemberTable members;
   std::map<NodeId, Leadership> nodes;
   std::map<NodeId, LeadershipOutcome> said;
   std::set<NodeId> drained, cut;
@@ -36,7 +36,7 @@ class Region {
   void Add(int n, Duration age = 0s) {
     Member member;
     member.id = Id(n);
-    member.meta.name = "n" + std::to_string(n);
+    member.meta.Edit().name = "n" + std::to_string(n);
     member.alive_since = now;
     members[member.id] = member;
     nodes.emplace(member.id, Leadership(tunables, member.id, now - age));
@@ -63,7 +63,7 @@ class Region {
       changed = changed || said[id].changed;
       claims[id] = said[id].own;
     }
-    for (const auto& [id, claim] : claims) members[id].meta.roles = claim;
+    for (const auto& [id, claim] : claims) members[id].meta.Edit().roles = claim;
     now += 1s;
     return changed;
   }
@@ -74,7 +74,7 @@ class Region {
   std::vector<NodeId> Claimants() const {
     std::vector<NodeId> ids;
     for (const auto& [id, member] : members) {
-      if (IsPresent(member.state) && member.meta.roles.controller) ids.push_back(id);
+      if (IsPresent(member.state) && member.meta->roles.controller) ids.push_back(id);
     }
     return ids;
   }
@@ -111,7 +111,7 @@ TEST(Leadership, MonitorsWatchEveryoneInSubgraphsOfAtMostSixteen) {
     for (const auto& monitor : monitors) {
       EXPECT_LE(monitor.watches.size(), kSubgraphMax);
       watched.insert(monitor.watches.begin(), monitor.watches.end());
-      EXPECT_TRUE(r.members[monitor.monitor].meta.roles.monitor);
+      EXPECT_TRUE(r.members[monitor.monitor].meta->roles.monitor);
     }
     EXPECT_EQ(watched.size(), static_cast<std::size_t>(size));
   }
@@ -150,7 +150,7 @@ TEST(Leadership, WhatTakesControlAwayAndWhatDoesNot) {
       {"said goodbye", [](Region& r, NodeId c) { r.SetState(c, MemberState::kLeft); }, true},
       {"drained", [](Region& r, NodeId c) { r.drained.insert(c); }, true},
       {"flapping", [](Region& r, NodeId c) { r.members[c].quarantined_until = r.now + 1h; }, true},
-      {"barred", [](Region& r, NodeId c) { r.members[c].meta.labels["homeostat.controller"] = "never"; },
+      {"barred", [](Region& r, NodeId c) { r.members[c].meta.Edit().labels["homeostat.controller"] = "never"; },
        true},
   };
   for (const Row& row : rows) {
@@ -181,7 +181,7 @@ TEST(Leadership, AHealedPartitionKeepsTheGreatestTerm) {
   r.cut.clear();
   r.Settle();
   EXPECT_NE(r.Controller(), old);
-  EXPECT_EQ(r.members[r.Controller()].meta.roles.term, 2U);
+  EXPECT_EQ(r.members[r.Controller()].meta->roles.term, 2U);
   EXPECT_FALSE(r.said.at(old).own.controller);
 }
 
@@ -190,9 +190,9 @@ TEST(Leadership, EqualTermsAreSettledByTheGreaterId) {
   r.Settle();
   const NodeId greatest = std::prev(r.members.end())->first;
   const NodeId controller = r.Controller();
-  for (auto& [id, member] : r.members) member.meta.roles = {};
+  for (auto [id, member] : r.members) member.meta.Edit().roles = {};
   Leadership observer(r.tunables, Id(99), r.now - 100s);
-  for (const NodeId id : {controller, greatest}) r.members[id].meta.roles = {.controller = true, .term = 7};
+  for (const NodeId id : {controller, greatest}) r.members[id].meta.Edit().roles = {.controller = true, .term = 7};
   EXPECT_EQ(
       observer.Step(r.now, {.members = r.members, .drained = r.drained, .table_known = true}).view.controller,
       greatest);
@@ -200,7 +200,7 @@ TEST(Leadership, EqualTermsAreSettledByTheGreaterId) {
 
 TEST(Leadership, ABarredMemberNeitherControlsNorStandsBy) {
   Region r(3);
-  for (int n : {1, 2}) r.members[Id(n)].meta.labels["homeostat.controller"] = "never";
+  for (int n : {1, 2}) r.members[Id(n)].meta.Edit().labels["homeostat.controller"] = "never";
   r.Settle();
   EXPECT_EQ(r.Controller(), Id(3));
   EXPECT_FALSE(r.ViewOf(Id(1)).standby);
@@ -235,7 +235,7 @@ TEST(Leadership, AfterItsStartItWaitsBeforeClaiming) {
 TEST(Leadership, ANewTermIsAboveEveryTermEverSeen) {
   Region r(2);
   r.members[Id(2)].state = MemberState::kDead;
-  r.members[Id(2)].meta.roles = {.controller = true, .term = 41};
+  r.members[Id(2)].meta.Edit().roles = {.controller = true, .term = 41};
   Leadership node(r.tunables, Id(1), r.now);
   EXPECT_EQ(node.Step(r.now, {.members = r.members, .drained = r.drained, .table_known = true}).own.term,
             42U);
@@ -278,8 +278,8 @@ TEST(Leadership, ItSaysWhyControlChanged) {
   Region r(4);
   r.Settle();
   const NodeId old = r.Controller(), next = r.ViewOf(old).standby;
-  for (auto& [id, member] : r.members) {
-    if (id != old && id != next) member.meta.labels["homeostat.controller"] = "never";
+  for (auto [id, member] : r.members) {
+    if (id != old && id != next) member.meta.Edit().labels["homeostat.controller"] = "never";
     if (id != old && id != next) break;
   }
   r.SetState(old, MemberState::kAgentDown);
@@ -401,7 +401,7 @@ TEST(Leadership, ANewControllerIsSoughtAmongMonitorsFirst) {
 // All that a newcomer sees was first seen when it came.
 TEST(Leadership, ANewcomerLeavesAMonitorsPlaceToThoseWhoWereThereBefore) {
   Region r(40);
-  for (auto& [id, member] : r.members) member.alive_since = r.now;
+  for (auto [id, member] : r.members) member.alive_since = r.now;
   int takers = 0;
   for (int n = 1; n <= 40; ++n) {
     Leadership newcomer(r.tunables, Id(n), r.now);
@@ -418,7 +418,7 @@ TEST(Leadership, NodesThatStartTogetherAgreeSoonWhoMonitors) {
   r.ahead = 5ms;
   for (int n = 1; n <= 40; ++n) r.Add(n);
   const auto claims = [&] {
-    return std::ranges::count_if(r.members, [](const auto& of) { return of.second.meta.roles.monitor; });
+    return std::ranges::count_if(r.members, [](const auto& of) { return of.second.meta->roles.monitor; });
   };
   for (int second = 0; second < 15; ++second) {
     r.Round();
@@ -433,7 +433,7 @@ TEST(Leadership, ANodeIsAWorkerUntilWhatItHoldsIsPutDown) {
   Region r(3);
   r.Settle();
   r.drained = {Id(1)};
-  r.members[Id(2)].meta.labels["homeostat.worker"] = "never";
+  r.members[Id(2)].meta.Edit().labels["homeostat.worker"] = "never";
   r.holding = {Id(1)};
   r.Settle();
   EXPECT_TRUE(r.said.at(Id(1)).own.worker) << "a replica drains there";
@@ -450,7 +450,7 @@ TEST(Leadership, BarredFromARoleAndFromNoOther) {
     SCOPED_TRACE(ToString(role));
     Region r(4);
     for (int n : {1, 2, 3})
-      r.members[Id(n)].meta.labels[std::string("homeostat.") + ToString(role)] = "never";
+      r.members[Id(n)].meta.Edit().labels[std::string("homeostat.") + ToString(role)] = "never";
     r.Settle();
     int elsewhere = 0;
     for (const auto& [id, outcome] : r.said) {
@@ -490,7 +490,7 @@ TEST(Leadership, ADrainedNodeDoesNotClaimBecauseAllOthersAreInQuarantine) {
   Region region(3);
   region.Settle();
   region.drained = {region.Controller()};
-  for (auto& [id, member] : region.members) member.quarantined_until = region.now + 1h;
+  for (auto [id, member] : region.members) member.quarantined_until = region.now + 1h;
   region.Settle();
   EXPECT_FALSE(region.drained.contains(region.Controller()));
 }

@@ -50,9 +50,8 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
   me.state_since = me.alive_since = start;
   me.seen_this_run = true;
   digest_ = DigestOf(me);
-  ring_.Insert(self_);
   queue_.Put(UpdateOf(me));
-  PeerOf(self_).member = &members_.emplace(self_, std::move(me)).first->second;
+  members_.emplace(self_, std::move(me));
   // Nodes started together should not probe together.
   Arm(start + prng_.Between(0ms, tunables_.probe_interval), TimerKind::kProbeTick);
   Arm(start + prng_.Between(0ms, tunables_.push_pull_interval), TimerKind::kPushPull);
@@ -91,8 +90,7 @@ std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
                    region_digest_ = in.region;
                  },
                  [&](const SetRegion& in) {
-                   region_ring_ = {};
-                   for (const NodeId& id : in.members) region_ring_.Insert(id);
+                   region_ = in.members;
                    ring_changed_ = true;
                  },
                  [&](const MarkDead& in) { OnMarkDead(in); }, [&](const Removed& in) { OnRemoved(in); },
@@ -115,11 +113,7 @@ std::vector<Membership::Output> Membership::Hear(Now now, NodeId from, const Pus
 }
 
 std::vector<Membership::Output> Membership::Finish() {
-  while (!timers_.empty() && timers_.begin()->first <= now_.mono) {
-    const Timer timer = timers_.begin()->second;
-    timers_.erase(timers_.begin());
-    Fire(timer);
-  }
+  while (timers_.Next() <= now_.mono) Fire(timers_.TakeFirst());
   // A newcomer takes its place at once. Later each change moves a few links, which costs handshakes on both
   // sides: those of one burst are moved together, and not while news of the change is on its way.
   if (ring_changed_ && held_.empty()) {
@@ -132,7 +126,7 @@ std::vector<Membership::Output> Membership::Finish() {
   return std::exchange(out_, {});
 }
 
-Time Membership::NextDeadline() const { return timers_.empty() ? kNever : timers_.begin()->first; }
+Time Membership::NextDeadline() const { return timers_.Next(); }
 
 std::vector<NodeId> Membership::PresentIds() const {
   std::vector<NodeId> ids;
@@ -147,17 +141,17 @@ std::uint32_t Membership::MembersDigest() const {
   return folded == 0 ? 1 : folded;  // 0 means "not said"
 }
 
-Membership::Timers::iterator Membership::Arm(Time at, TimerKind kind, NodeId id, std::uint64_t number) {
-  return timers_.emplace(at, Timer{kind, id, number});
+Membership::Timers::Handle Membership::Arm(Time at, TimerKind kind, std::uint64_t number) {
+  return timers_.Arm(at, Timer{kind, 0, number});
 }
 
-void Membership::Disarm(Timers::iterator& timer) {
-  if (timer != timers_.end()) timers_.erase(timer);
-  timer = timers_.end();
+void Membership::ArmForGood(Time at, TimerKind kind, NodeId id, std::uint64_t number) {
+  timers_.ArmForGood(at, Timer{kind, SlotOf(id), number});
 }
 
 void Membership::Fire(const Timer& timer) {
   const auto sequence = static_cast<std::uint32_t>(timer.number);
+  const NodeId id = members_.Of(timer.slot).id;  // zero: forgotten since
   switch (timer.kind) {
     case TimerKind::kProbeTick:
       ProbeNext();
@@ -170,33 +164,26 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kRelay:
       return OnRelayEnd(sequence);
     case TimerKind::kSuspicion:
-      return OnSuspicionEnd(timer.id);
+      return OnSuspicionEnd(id);
     case TimerKind::kClaimWiden:
-      return SendClaims(timer.id);
+      return SendClaims(id);
     case TimerKind::kConnectAgain:
-      return Connect(timer.id, true, static_cast<int>(timer.number));
+      return Connect(id, true, static_cast<int>(timer.number));
     case TimerKind::kHoldRing:
       return HoldRing();
     case TimerKind::kRetry:
-      retry_ = timers_.end();
+      retry_ = {};
       return RetryOne();
     case TimerKind::kPushPull:
       return PushPullOne();
     case TimerKind::kDeadAfter:
     case TimerKind::kForget: {
-      const Member* member = Find(timer.id);
+      const Member* member = Find(id);
       // The number is when the state began: a member that came back meanwhile is another story.
       if (member == nullptr ||
           static_cast<std::uint64_t>(member->state_since.time_since_epoch().count()) != timer.number)
         return;
-      if (timer.kind == TimerKind::kForget) {
-        retries_.erase({PeerOf(timer.id).next_retry, timer.id});
-        peers_.Erase(timer.id);
-        queue_.Erase(timer.id);
-        refusals_.Forget(timer.id);
-        members_.erase(timer.id);
-        return;
-      }
+      if (timer.kind == TimerKind::kForget) return Forget(id);
       Member after = *member;
       after.state = MemberState::kDead;
       return Replace(std::move(after), "silent for longer than dead_after");
@@ -204,11 +191,20 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kLeaveAgain:
       return Spread(UpdateOf(self()), true);
     case TimerKind::kLeaveDone:
-      timers_.clear();
-      retry_ = timers_.end();
+      timers_.Clear();
+      retry_ = {};
       out_.emplace_back(LeaveDone{});
       return;
   }
+}
+
+void Membership::Forget(NodeId id) {
+  const Slot slot = SlotOf(id);
+  CancelRetry(slot);
+  peers_.Forget(slot);
+  queue_.Erase(id);
+  refusals_.Forget(id);
+  members_.erase(id);
 }
 
 // This node was stopped, swapped out or starved: whoever seems not to have answered may have answered long
@@ -219,25 +215,26 @@ void Membership::OnLateWake(Duration late) {
   AddHealth(late > tunables_.probe_interval ? 2 : 1);
   grace_until_ = now_.mono + Scaled(tunables_.probe_interval);
   for (const auto& [id, member] : members_) {
-    Peer& peer = PeerOf(id);
-    peer.failed_at = {};
-    peer.differs_since = {};
-    if (!peer.suspicion) continue;
-    peer.suspicion->Restart(now_.mono);
-    peer.suspicion->RemoveWitness(self_);
-    if (peer.suspicion->witnesses().empty()) {
+    const Slot slot = SlotOf(id);
+    peers_.CardOf(slot).differs_since = {};
+    Folder* folder = peers_.Find(slot);
+    if (folder == nullptr) continue;
+    folder->failed_at = {};
+    if (!folder->suspicion) continue;
+    folder->suspicion->Restart(now_.mono);
+    folder->suspicion->RemoveWitness(self_);
+    if (folder->suspicion->witnesses()->empty()) {
       WithdrawSuspicion(id, self_, "withdrawn: this node itself had slept");
     } else {
       ArmSuspicion(id);
     }
   }
   // Much may have happened meanwhile. On a box without CPU this comes again and again.
-  if (late > 2 * tunables_.probe_interval && MayExchange(kLateExchange))
-    Arm(now_.mono, TimerKind::kPushPull, self_);
+  if (late > 2 * tunables_.probe_interval && MayExchange(kLateExchange)) Arm(now_.mono, TimerKind::kPushPull);
 }
 
 void Membership::OnMeta(const MemberMeta& meta) {
-  if (leaving_ || self().meta == meta) return;
+  if (leaving_ || *self().meta == meta) return;
   Member after = self();
   after.meta = meta;
   ++after.incarnation.counter;
@@ -253,8 +250,8 @@ void Membership::OnLeave() {
   ++after.incarnation.counter;
   Replace(after, "leaves on request");
   probes_.clear();
-  timers_.clear();
-  retry_ = timers_.end();
+  timers_.Clear();
+  retry_ = {};
   ring_armed_ = false;
   if (present_.size() == 0) {
     Arm(now_.mono, TimerKind::kLeaveDone);
@@ -288,14 +285,15 @@ void Membership::OnRemoved(const Removed& removed) {
 }
 
 MemberUpdate Membership::UpdateOf(const Member& member) const {
-  MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, std::nullopt, {}};
+  MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, {}, {}};
   if (member.state == MemberState::kAlive) update.meta = member.meta;
-  const Peer* peer = peers_.Find(member.id);
-  if (peer == nullptr) return update;
-  if (member.state == MemberState::kSuspect && peer->suspicion) {
-    update.witnesses = peer->suspicion->witnesses();
-  } else if (!IsPresent(member.state) && member.state != MemberState::kLeft) {
-    update.witnesses = peer->gone_witnesses;
+  if (member.state == MemberState::kAlive || member.state == MemberState::kLeft) return update;
+  const Folder* folder = peers_.Find(SlotOf(member.id));
+  if (folder == nullptr) return update;
+  if (member.state != MemberState::kSuspect) {
+    update.witnesses = folder->gone_witnesses;
+  } else if (folder->suspicion) {
+    update.witnesses = folder->suspicion->witnesses();
   }
   return update;
 }
@@ -306,47 +304,49 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
   if (const Member* known = Find(after.id)) before = *known;
   const bool was_present = before && IsPresent(before->state);
   const bool is_present = IsPresent(after.state);
-  if (before) digest_ ^= DigestOf(*before);
-  digest_ ^= DigestOf(after);
+  const std::uint64_t change = (before ? DigestOf(*before) : 0) ^ DigestOf(after);
+  digest_ ^= change;
+  if (change != 0 && changes_.Take(now_.mono, 1) == 0) storm_until_ = now_.mono + kDigestLife;
   if (!before || before->state != after.state) after.state_since = now_.mono;
   if (is_present) after.seen_this_run = true;
 
+  Member& kept = members_[after.id];
   if (after.id != self_) {
-    Peer& peer = PeerOf(after.id);
+    const Slot slot = SlotOf(after.id);
+    if (const auto stranger = strangers_.find(after.id); !before && stranger != strangers_.end()) {
+      peers_.FolderOf(slot).pushed_at = stranger->second;
+      strangers_.erase(stranger);
+    }
     if (is_present && !was_present) {
       after.alive_since = now_.mono;
       if (before && before->state != MemberState::kLeft) {
-        after.quarantined_until =
-            peer.quarantine.OnReturn(now_.mono, tunables_.quarantine_base, tunables_.quarantine_max);
+        after.quarantined_until = peers_.FolderOf(slot).quarantine.OnReturn(
+            now_.mono, tunables_.quarantine_base, tunables_.quarantine_max);
       }
-      present_.Insert(after.id);
-      ring_.Insert(after.id);
-      retries_.erase({peer.next_retry, after.id});
-      peer.retry_wait = {};
+      present_.Insert(slot);
+      CancelRetry(slot);
+      if (Folder* folder = peers_.Find(slot)) folder->retry_wait = {};
     } else if (!is_present && was_present) {
-      present_.Erase(after.id);
-      ring_.Erase(after.id);
+      present_.Erase(slot);
     }
-    if (after.state != MemberState::kSuspect) peer.suspicion.reset();
-    if (is_present) peer.gone_witnesses.clear();
+    if (Folder* folder = peers_.Find(slot)) {
+      if (after.state != MemberState::kSuspect) folder->suspicion.reset();
+      if (is_present) folder->gone_witnesses = {};
+    }
     if (!is_present && (was_present || !before) && after.state != MemberState::kLeft)
       ScheduleRetry(after.id, 0ms);
     const auto since = static_cast<std::uint64_t>(after.state_since.time_since_epoch().count());
     const bool entered = !before || before->state != after.state;
     if (entered && after.state == MemberState::kUnreachable) {
-      Arm(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, since);
+      ArmForGood(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, since);
     }
     if (entered && (after.state == MemberState::kDead || after.state == MemberState::kLeft)) {
-      Arm(now_.mono + kForgetAfter, TimerKind::kForget, after.id, since);
+      ArmForGood(now_.mono + kForgetAfter, TimerKind::kForget, after.id, since);
     }
-  } else if (!is_present) {
-    ring_.Erase(after.id);
   }
-  const bool moved = !before || before->meta.address != after.meta.address;
+  const bool moved = !before || before->meta->address != after.meta->address;
   if (was_present != is_present || (is_present && moved)) ring_changed_ = true;
-  Member& kept = members_[after.id];
   kept = after;
-  PeerOf(after.id).member = &kept;
   out_.emplace_back(MemberChanged{std::move(before), std::move(after), std::move(cause), first_hand});
 }
 
@@ -355,28 +355,46 @@ void Membership::HoldRing() {
   HoldLinks hold;
   if (!leaving_) {
     const auto neighbours = static_cast<std::size_t>(tunables_.ring_neighbours);
-    std::vector<NodeId> ids = ring_.Holds(self_, neighbours);
-    for (const NodeId& id : region_ring_.Holds(self_, neighbours)) {
-      if (Present(id)) ids.push_back(id);
+    std::vector<NodeId> ids = PresentRing().Holds(self_, neighbours);
+    const Ring region(members_, [this](const Member& member) { return region_.contains(member.id); });
+    if (!region_.empty()) {
+      for (const NodeId& id : region.Holds(self_, neighbours)) {
+        if (Present(id)) ids.push_back(id);
+      }
     }
     std::sort(ids.begin(), ids.end());
     ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
-    for (const NodeId& id : ids) hold.peers.emplace_back(id, At(id).meta.address);
+    for (const NodeId& id : ids) hold.peers.emplace_back(id, At(id).meta->address);
   }
   if (hold.peers == held_) return;
   held_ = hold.peers;
   out_.emplace_back(std::move(hold));
 }
 
-const Member* Membership::Find(NodeId id) const {
-  const Peer* peer = peers_.Find(id);
-  return peer == nullptr ? nullptr : peer->member;
+Ring Membership::PresentRing() const {
+  return {members_, [](const Member& member) { return IsPresent(member.state); }};
 }
 
-const Member& Membership::At(NodeId id) const {
-  const Member* member = Find(id);
-  HS_CHECK(member != nullptr);
-  return *member;
+Membership::Slot Membership::SlotOf(NodeId id) const {
+  const Slot slot = members_.SlotOf(id);
+  HS_CHECK(slot != MemberTable::kNone);
+  return slot;
+}
+
+// Whatever of our own attempts failed, it is there.
+void Membership::HeardWell(Slot slot) {
+  if (Folder* folder = peers_.Find(slot)) folder->failed_at = {};
+}
+
+// Zero: never.
+Time Membership::PushedAt(NodeId id) const {
+  const Slot slot = members_.SlotOf(id);
+  if (slot != MemberTable::kNone) {
+    const Folder* folder = peers_.Find(slot);
+    return folder == nullptr ? Time{} : folder->pushed_at;
+  }
+  const auto stranger = strangers_.find(id);
+  return stranger == strangers_.end() ? Time{} : stranger->second;
 }
 
 bool Membership::Present(NodeId id) const {

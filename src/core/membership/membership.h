@@ -41,16 +41,15 @@
 #include <variant>
 #include <vector>
 
-#include "base/lookup_map.h"
 #include "base/prng.h"
+#include "base/timer_queue.h"
 #include "base/token_bucket.h"
 #include "base/tunables.h"
 #include "core/membership/gossip_queue.h"
+#include "core/membership/peer_book.h"
 #include "core/membership/probe_order.h"
-#include "core/membership/quarantine.h"
 #include "core/membership/refusals.h"
 #include "core/membership/ring.h"
-#include "core/membership/suspicion.h"
 #include "core/messages.h"
 #include "core/node/contract.h"
 #include "core/types.h"
@@ -157,6 +156,11 @@ class Membership {
   // Of one datagram's content, before sealing.
   static constexpr std::size_t kDatagramBytes = 1150;
 
+  // Above this size a table costs so much that those which agree are exchanged more rarely, so that each node
+  // sends as much of them, and that a digest heard so long ago counts for nothing.
+  static constexpr std::size_t kSmallCluster = 64;
+  static constexpr Duration kDigestLife = 10s;  // except in a storm of changes
+
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
 
   std::vector<Output> Step(Now now, const Input& input);
@@ -165,7 +169,7 @@ class Membership {
   std::vector<Output> Hear(Now now, NodeId from, const PushPull& table);
   Time NextDeadline() const;
 
-  const std::map<NodeId, Member>& members() const { return members_; }  // others and self
+  const MemberTable& members() const { return members_; }  // others and self
   const Member& self() const { return At(self_); }
   std::vector<NodeId> PresentIds() const;  // sorted; includes self unless it left
   std::size_t PresentCount() const { return present_.size() + 1; }
@@ -195,10 +199,10 @@ class Membership {
   };
   struct Timer {
     TimerKind kind;
-    NodeId id;
+    MemberTable::Slot slot = 0;  // of the member it is about, where it is about one
     std::uint64_t number = 0;
   };
-  using Timers = std::multimap<Time, Timer>;
+  using Timers = TimerQueue<Timer>;
   enum class ProbeKind : std::uint8_t { kRegular, kConfirm, kRetry, kSweep };
   struct Probe {
     NodeId target;  // zero: whoever is there
@@ -207,9 +211,9 @@ class Membership {
     Time sent;
     std::vector<NodeId> asked;
     std::vector<NodeId> nacked;
-    // Most probes are answered: then nobody need wake for these. Past the end: not armed, or fired.
-    Timers::iterator timeout;
-    Timers::iterator end;
+    // Most probes are answered: then nobody need wake for these.
+    Timers::Handle timeout;
+    Timers::Handle end;
   };
   struct Relay {
     NodeId requester;
@@ -217,23 +221,10 @@ class Membership {
     std::uint32_t requester_sequence = 0;
     NodeId target;
   };
-  // What this node keeps about a member for itself.
-  struct Peer {
-    const Member* member = nullptr;  // in members_, if it is there
-    std::optional<Suspicion> suspicion;
-    Time failed_at{};  // our own attempt to reach it failed last, without a word from it since
-    Time heard_at{};
-    Time corrected_at{};
-    Time pushed_at{};
-    Time connect_at{};
-    Time differs_since{};      // its members digest is not ours
-    bool said_digest = false;  // it ever said one
-    Time next_retry{};
-    Duration retry_wait{};
-    int claim_rounds = 0;
-    std::vector<NodeId> gone_witnesses;  // on whose word it is no longer present
-    Quarantine quarantine;
-  };
+  using Slot = MemberTable::Slot;
+  using Card = PeerBook::Card;
+  using Folder = PeerBook::Folder;
+  using Witnesses = SharedValue<std::vector<NodeId>>;
   struct Attempt {
     NodeId target;
     bool broke = false;  // a link broke just before: an accepted connection may be to a dying listener
@@ -249,13 +240,14 @@ class Membership {
   enum class Source : std::uint8_t { kGossip, kExchange };
 
   // membership.cc
-  Timers::iterator Arm(Time at, TimerKind kind, NodeId id = {}, std::uint64_t number = 0);
-  void Disarm(Timers::iterator& timer);
+  Timers::Handle Arm(Time at, TimerKind kind, std::uint64_t number = 0);
+  void ArmForGood(Time at, TimerKind kind, NodeId id, std::uint64_t number = 0);
   void Wake(Now now);
   std::vector<Output> Finish();
   void Fire(const Timer& timer);
   void NoteLateness(Duration late);
   void OnLateWake(Duration late);
+  void Forget(NodeId id);
   void OnMeta(const MemberMeta& meta);
   void OnLeave();
   void OnMarkDead(const MarkDead& order);
@@ -266,10 +258,16 @@ class Membership {
   std::size_t Limit() const;
   Duration Scaled(Duration base) const { return base * (1 + health_); }
   void AddHealth(int delta);
-  Peer& PeerOf(NodeId id) { return peers_[id]; }
-  const Member* Find(NodeId id) const;
-  const Member& At(NodeId id) const;
+  // Of members; others have no place in the book.
+  Card& CardOf(NodeId id) { return peers_.CardOf(SlotOf(id)); }
+  Folder& FolderOf(NodeId id) { return peers_.FolderOf(SlotOf(id)); }
+  Slot SlotOf(NodeId id) const;
+  void HeardWell(Slot slot);
+  Time PushedAt(NodeId id) const;
+  const Member* Find(NodeId id) const { return members_.Find(id); }
+  const Member& At(NodeId id) const { return members_.at(id); }
   bool Present(NodeId id) const;
+  Ring PresentRing() const;
 
   // membership_send.cc
   GossipMessage Message(GossipBody body, std::vector<MemberUpdate> first = {});
@@ -296,7 +294,8 @@ class Membership {
   void OnHeardFrom(NodeId from, Endpoint address);
   void OnPeerDigest(NodeId from, std::uint32_t digest);
   bool MayExchange(Duration pause);
-  void Suspect(NodeId target, std::vector<NodeId> witnesses, Source source, NodeId heard_from);
+  void Suspect(NodeId target, const std::vector<NodeId>& witnesses, Source source, NodeId heard_from,
+               const Witnesses& heard = {});
   void OnSuspicionEnd(NodeId target);
   void WithdrawSuspicion(NodeId target, NodeId witness, std::string cause);
   void ArmSuspicion(NodeId target);
@@ -304,7 +303,7 @@ class Membership {
 
   // membership_updates.cc
   void Apply(const MemberUpdate& update, NodeId from, Source source);
-  void ApplyNew(const MemberUpdate& update, NodeId from, MemberState state);
+  void ApplyNew(const MemberUpdate& update, NodeId from, MemberState state, const Witnesses& gone = {});
   void ApplyAlive(const Member& member, const MemberUpdate& update, NodeId from);
   void ApplySuspect(const Member& member, const MemberUpdate& update, NodeId from, Source source);
   void ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source);
@@ -313,6 +312,9 @@ class Membership {
   void RaiseIncarnation(Incarnation above, std::string cause);
   void Correct(NodeId from, const Member& member);
   std::vector<NodeId> Credible(const std::vector<NodeId>& witnesses, NodeId accused) const;
+  std::vector<const MemberUpdate*> NewsOf(const PushPull& table) const;
+  bool IsDispute(const MemberUpdate& update) const;
+  std::vector<NodeId> PickDisputes(const std::vector<const MemberUpdate*>& news) const;
   void OnPushPull(NodeId from, const PushPull& table);
 
   // membership_evidence.cc
@@ -330,6 +332,11 @@ class Membership {
   bool RetrySeed();
   bool RetryGone();
   void ScheduleRetry(NodeId id, Duration wait);
+  void CancelRetry(Slot slot);
+  bool RetriesLater(const std::pair<Time, Slot>& a, const std::pair<Time, Slot>& b) const;
+  bool IsValidRetry(const std::pair<Time, Slot>& retry) const;
+  Time NextRetry();
+  void RetrySilentSoon();
   void ArmRetry(Time at);
   void PushPullOne();
 
@@ -340,35 +347,41 @@ class Membership {
   Now now_;
   std::vector<Output> out_;
 
-  std::map<NodeId, Member> members_;
-  // Asked for with every datagram; what is done in order goes by members_.
-  LookupMap<NodeId, Peer> peers_;
+  MemberTable members_;
+  PeerBook peers_;
+  std::map<NodeId, Time> strangers_;  // when a table was last sent to who is no member
   std::set<NodeId> removed_;
-  ProbeOrder present_;  // others only
-  Ring ring_;           // with self
-  Ring region_ring_;    // of the members of our region; empty while there is one
+  ProbeOrder present_;            // others only
+  std::set<NodeId> region_;       // the members of our region; empty while there is one
+  std::vector<NodeId> disputes_;  // of the table being read: whom it calls gone, to be followed up; sorted
   std::uint64_t digest_ = 0;
   GossipQueue queue_;
   RefusalBook refusals_;
   Timers timers_;
-  Timers::iterator retry_ = timers_.end();  // the one of kind kRetry
+  Timers::Handle retry_;  // the one of kind kRetry
   std::map<std::uint32_t, Probe> probes_;
   std::map<std::uint32_t, Relay> relays_;
   std::map<std::uint64_t, Attempt> attempts_;
   std::vector<Seed> seeds_;
-  std::set<std::pair<Time, NodeId>> retries_;  // members no longer present, by when to try them again
+  // Members no longer present, by when to try them again: a heap. One that says another time than the
+  // member's folder is void.
+  std::vector<std::pair<Time, Slot>> retries_;
+  std::size_t retries_valid_ = 0;
   std::vector<std::pair<NodeId, Endpoint>> held_;
 
   // News to be sent at the end of this step, by member; true: this node is where it started.
   struct Urgent {
     bool origin = false;
     NodeId heard_from;
-    std::vector<NodeId> accusers;  // whom a member refuted
+    Witnesses accusers;  // whom a member refuted
   };
   std::map<NodeId, Urgent> urgent_;
   // Eager packets are a luxury, since piggy-backing carries the same news: a burst for the largest cluster
   // told directly, several times over, and a pace that a storm of news cannot exceed.
   TokenBucket eager_{512, 128};
+  // Changes of the digest in peace: more of them are a storm.
+  TokenBucket changes_{16, 1};
+  Time storm_until_{};
 
   std::uint64_t intent_digest_ = 0;
   std::uint64_t observation_digest_ = 0;
@@ -379,10 +392,11 @@ class Membership {
   Duration late_{};  // longest of this window
   Duration late_before_{};
   Time late_window_;
-  int push_pulls_skipped_ = 0;
+  std::size_t push_pulls_skipped_ = 0;
   Time grace_until_;              // woke late: accuses nobody before
   Time sweep_next_{};             // not before
   Time exchange_next_{};          // a whole table because of some difference: not before
+  Time retry_soon_next_{};        // all who were silent, since one is back: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
   bool ring_changed_ = false;     // and not yet told by HoldLinks
   bool ring_armed_ = false;

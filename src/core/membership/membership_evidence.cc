@@ -35,18 +35,18 @@ void Membership::OnLinkDown(const LinkDown& down) {
 
 void Membership::Connect(NodeId target, bool broke, int tries) {
   const Member* member = Find(target);
-  if (member == nullptr || !IsPresent(member->state) || target == self_ || !member->meta.address) return;
+  if (member == nullptr || !IsPresent(member->state) || target == self_ || !member->meta->address) return;
   // Whoever refuses at the address of a box behind NAT is somebody else.
-  if (member->meta.dials_out) return;
-  Peer& peer = PeerOf(target);
+  if (member->meta->dials_out) return;
+  Folder& folder = FolderOf(target);
   if (tries == 0) {
-    if (peer.connect_at != Time{} && now_.mono - peer.connect_at < kConnectPause) return;
+    if (folder.connect_at != Time{} && now_.mono - folder.connect_at < kConnectPause) return;
     if (refusals_.Has(target, self_, member->incarnation.boot, now_.mono)) return;
   }
-  peer.connect_at = now_.mono;
+  folder.connect_at = now_.mono;
   const std::uint64_t attempt = kAttemptBit | next_attempt_++;
   attempts_[attempt] = {target, broke, tries};
-  out_.emplace_back(TryConnect{attempt, member->meta.address, kConnectTimeout});
+  out_.emplace_back(TryConnect{attempt, member->meta->address, kConnectTimeout});
 }
 
 void Membership::OnConnect(const ConnectOutcome& outcome) {
@@ -60,15 +60,15 @@ void Membership::OnConnect(const ConnectOutcome& outcome) {
     refusals_.Withdraw(attempt.target, self_);
     if (attempt.broke && attempt.tries < kDyingTries) {
       const int tries = attempt.tries + 1;
-      Arm(now_.mono + kDyingPause * tries, TimerKind::kConnectAgain, attempt.target,
-          static_cast<std::uint64_t>(tries));
+      ArmForGood(now_.mono + kDyingPause * tries, TimerKind::kConnectAgain, attempt.target,
+                 static_cast<std::uint64_t>(tries));
     }
   }
   // No answer is no evidence: probes judge silence.
   if (outcome.result != ConnectResult::kRefused) return;
   refusals_.Add(attempt.target, self_, member->incarnation.boot, now_.mono);
   if (Decide(attempt.target)) return;
-  PeerOf(attempt.target).claim_rounds = 0;
+  FolderOf(attempt.target).claim_rounds = 0;
   SendClaims(attempt.target);
 }
 
@@ -93,25 +93,28 @@ bool Membership::Decide(NodeId target) {
   std::vector<NodeId> witnesses = refusals_.Witnesses(target, member.incarnation.boot, now_.mono);
   bool enough = witnesses.size() >= 2;
   if (!enough && !witnesses.empty() && witnesses.front() == self_ && present_.size() <= kLoneWitness) {
-    enough = std::all_of(present_.all().begin(), present_.all().end(), [&](const NodeId& id) {
-      return refusals_.Has(id, self_, At(id).incarnation.boot, now_.mono);
+    enough = std::all_of(present_.all().begin(), present_.all().end(), [&](Slot slot) {
+      const Member& other = members_.Of(slot);
+      return refusals_.Has(other.id, self_, other.incarnation.boot, now_.mono);
     });
   }
   if (!enough) return false;
   if (witnesses.size() > Suspicion::kWitnessesMax) witnesses.resize(Suspicion::kWitnessesMax);
   Member after = member;
   after.state = MemberState::kAgentDown;
-  PeerOf(target).gone_witnesses = witnesses;
+  FolderOf(target).gone_witnesses = witnesses;
   const std::string cause = std::to_string(witnesses.size()) +
                             (witnesses.size() == 1 ? " member was" : " members were") +
-                            " refused a connection to " + member.meta.address.ToString();
+                            " refused a connection to " + member.meta->address.ToString();
   refusals_.Forget(target);
   Replace(after, cause, true);
   Spread(UpdateOf(after), true);
   // Where several died, the last one decided may leave this node as the only witness against the others.
-  for (const NodeId id : std::vector<NodeId>(present_.all())) {
-    if (present_.size() > kLoneWitness || !Present(id)) continue;
-    if (refusals_.Has(id, self_, At(id).incarnation.boot, now_.mono)) Decide(id);
+  if (present_.size() > kLoneWitness) return true;
+  for (const Slot slot : std::vector<Slot>(present_.all())) {
+    const Member& other = members_.Of(slot);
+    if (!IsPresent(other.state)) continue;
+    if (refusals_.Has(other.id, self_, other.incarnation.boot, now_.mono)) Decide(other.id);
   }
   return true;
 }
@@ -121,27 +124,28 @@ void Membership::SendClaims(NodeId target) {
   if (member == nullptr || !IsPresent(member->state)) return;
   if (!refusals_.Has(target, self_, member->incarnation.boot, now_.mono)) return;
   if (Decide(target)) return;
-  Peer& peer = PeerOf(target);
+  Folder& folder = FolderOf(target);
+  const Ring ring = PresentRing();
   const auto neighbours = static_cast<std::size_t>(tunables_.ring_neighbours);
   std::vector<NodeId> to;
-  if (peer.claim_rounds == 0) {
+  if (folder.claim_rounds == 0) {
     for (const bool forward : {true, false}) {
-      for (const NodeId& id : ring_.Nearest(target, 1, forward)) to.push_back(id);
+      for (const NodeId& id : ring.Nearest(target, 1, forward)) to.push_back(id);
     }
-    if (const NodeId across = ring_.Across(target); across != target) to.push_back(across);
+    if (const NodeId across = ring.Across(target); across != target) to.push_back(across);
   } else {
-    to = ring_.Watchers(target, neighbours);
-    std::vector<NodeId> except = to;
-    except.push_back(target);
-    for (const NodeId& id : present_.Draw(3, except)) to.push_back(id);
+    to = ring.Watchers(target, neighbours);
+    std::vector<Slot> except{SlotOf(target)};
+    for (const NodeId& id : to) except.push_back(members_.SlotOf(id));
+    for (const Slot slot : present_.Draw(3, except)) to.push_back(members_.Of(slot).id);
   }
   std::sort(to.begin(), to.end());
   to.erase(std::unique(to.begin(), to.end()), to.end());
   for (const NodeId& id : to) {
     if (id != self_) SendTo(id, RefusalClaim{target, member->incarnation});
   }
-  if (++peer.claim_rounds < kClaimRounds) {
-    Arm(now_.mono + kWidenAfter * peer.claim_rounds, TimerKind::kClaimWiden, target);
+  if (++folder.claim_rounds < kClaimRounds) {
+    ArmForGood(now_.mono + kWidenAfter * folder.claim_rounds, TimerKind::kClaimWiden, target);
   }
 }
 

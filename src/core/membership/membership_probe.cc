@@ -32,17 +32,19 @@ void Membership::ProbeNext() {
   probe_neighbour_ = !probe_neighbour_;
   std::optional<NodeId> target;
   if (probe_neighbour_) {
-    const auto next = ring_.Nearest(self_, 1, true);
+    const auto next = PresentRing().Nearest(self_, 1, true);
     if (!next.empty() && At(next.front()).state == MemberState::kAlive) target = next.front();
   }
-  if (!target) target = present_.Next();
-  if (target) StartProbe(*target, At(*target).meta.address, ProbeKind::kRegular);
+  if (!target) {
+    if (const auto slot = present_.Next()) target = members_.Of(*slot).id;
+  }
+  if (target) StartProbe(*target, At(*target).meta->address, ProbeKind::kRegular);
 }
 
 void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   const std::uint32_t sequence = next_sequence_++;
   Probe& probe = probes_[sequence];
-  probe = {target, address, kind, now_.mono, {}, {}, timers_.end(), timers_.end()};
+  probe = {target, address, kind, now_.mono, {}, {}, {}, {}};
   // Buddy system: a suspect learns of its suspicion from the very ping, before anything else.
   std::vector<MemberUpdate> first;
   const Member* member = Find(target);
@@ -53,12 +55,11 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   const bool sweep = kind == ProbeKind::kSweep;
   if (kind != ProbeKind::kRetry) {
     const Duration wait = sweep ? tunables_.probe_timeout : Scaled(tunables_.probe_timeout);
-    probe.timeout =
-        Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kProbeTimeout, target, sequence);
+    probe.timeout = Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kProbeTimeout, sequence);
   }
   const Duration whole = sweep ? tunables_.probe_interval : Scaled(tunables_.probe_interval);
-  probe.end = Arm(now_.mono + whole + (kWakesDirect + kWakesRelayed) * lateness(), TimerKind::kProbeEnd,
-                  target, sequence);
+  probe.end =
+      Arm(now_.mono + whole + (kWakesDirect + kWakesRelayed) * lateness(), TimerKind::kProbeEnd, sequence);
 }
 
 // Neither the target nor a relay said a word since this probe began. Who was heard in its first half may have
@@ -67,13 +68,13 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
 void Membership::Sweep(const Probe& unheard) {
   if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
   sweep_next_ = now_.mono + Scaled(kSweepPause);
-  std::vector<NodeId> except{unheard.target};
-  for (const NodeId& id : present_.all()) {
-    if (PeerOf(id).heard_at >= unheard.sent + tunables_.probe_timeout) except.push_back(id);
+  std::vector<Slot> except{members_.SlotOf(unheard.target)};
+  for (const Slot slot : present_.all()) {
+    if (peers_.CardOf(slot).heard_at >= unheard.sent + tunables_.probe_timeout) except.push_back(slot);
   }
-  for (const NodeId& id : present_.Draw(kSweepMax, except)) {
-    if (members_.at(id).state == MemberState::kAlive)
-      StartProbe(id, members_.at(id).meta.address, ProbeKind::kSweep);
+  for (const Slot slot : present_.Draw(kSweepMax, except)) {
+    const Member& member = members_.Of(slot);
+    if (member.state == MemberState::kAlive) StartProbe(member.id, member.meta->address, ProbeKind::kSweep);
   }
 }
 
@@ -81,27 +82,28 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
   const auto it = probes_.find(sequence);
   if (it == probes_.end()) return;
   Probe& probe = it->second;
-  probe.timeout = timers_.end();
+  probe.timeout = {};
   if (!Present(probe.target)) return;
-  PeerOf(probe.target).failed_at = now_.mono;
+  FolderOf(probe.target).failed_at = now_.mono;
   out_.emplace_back(PingMissed{probe.target});
   if (probe.kind == ProbeKind::kConfirm) {
     const NodeId target = probe.target;
-    Disarm(probe.end);
+    timers_.Disarm(probe.end);
     probes_.erase(it);
     if (now_.mono < grace_until_ || At(target).state != MemberState::kSuspect) return;
     return Suspect(target, {self_}, Source::kGossip, {});
   }
   // Relays that are suspect themselves would cost a witness, and those of whom a sweep has heard nothing too.
-  std::vector<NodeId> except{probe.target};
+  std::vector<Slot> except{members_.SlotOf(probe.target)};
   if (probe.kind == ProbeKind::kSweep) {
-    for (const NodeId& id : present_.all()) {
-      if (PeerOf(id).heard_at < probe.sent) except.push_back(id);
+    for (const Slot slot : present_.all()) {
+      if (peers_.CardOf(slot).heard_at < probe.sent) except.push_back(slot);
     }
   }
-  for (const NodeId& id : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
+  for (const Slot slot : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
     if (probe.asked.size() >= static_cast<std::size_t>(tunables_.indirect_probes)) break;
-    if (At(id).state == MemberState::kAlive) probe.asked.push_back(id);
+    const Member& member = members_.Of(slot);
+    if (member.state == MemberState::kAlive) probe.asked.push_back(member.id);
   }
   const PingRequest request{sequence, probe.target, probe.address};
   for (const NodeId& id : probe.asked) SendTo(id, request);
@@ -114,7 +116,7 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   if (it == probes_.end()) return;
   Probe probe = std::move(it->second);
   probes_.erase(it);
-  Disarm(probe.timeout);  // where it is set longer than the interval
+  timers_.Disarm(probe.timeout);  // where it is set longer than the interval
   const bool regular = probe.kind == ProbeKind::kRegular;
   if ((!regular && probe.kind != ProbeKind::kSweep) || !Present(probe.target)) return;
   // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here.
@@ -124,7 +126,7 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   if (now_.mono < grace_until_) return;
   std::vector<NodeId> witnesses = probe.nacked;
   witnesses.push_back(self_);
-  Suspect(probe.target, std::move(witnesses), Source::kGossip, {});
+  Suspect(probe.target, witnesses, Source::kGossip, {});
 }
 
 void Membership::OnRelayEnd(std::uint32_t sequence) {
@@ -132,7 +134,7 @@ void Membership::OnRelayEnd(std::uint32_t sequence) {
   if (it == relays_.end()) return;
   const Relay relay = it->second;
   relays_.erase(it);
-  if (now_.mono >= grace_until_ && Present(relay.target)) PeerOf(relay.target).failed_at = now_.mono;
+  if (now_.mono >= grace_until_ && Present(relay.target)) FolderOf(relay.target).failed_at = now_.mono;
   Send(relay.requester, relay.requester_address, Nack{relay.requester_sequence});
 }
 
@@ -160,33 +162,37 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   const Member* member = Find(from);
   if (member == nullptr) {
     // It knows us, we do not know it: get its table, and with it its own word.
-    Peer& peer = PeerOf(from);
-    const bool due = peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 1s;
+    const Time pushed_at = PushedAt(from);
+    const bool due = pushed_at == Time{} || now_.mono - pushed_at > 1s;
     if (due && MayExchange(kUnknownPause)) SendPushPull(from, address, true);
     return;
   }
-  Peer& peer = PeerOf(from);
-  peer.heard_at = now_.mono;
-  peer.failed_at = {};
+  const Slot slot = SlotOf(from);
+  Card& card = peers_.CardOf(slot);
+  if (PresentCount() > kSmallCluster && now_.mono >= storm_until_ && now_.mono - card.heard_at > kDigestLife)
+    card.differs_since = {};
+  card.heard_at = now_.mono;
+  HeardWell(slot);
   if (IsPresent(member->state) || member->state == MemberState::kLeft) return;
   // We think it gone and it is not. Only its own word brings it back, so tell it what is said of it.
-  if (peer.corrected_at != Time{} && now_.mono - peer.corrected_at < 200ms) return;
-  peer.corrected_at = now_.mono;
+  Folder& folder = peers_.FolderOf(slot);
+  if (folder.corrected_at != Time{} && now_.mono - folder.corrected_at < 200ms) return;
+  folder.corrected_at = now_.mono;
   Send(from, address, News{}, {UpdateOf(*member)});
 }
 
 void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   if (digest == 0 || !Present(from)) return;
-  Peer& peer = PeerOf(from);
-  peer.said_digest = true;
+  Card& card = CardOf(from);
+  card.said_digest = true;
   if (digest == MembersDigest()) {
-    peer.differs_since = {};
+    card.differs_since = {};
     return;
   }
-  if (peer.differs_since == Time{}) peer.differs_since = now_.mono;
-  if (now_.mono - peer.differs_since < kDifferenceLasts || now_.mono - peer.pushed_at < kDifferenceLasts)
+  if (card.differs_since == Time{}) card.differs_since = now_.mono;
+  if (now_.mono - card.differs_since < kDifferenceLasts || now_.mono - PushedAt(from) < kDifferenceLasts)
     return;
-  if (MayExchange(kDifferenceLasts)) SendPushPull(from, At(from).meta.address, true);
+  if (MayExchange(kDifferenceLasts)) SendPushPull(from, At(from).meta->address, true);
 }
 
 // While much changes, everybody differs from everybody, and a table from each would be most of the load: one
@@ -209,14 +215,14 @@ void Membership::OnPingRequest(const DatagramReceived& datagram, const PingReque
     return Send(datagram.from, datagram.address, Ack{request.sequence});
   }
   const Member* member = Find(request.target);
-  const Endpoint address = member != nullptr ? member->meta.address : request.address;
+  const Endpoint address = member != nullptr ? member->meta->address : request.address;
   const std::uint32_t sequence = next_sequence_++;
   relays_[sequence] = {datagram.from, datagram.address, request.sequence, request.target};
   Send(request.target, address, Ping{sequence, request.target});
   // The requester waits from its timeout to its interval's end; answer in good time before.
   const Duration wait =
       std::min(tunables_.probe_timeout, tunables_.probe_interval - tunables_.probe_timeout) * 3 / 4;
-  Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kRelay, request.target, sequence);
+  Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kRelay, sequence);
 }
 
 void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence) {
@@ -234,8 +240,8 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
   const NodeId reached = probe.target ? probe.target : datagram.from;
   const Duration round_trip = now_.mono - probe.sent;
   const ProbeKind kind = probe.kind;
-  Disarm(probe.timeout);
-  Disarm(probe.end);
+  timers_.Disarm(probe.timeout);
+  timers_.Disarm(probe.end);
   probes_.erase(it);
   if (!relayed) {
     if (Present(reached)) out_.emplace_back(PingAnswered{reached, round_trip});
@@ -244,15 +250,14 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
       out_.emplace_back(ClockSample{reached, datagram.message.wall_ms + ToMs(round_trip) / 2 - now_.wall_ms});
     }
   }
-  PeerOf(reached).failed_at = {};
+  if (const Slot slot = members_.SlotOf(reached); slot != MemberTable::kNone) HeardWell(slot);
   WithdrawSuspicion(reached, self_, "answered");
   for (Seed& seed : seeds_) {
     if (seed.address == datagram.address || seed.id == reached) seed.answered = true;
   }
   if (kind == ProbeKind::kRetry && (!joined_ || !Present(reached))) {
-    Peer& peer = PeerOf(reached);
-    if (peer.pushed_at == Time{} || now_.mono - peer.pushed_at > 500ms)
-      SendPushPull(reached, datagram.address, true);
+    const Time pushed_at = PushedAt(reached);
+    if (pushed_at == Time{} || now_.mono - pushed_at > 500ms) SendPushPull(reached, datagram.address, true);
   }
 }
 
@@ -263,12 +268,12 @@ void Membership::OnAnsweredElsewhere(NodeId id) {
       ++it;
       continue;
     }
-    Disarm(it->second.timeout);
-    Disarm(it->second.end);
+    timers_.Disarm(it->second.timeout);
+    timers_.Disarm(it->second.end);
     it = probes_.erase(it);
   }
   if (!Present(id)) return;
-  PeerOf(id).failed_at = {};
+  HeardWell(SlotOf(id));
   WithdrawSuspicion(id, self_, "answered through another member");
 }
 
@@ -282,42 +287,47 @@ void Membership::OnNack(NodeId from, std::uint32_t sequence) {
 }
 
 // Raises a suspicion or adds witnesses to it. Spread while further witnesses shorten it.
-void Membership::Suspect(NodeId target, std::vector<NodeId> witnesses, Source source, NodeId heard_from) {
+// `heard`: the list they are from.
+void Membership::Suspect(NodeId target, const std::vector<NodeId>& witnesses, Source source,
+                         NodeId heard_from, const Witnesses& heard) {
   const Member* member = Find(target);
   if (member == nullptr || !IsPresent(member->state) || target == self_) return;
-  Peer& peer = PeerOf(target);
-  const bool fresh = !peer.suspicion;
+  Folder& folder = FolderOf(target);
+  const bool fresh = !folder.suspicion;
   if (fresh) {
-    peer.suspicion.emplace(
+    folder.suspicion = std::make_unique<Suspicion>(
         now_.mono, BoundsFor(PresentCount(), tunables_.suspicion_min, tunables_.suspicion_max_factor));
   }
-  const bool was_full = !fresh && peer.suspicion->Full();
+  const bool was_full = !fresh && folder.suspicion->Full();
   bool more = false;
-  for (const NodeId& witness : witnesses) more = peer.suspicion->AddWitness(witness) || more;
+  for (const NodeId& witness : witnesses) more = folder.suspicion->AddWitness(witness) || more;
+  if (more) folder.suspicion->Share(heard);
   // What this node saw for itself counts too.
-  const bool failed = peer.failed_at != Time{} && now_.mono - peer.failed_at < kFailureLife;
+  const bool failed = folder.failed_at != Time{} && now_.mono - folder.failed_at < kFailureLife;
   bool own = heard_from == NodeId{};
-  if (failed && now_.mono >= grace_until_ && peer.suspicion->AddWitness(self_)) more = own = true;
+  if (failed && now_.mono >= grace_until_ && folder.suspicion->AddWitness(self_)) more = own = true;
   if (fresh) {
     Member after = *member;
     after.state = MemberState::kSuspect;
-    Replace(after, "did not answer " + std::to_string(peer.suspicion->witnesses().size()) + " members");
+    Replace(after, "did not answer " + std::to_string(folder.suspicion->witnesses()->size()) + " members");
   }
   ArmSuspicion(target);
   if (source == Source::kExchange || !more || was_full) return;
   Spread(UpdateOf(At(target)), own && fresh, heard_from);
   // Those who watch it on the ring try for themselves, so that a suspicion with few witnesses is confirmed or
   // dropped.
-  if (!fresh || own || peer.suspicion->Full()) return;
-  const auto watchers = ring_.Watchers(target, static_cast<std::size_t>(tunables_.ring_neighbours));
+  if (!fresh || own || folder.suspicion->Full()) return;
+  const auto watchers = PresentRing().Watchers(target, static_cast<std::size_t>(tunables_.ring_neighbours));
   if (std::binary_search(watchers.begin(), watchers.end(), self_)) {
-    StartProbe(target, At(target).meta.address, ProbeKind::kConfirm);
+    StartProbe(target, At(target).meta->address, ProbeKind::kConfirm);
   }
 }
 
 void Membership::ArmSuspicion(NodeId target) {
-  const Suspicion& suspicion = *PeerOf(target).suspicion;
-  Arm(DeadlineOf(suspicion), TimerKind::kSuspicion, target);
+  Suspicion& suspicion = *FolderOf(target).suspicion;
+  const Time deadline = DeadlineOf(suspicion);
+  if (std::exchange(suspicion.armed, deadline) == deadline) return;
+  ArmForGood(deadline, TimerKind::kSuspicion, target);
 }
 
 Time Membership::DeadlineOf(const Suspicion& suspicion) const {
@@ -328,21 +338,21 @@ Time Membership::DeadlineOf(const Suspicion& suspicion) const {
 void Membership::OnSuspicionEnd(NodeId target) {
   const Member* member = Find(target);
   if (member == nullptr || member->state != MemberState::kSuspect) return;
-  Peer& peer = PeerOf(target);
-  const Suspicion& suspicion = *peer.suspicion;
+  Folder& folder = FolderOf(target);
+  const Suspicion& suspicion = *folder.suspicion;
   // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
   const Time deadline = DeadlineOf(suspicion);
   if (now_.mono < deadline) return ArmSuspicion(target);
   if (now_.mono < grace_until_) {
-    Arm(grace_until_, TimerKind::kSuspicion, target);
+    ArmForGood(grace_until_, TimerKind::kSuspicion, target);
     return;
   }
   const bool tried = suspicion.HasWitness(self_);
   Member after = *member;
   after.state = MemberState::kUnreachable;
-  peer.gone_witnesses = suspicion.witnesses();
+  folder.gone_witnesses = suspicion.witnesses();
   const std::string cause = "silent for " + std::to_string(ToMs(now_.mono - suspicion.start())) +
-                            " ms after the suspicion of " + std::to_string(peer.gone_witnesses.size()) +
+                            " ms after the suspicion of " + std::to_string(folder.gone_witnesses->size()) +
                             " members";
   // All come to this at about the same time; those who tried for themselves tell of it.
   Replace(after, cause, tried);
@@ -353,9 +363,9 @@ void Membership::OnSuspicionEnd(NodeId target) {
 void Membership::WithdrawSuspicion(NodeId target, NodeId witness, std::string cause) {
   const Member* member = Find(target);
   if (member == nullptr || member->state != MemberState::kSuspect) return;
-  Suspicion& suspicion = *PeerOf(target).suspicion;
+  Suspicion& suspicion = *FolderOf(target).suspicion;
   suspicion.RemoveWitness(witness);
-  if (!suspicion.witnesses().empty()) return ArmSuspicion(target);
+  if (!suspicion.witnesses()->empty()) return ArmSuspicion(target);
   Member after = *member;
   after.state = MemberState::kAlive;
   Replace(after, std::move(cause));

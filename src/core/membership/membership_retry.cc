@@ -17,14 +17,20 @@ constexpr Duration kSeedMax = 30s;
 constexpr Duration kRetryPace = 100ms;
 constexpr Duration kRetryFirst = 2s;
 constexpr Duration kRetryMax = 60s;
+// So many of those not heard are tried soon when one of them is back; where there are more, not for each one
+// that is back.
+constexpr std::size_t kRetrySoonMax = 64;
+constexpr Duration kRetrySoon = 1s;
+// So many void entries are left where they are in any case.
+constexpr std::size_t kVoidRetries = 64;
 // Tables that agree are exchanged all the same once in this many turns: a digest of 32 bits may lie.
-constexpr int kExchangeAnyway = 20;
+constexpr std::size_t kExchangeAnyway = 20;
 
 }  // namespace
 
 void Membership::OnSeeds(const Seeds& seeds) {
   for (const auto& [id, address] : seeds.peers) {
-    if (id == self_ || !address || address == self().meta.address) continue;
+    if (id == self_ || !address || address == self().meta->address) continue;
     const auto known = [&](const Seed& seed) { return seed.address == address && seed.id == id; };
     if (std::any_of(seeds_.begin(), seeds_.end(), known)) continue;
     seeds_.push_back({id, address, now_.mono, {}, false});
@@ -45,16 +51,16 @@ void Membership::RetryOne() {
   RetryGone();
   Time next = kNever;
   for (const Seed& seed : seeds_) next = std::min(next, seed.next_try);
-  if (!retries_.empty()) next = std::min(next, retries_.begin()->first);
+  next = std::min(next, NextRetry());
   if (next == kNever) return;
-  Disarm(retry_);
+  timers_.Disarm(retry_);
   ArmRetry(std::max(next, now_.mono + kRetryPace));
 }
 
 // One such timer at a time is enough: the earliest.
 void Membership::ArmRetry(Time at) {
-  if (retry_ != timers_.end() && retry_->first <= at) return;
-  Disarm(retry_);
+  if (retry_.at <= at) return;
+  timers_.Disarm(retry_);
   retry_ = Arm(at, TimerKind::kRetry);
 }
 
@@ -66,7 +72,7 @@ bool Membership::RetrySeed() {
     seed.wait = std::clamp(seed.wait * 2, kSeedFirst, kSeedMax);
     seed.next_try = now_.mono + prng_.Between(seed.wait * 3 / 4, seed.wait);
     StartProbe(seed.id, seed.address, ProbeKind::kRetry);
-    if (!joined_ && seed.id && now_.mono - PeerOf(seed.id).pushed_at > kSeedFirst) {
+    if (!joined_ && seed.id && now_.mono - PushedAt(seed.id) > kSeedFirst) {
       SendPushPull(seed.id, seed.address, true);
     }
     return true;
@@ -75,22 +81,80 @@ bool Membership::RetrySeed() {
 }
 
 bool Membership::RetryGone() {
-  if (retries_.empty() || retries_.begin()->first > now_.mono) return false;
-  const NodeId id = retries_.begin()->second;
-  Peer& peer = PeerOf(id);
-  peer.retry_wait = std::clamp(peer.retry_wait * 2, kRetryFirst, kRetryMax);
-  ScheduleRetry(id, prng_.Between(peer.retry_wait / 2, peer.retry_wait));
-  StartProbe(id, At(id).meta.address, ProbeKind::kRetry);
+  if (NextRetry() > now_.mono) return false;
+  const NodeId id = members_.Of(retries_.front().second).id;
+  Folder& folder = FolderOf(id);
+  folder.retry_wait = std::clamp(folder.retry_wait * 2, kRetryFirst, kRetryMax);
+  ScheduleRetry(id, prng_.Between(folder.retry_wait / 2, folder.retry_wait));
+  StartProbe(id, At(id).meta->address, ProbeKind::kRetry);
   return true;
 }
 
 void Membership::ScheduleRetry(NodeId id, Duration wait) {
-  Peer& peer = PeerOf(id);
+  const Slot slot = SlotOf(id);
+  Folder& folder = peers_.FolderOf(slot);
   if (wait == Duration{}) wait = prng_.Between(kRetryFirst / 2, kRetryFirst);
-  retries_.erase({peer.next_retry, id});
-  peer.next_retry = now_.mono + wait;
-  retries_.insert({peer.next_retry, id});
-  if (retries_.begin()->second == id) ArmRetry(peer.next_retry);
+  CancelRetry(slot);
+  folder.next_retry = now_.mono + wait;
+  ++retries_valid_;
+  const auto later = [this](const auto& a, const auto& b) { return RetriesLater(a, b); };
+  if (retries_.size() > 2 * retries_valid_ + kVoidRetries) {
+    std::erase_if(retries_, [this](const auto& retry) { return !IsValidRetry(retry); });
+    std::make_heap(retries_.begin(), retries_.end(), later);
+  }
+  // Doubling would leave half of a large array unused.
+  if (retries_.size() == retries_.capacity()) retries_.reserve(retries_.size() + retries_.size() / 4 + 4);
+  retries_.emplace_back(folder.next_retry, slot);
+  std::push_heap(retries_.begin(), retries_.end(), later);
+  if (NextRetry() == folder.next_retry && retries_.front().second == slot) ArmRetry(folder.next_retry);
+}
+
+void Membership::CancelRetry(Slot slot) {
+  Folder* folder = peers_.Find(slot);
+  if (folder == nullptr || folder->next_retry == Time{}) return;
+  folder->next_retry = {};
+  --retries_valid_;
+}
+
+bool Membership::RetriesLater(const std::pair<Time, Slot>& a, const std::pair<Time, Slot>& b) const {
+  if (a.first != b.first) return a.first > b.first;
+  return members_.Of(a.second).id > members_.Of(b.second).id;
+}
+
+bool Membership::IsValidRetry(const std::pair<Time, Slot>& retry) const {
+  const Folder* folder = peers_.Find(retry.second);
+  return folder != nullptr && folder->next_retry == retry.first;
+}
+
+// The first, and drops what is void before it. kNever: none.
+Time Membership::NextRetry() {
+  while (!retries_.empty() && !IsValidRetry(retries_.front())) {
+    std::pop_heap(retries_.begin(), retries_.end(),
+                  [this](const auto& a, const auto& b) { return RetriesLater(a, b); });
+    retries_.pop_back();
+  }
+  return retries_.empty() ? kNever : retries_.front().first;
+}
+
+// A cut may have healed: try the others behind it soon, spread over a second.
+void Membership::RetrySilentSoon() {
+  if (retries_valid_ > kRetrySoonMax) {
+    if (now_.mono < retry_soon_next_) return;
+    retry_soon_next_ = now_.mono + kRetrySoon;
+  }
+  std::vector<std::pair<Time, Slot>> silent;
+  for (const auto& retry : retries_) {
+    if (IsValidRetry(retry) && members_.Of(retry.second).state == MemberState::kUnreachable)
+      silent.push_back(retry);
+  }
+  const auto first = silent.begin() + static_cast<std::ptrdiff_t>(std::min(silent.size(), kRetrySoonMax));
+  std::partial_sort(silent.begin(), first, silent.end(),
+                    [this](const auto& a, const auto& b) { return RetriesLater(b, a); });
+  silent.erase(first, silent.end());
+  for (const auto& [at, slot] : silent) {
+    peers_.FolderOf(slot).retry_wait = {};
+    ScheduleRetry(members_.Of(slot).id, prng_.Between(0ms, kRetrySoon));
+  }
 }
 
 // Whole tables are the largest messages there are, so they move only where digests differ. In larger clusters
@@ -98,19 +162,25 @@ void Membership::ScheduleRetry(NodeId id, Duration wait) {
 void Membership::PushPullOne() {
   const auto scale = std::max(1, static_cast<int>(std::bit_width(PresentCount())) - 5);
   // A turn after a long sleep comes on top of the regular ones.
-  std::erase_if(timers_, [](const auto& entry) { return entry.second.kind == TimerKind::kPushPull; });
+  timers_.DisarmIf([](const Timer& timer) { return timer.kind == TimerKind::kPushPull; });
   Arm(now_.mono + tunables_.push_pull_interval * scale * 3 / 4 +
           prng_.Between(0ms, tunables_.push_pull_interval * scale / 2),
       TimerKind::kPushPull);
-  auto drawn = present_.Draw(1, {});
+  const auto drawn = present_.Draw(1, {});
   if (drawn.empty()) return;
+  NodeId with = members_.Of(drawn.front()).id;
   // After a sleep whoever is linked already will do: this is no time for handshakes.
-  if (now_.mono < grace_until_ && !held_.empty()) drawn.front() = held_[prng_.Below(held_.size())].first;
-  const Peer& peer = PeerOf(drawn.front());
-  const bool agrees = peer.heard_at != Time{} && peer.differs_since == Time{} && peer.said_digest;
-  if (agrees && now_.mono >= grace_until_ && ++push_pulls_skipped_ < kExchangeAnyway) return;
+  if (now_.mono < grace_until_ && !held_.empty()) with = held_[prng_.Below(held_.size())].first;
+  const Card& card = CardOf(with);
+  const std::size_t anyway = kExchangeAnyway * std::max<std::size_t>(1, PresentCount() / kSmallCluster);
+  const bool unknown = PresentCount() > kSmallCluster && joined_ && now_.mono - card.heard_at > kDigestLife;
+  const bool agrees = card.heard_at != Time{} && card.differs_since == Time{} && card.said_digest;
+  if ((agrees || unknown) && now_.mono >= grace_until_ && ++push_pulls_skipped_ < anyway) {
+    if (unknown) StartProbe(with, At(with).meta->address, ProbeKind::kRetry);
+    return;
+  }
   push_pulls_skipped_ = 0;
-  SendPushPull(drawn.front(), At(drawn.front()).meta.address, true);
+  SendPushPull(with, At(with).meta->address, true);
 }
 
 }  // namespace hs

@@ -50,7 +50,7 @@ void Membership::Send(NodeId to, Endpoint address, GossipBody body, std::vector<
 }
 
 void Membership::SendTo(NodeId to, GossipBody body, std::vector<MemberUpdate> first) {
-  if (const Member* member = Find(to)) Send(to, member->meta.address, std::move(body), std::move(first));
+  if (const Member* member = Find(to)) Send(to, member->meta->address, std::move(body), std::move(first));
 }
 
 void Membership::Spread(const MemberUpdate& update, bool origin, NodeId heard_from) {
@@ -71,6 +71,7 @@ void Membership::FlushUrgent() {
   std::vector<NodeId> accusers;
   std::size_t bytes = kHeaderBytes;
   for (const auto& [id, how] : urgent) {
+    if (bytes + kUpdateBytesMin > kDatagramBytes) break;
     MemberUpdate update = UpdateOf(At(id));
     const std::size_t size = EncodedBytes(update);
     if (bytes + size > kDatagramBytes) continue;  // the rest is piggy-backed
@@ -79,8 +80,8 @@ void Membership::FlushUrgent() {
     if (how.heard_from && urgent.size() == 1) except.push_back(how.heard_from);
     if (update.state == MemberState::kSuspect && how.origin) suspects.push_back(id);
     if (update.state != MemberState::kSuspect && urgent.size() == 1) except.push_back(id);
-    for (const NodeId& accuser : how.accusers) {
-      if (accuser != how.heard_from && present_.Contains(accuser)) accusers.push_back(accuser);
+    for (const NodeId& accuser : *how.accusers) {
+      if (accuser != how.heard_from && accuser != self_ && Present(accuser)) accusers.push_back(accuser);
     }
     news.push_back(std::move(update));
   }
@@ -98,10 +99,12 @@ void Membership::FlushUrgent() {
   fanout = eager_.Take(now_.mono, std::max(fanout, accusers.size()), 1.0 / (1 + health_));
   accusers.resize(std::min(accusers.size(), fanout));
   except.insert(except.end(), accusers.begin(), accusers.end());
-  const std::vector<NodeId> drawn = present_.Draw(fanout - accusers.size(), except);
+  std::vector<Slot> left_out;
+  for (const NodeId& id : except) left_out.push_back(members_.SlotOf(id));
+  const std::vector<Slot> drawn = present_.Draw(fanout - accusers.size(), left_out);
   eager_.GiveBack(fanout - accusers.size() - drawn.size());
   told.insert(told.end(), accusers.begin(), accusers.end());
-  told.insert(told.end(), drawn.begin(), drawn.end());
+  for (const Slot slot : drawn) told.push_back(members_.Of(slot).id);
   GossipMessage message;
   message.body = News{};
   message.intent_digest = intent_digest_;
@@ -110,7 +113,7 @@ void Membership::FlushUrgent() {
   message.members_digest = MembersDigest();
   message.wall_ms = now_.wall_ms;
   message.updates = std::move(news);
-  for (const NodeId& id : told) out_.emplace_back(SendDatagram{id, At(id).meta.address, message});
+  for (const NodeId& id : told) out_.emplace_back(SendDatagram{id, At(id).meta->address, message});
 }
 
 // Every member; one that is gone as its last word first and then its end, so that a newcomer learns name and
@@ -131,7 +134,8 @@ std::vector<MemberUpdate> Membership::Table() const {
 
 void Membership::SendPushPull(NodeId to, Endpoint address, bool reply_wanted) {
   if (!address || to == self_ || !to) return;
-  PeerOf(to).pushed_at = now_.mono;
+  const Slot slot = members_.SlotOf(to);
+  (slot != MemberTable::kNone ? peers_.FolderOf(slot).pushed_at : strangers_[to]) = now_.mono;
   out_.emplace_back(SendLink{to, address, PushPull{reply_wanted, Table()}});
 }
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 
 #include "core/membership/mini_network.h"
 
@@ -102,7 +103,7 @@ TEST(Membership, WhileEverybodyDiffersWholeTablesAreExchangedOneAtATime) {
       said.message.members_digest = 4711;
       if (tenth == 0) {
         MemberUpdate word{said.from, BootId{2}, {1, 0}, MemberState::kAlive, MemberMeta{}, {}};
-        word.meta->address = address(i);
+        word.meta.Edit().address = address(i);
         said.message.updates.push_back(word);
       }
       for (const auto& output : node.Step(now, said)) tables += std::holds_alternative<SendLink>(output);
@@ -332,7 +333,7 @@ TEST(Membership, ACopiedIdentityIsReportedOnceAndNotFought) {
   MiniNetwork net(121);
   net.Grow(3);
   MemberUpdate copy{MiniNetwork::IdOf(1), BootId{99}, {1, 5}, MemberState::kAlive, MemberMeta{}, {}};
-  copy.meta->address = {IpAddress::V4(10, 9, 9, 9), 7700};
+  copy.meta.Edit().address = {IpAddress::V4(10, 9, 9, 9), 7700};
   const Incarnation mine = net.node(1).self().incarnation;
   for (int i = 0; i < 3; ++i) {
     DatagramReceived datagram{MiniNetwork::IdOf(0), copy.meta->address, {}};
@@ -361,7 +362,7 @@ TEST(Membership, OneWitnessAloneNeitherKillsNorDowns) {
     DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
     datagram.message.body = News{};
     datagram.message.updates = {
-        {target.id, target.boot_id, target.incarnation, state, std::nullopt, {MiniNetwork::IdOf(2)}}};
+        {target.id, target.boot_id, target.incarnation, state, {}, {{MiniNetwork::IdOf(2)}}}};
     net.Hand(0, datagram);
     net.Run(5s);
     EXPECT_EQ(Accused(net, [](int) { return true; }), "") << ToString(state);
@@ -389,12 +390,12 @@ TEST(Membership, ARefutationIsPassedOnToTheAccusers) {
   for (int i = 1; i <= 30; ++i) say(i, word(i, 0));
   MemberUpdate suspect = word(25, 0);
   suspect.state = MemberState::kSuspect;
-  suspect.witnesses = {MiniNetwork::IdOf(2), MiniNetwork::IdOf(3), MiniNetwork::IdOf(4)};
+  suspect.witnesses = {{MiniNetwork::IdOf(2), MiniNetwork::IdOf(3), MiniNetwork::IdOf(4)}};
   say(2, suspect);
   ASSERT_EQ(node.members().at(MiniNetwork::IdOf(25)).state, MemberState::kSuspect);
   const std::vector<NodeId> told = say(25, word(25, 1));
   EXPECT_EQ(told.size(), 2u);
-  for (const NodeId& id : told) EXPECT_THAT(suspect.witnesses, ::testing::Contains(id));
+  for (const NodeId& id : told) EXPECT_THAT(*suspect.witnesses, ::testing::Contains(id));
 }
 
 TEST(Membership, OneRefusalIsCheckedByOthersNotBelieved) {
@@ -435,12 +436,12 @@ TEST(Membership, SilenceForLongIsDeath) {
 TEST(Membership, NewMetadataReachesAll) {
   MiniNetwork net(161);
   net.Grow(16);
-  MemberMeta meta = net.node(7).self().meta;
+  MemberMeta meta = *net.node(7).self().meta;
   meta.roles.controller = true;
   net.Hand(7, Membership::SetMeta{meta});
   net.Run(50ms);
   for (int i = 0; i < 16; ++i)
-    EXPECT_TRUE(net.node(i).members().at(MiniNetwork::IdOf(7)).meta.roles.controller) << i;
+    EXPECT_TRUE(net.node(i).members().at(MiniNetwork::IdOf(7)).meta->roles.controller) << i;
 }
 
 TEST(Membership, ClockSamplesTellTheDifference) {
@@ -492,6 +493,39 @@ TEST(Membership, SameSeedSameHistory) {
     EXPECT_LE(net.largest_datagram, 1200U);
   }
   EXPECT_EQ(digests[0], digests[1]);
+}
+
+// A table from beyond a healed cut: of so many whom it calls gone, a node follows up those next to itself.
+TEST(Membership, OfATableThatCallsManyGoneEachNodeFollowsUpAFew) {
+  for (const int gone : {40, 150}) {
+    MembershipSelf self{MiniNetwork::IdOf(100), BootId{1}, 1, {}};
+    self.meta.address = {IpAddress::V4(10, 0, 1, 1), 7700};
+    Membership node(Tunables{}, self, Prng(1), Time{1h});
+    PushPull table;
+    for (int i = 0; i < 200; ++i) {
+      if (i == 100) continue;
+      MemberUpdate word{MiniNetwork::IdOf(i), BootId{2}, {1, 0}, MemberState::kAlive, MemberMeta{}, {}};
+      word.meta.Edit().address = {IpAddress::V4(10, 0, 0, static_cast<std::uint8_t>(i)), 7700};
+      table.members.push_back(word);
+    }
+    node.Hear({Time{1h}, 0}, MiniNetwork::IdOf(7), table);
+    ASSERT_EQ(node.PresentCount(), 200U);
+    std::vector<NodeId> called;
+    for (int i = 0; i < gone; ++i) {
+      table.members[static_cast<std::size_t>(i)].state = MemberState::kUnreachable;
+      table.members[static_cast<std::size_t>(i)].meta = {};
+      called.push_back(table.members[static_cast<std::size_t>(i)].id);
+    }
+    std::set<NodeId> asked;
+    for (const auto& output : node.Hear({Time{1h}, 0}, MiniNetwork::IdOf(199), table)) {
+      const auto* send = std::get_if<SendDatagram>(&output);
+      if (send != nullptr && std::holds_alternative<Ping>(send->message.body)) asked.insert(send->to);
+    }
+    std::sort(called.begin(), called.end());
+    std::rotate(called.begin(), std::lower_bound(called.begin(), called.end(), self.id), called.end());
+    called.resize(std::min<std::size_t>(called.size(), 64));
+    EXPECT_EQ(asked, std::set<NodeId>(called.begin(), called.end())) << gone;
+  }
 }
 
 }  // namespace

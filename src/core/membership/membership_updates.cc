@@ -10,6 +10,9 @@ namespace {
 
 // Of what a table told, this much is passed on in any case.
 constexpr std::size_t kPassOnMax = 32;
+// After a cut of a large cluster each side calls all of the other gone. Of one table so many are asked and
+// told themselves: all nodes together reach everyone all the same, and soon.
+constexpr std::size_t kDisputesMax = 64;
 
 // Among equal incarnations the greater rank wins. Agent-down is exact where unreachable is a guess.
 int Rank(MemberState state) {
@@ -59,18 +62,20 @@ void Membership::Apply(const MemberUpdate& update, NodeId from, Source source) {
   }
 }
 
-void Membership::ApplyNew(const MemberUpdate& update, NodeId from, MemberState state) {
+void Membership::ApplyNew(const MemberUpdate& update, NodeId from, MemberState state, const Witnesses& gone) {
   Member member;
   member.id = update.id;
   member.boot_id = update.boot_id;
   member.incarnation = update.incarnation;
   member.state = state;
-  member.meta = *update.meta;
-  PeerOf(update.id);
+  member.meta = update.meta;
   Replace(member,
           state == MemberState::kAlive ? "joined" : std::string("known to others as ") + ToString(state),
           from == update.id);
-  if (state != MemberState::kAlive) return;
+  if (state != MemberState::kAlive) {
+    FolderOf(update.id).gone_witnesses = gone;
+    return;
+  }
   // Whoever a newcomer speaks to first tells everyone, since the newcomer knows nobody yet.
   if (from == update.id) {
     Spread(update, true, from);
@@ -96,7 +101,8 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
   after.boot_id = update.boot_id;
   after.incarnation = update.incarnation;
   after.state = MemberState::kAlive;
-  after.meta = *update.meta;
+  // Where it says the same as before, the word known already is kept, which others may hold too.
+  if (after.meta != update.meta) after.meta = update.meta;
   std::string cause = "said new things of itself";
   if (new_boot) {
     cause = "restarted";
@@ -105,26 +111,18 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
   } else if (member.state == MemberState::kSuspect) {
     cause = "refuted the suspicion";
   }
-  std::optional<Suspicion> refuted;
-  std::swap(refuted, PeerOf(member.id).suspicion);
+  Witnesses accusers;
+  if (const Folder* folder = peers_.Find(SlotOf(member.id)); folder != nullptr && folder->suspicion)
+    accusers = folder->suspicion->witnesses();
   Replace(after, std::move(cause), from == update.id);
   Spread(update, new_boot && from == update.id, from);
-  if (refuted) urgent_[update.id].accusers = refuted->witnesses();
-  if (!was_silent) return;
-  // A cut may have healed: try the others behind it soon, spread over a second.
-  std::vector<NodeId> silent;
-  for (const auto& [at, id] : retries_) {
-    if (At(id).state == MemberState::kUnreachable) silent.push_back(id);
-  }
-  for (const NodeId& id : silent) {
-    PeerOf(id).retry_wait = {};
-    ScheduleRetry(id, prng_.Between(0ms, 1s));
-  }
+  if (accusers) urgent_[update.id].accusers = accusers;
+  if (was_silent) RetrySilentSoon();
 }
 
 void Membership::ApplySuspect(const Member& member, const MemberUpdate& update, NodeId from, Source source) {
   if (!IsPresent(member.state) && update.incarnation == member.incarnation) return;
-  const std::vector<NodeId> witnesses = Credible(update.witnesses, update.id);
+  const std::vector<NodeId> witnesses = Credible(*update.witnesses, update.id);
   if (witnesses.empty()) return;
   if (update.incarnation > member.incarnation) {
     // It spoke again without us hearing; what is said now is about that later word.
@@ -134,13 +132,12 @@ void Membership::ApplySuspect(const Member& member, const MemberUpdate& update, 
     after.state = MemberState::kAlive;
     Replace(after, "spoke to others");
   }
-  Suspect(update.id, witnesses, source, from);
+  Suspect(update.id, witnesses, source, from, update.witnesses);
 }
 
 void Membership::ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source) {
   if (update.incarnation == member.incarnation && Rank(update.state) == Rank(member.state)) return;
-  Peer& peer = PeerOf(update.id);
-  const std::vector<NodeId> witnesses = Credible(update.witnesses, update.id);
+  const std::vector<NodeId> witnesses = Credible(*update.witnesses, update.id);
   const bool present = IsPresent(member.state);
   const bool own_word = update.state == MemberState::kLeft;
   if (present && !own_word) {
@@ -152,29 +149,30 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
     if (exchange || (count < 2 && PresentCount() > 2)) {
       if (witnesses.empty() && !exchange) return;
       if (exchange) {
+        if (!std::binary_search(disputes_.begin(), disputes_.end(), update.id)) return;
         SendTo(update.id, News{}, {update});
         Suspect(update.id, {from}, Source::kExchange, from);
-        return StartProbe(update.id, At(update.id).meta.address, ProbeKind::kConfirm);
+        return StartProbe(update.id, At(update.id).meta->address, ProbeKind::kConfirm);
       }
       if (update.state == MemberState::kAgentDown) {
         for (const NodeId& id : witnesses) refusals_.Add(update.id, id, update.incarnation.boot, now_.mono);
         return Connect(update.id, false, 0);
       }
-      return Suspect(update.id, witnesses, source, from);
+      return Suspect(update.id, witnesses, source, from, update.witnesses);
     }
   }
   Member after = member;
   after.incarnation = update.incarnation;
   after.boot_id = update.boot_id;
   after.state = update.state;
-  peer.gone_witnesses = update.witnesses;
+  FolderOf(update.id).gone_witnesses = update.witnesses;
   std::string cause;
   switch (update.state) {
     case MemberState::kLeft:
       cause = "said goodbye";
       break;
     case MemberState::kAgentDown:
-      cause = std::to_string(update.witnesses.size()) + " members were refused a connection";
+      cause = std::to_string(update.witnesses->size()) + " members were refused a connection";
       break;
     case MemberState::kDead:
       // Whoever says so either asked the ports of its work, or waited long enough.
@@ -183,7 +181,7 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
                   : "its agent is gone and, as another member found, the ports of its work refuse as well";
       break;
     default:
-      cause = "silent to " + std::to_string(update.witnesses.size()) + " members";
+      cause = "silent to " + std::to_string(update.witnesses->size()) + " members";
   }
   Replace(after, std::move(cause), from == update.id);
   if (source == Source::kGossip) Spread(UpdateOf(after), own_word && from == update.id && present, from);
@@ -192,8 +190,8 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
 // This node found for itself what the news says: then one other witness makes two.
 bool Membership::SawItself(const MemberUpdate& update) {
   if (update.state == MemberState::kUnreachable) {
-    const Peer& peer = PeerOf(update.id);
-    return peer.suspicion && peer.suspicion->HasWitness(self_);
+    const Folder* folder = peers_.Find(SlotOf(update.id));
+    return folder != nullptr && folder->suspicion && folder->suspicion->HasWitness(self_);
   }
   return refusals_.Has(update.id, self_, update.incarnation.boot, now_.mono);
 }
@@ -243,10 +241,49 @@ void Membership::RaiseIncarnation(Incarnation above, std::string cause) {
 // The sender passes on what is outdated.
 void Membership::Correct(NodeId from, const Member& member) {
   if (from == self_ || !Find(from)) return;
-  Peer& peer = PeerOf(from);
-  if (peer.corrected_at != Time{} && now_.mono - peer.corrected_at < 100ms) return;
-  peer.corrected_at = now_.mono;
+  Folder& folder = FolderOf(from);
+  if (folder.corrected_at != Time{} && now_.mono - folder.corrected_at < 100ms) return;
+  folder.corrected_at = now_.mono;
   SendTo(from, News{}, {UpdateOf(member)});
+}
+
+// Most of what a table says changes nothing. Tables are in the order of ids, as the members are: what is
+// known is found by walking both.
+std::vector<const MemberUpdate*> Membership::NewsOf(const PushPull& table) const {
+  std::vector<const MemberUpdate*> news;
+  auto known = members_.begin();
+  for (const MemberUpdate& update : table.members) {
+    while (known != members_.end() && known->first < update.id) ++known;
+    const bool found = known != members_.end() && known->first == update.id && update.id != self_;
+    if (found && update.incarnation == known->second.incarnation) {
+      if (update.state == MemberState::kAlive) continue;
+      if (update.state == known->second.state && update.state != MemberState::kSuspect) continue;
+    }
+    news.push_back(&update);
+  }
+  return news;
+}
+
+// Gone there, and present here or after what else the table says.
+bool Membership::IsDispute(const MemberUpdate& update) const {
+  if (IsPresent(update.state) || update.state == MemberState::kLeft || update.id == self_) return false;
+  const Member* member = Find(update.id);
+  return member != nullptr && (IsPresent(member->state) || update.incarnation > member->incarnation);
+}
+
+// Where there are too many, those that come next after this node in the order of ids, so that each node has
+// others.
+std::vector<NodeId> Membership::PickDisputes(const std::vector<const MemberUpdate*>& news) const {
+  std::vector<NodeId> disputes;
+  for (const MemberUpdate* update : news) {
+    if (IsDispute(*update)) disputes.push_back(update->id);
+  }
+  std::sort(disputes.begin(), disputes.end());
+  if (disputes.size() <= kDisputesMax) return disputes;
+  std::rotate(disputes.begin(), std::lower_bound(disputes.begin(), disputes.end(), self_), disputes.end());
+  disputes.resize(kDisputesMax);
+  std::sort(disputes.begin(), disputes.end());
+  return disputes;
 }
 
 void Membership::OnPushPull(NodeId from, const PushPull& table) {
@@ -254,20 +291,20 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
   // Members that are new here and already gone there arrive as their last word and their end; taken together,
   // so that nobody seems to join only to vanish.
   std::map<NodeId, const MemberUpdate*> ends;
-  for (const MemberUpdate& update : table.members) {
-    if (update.state != MemberState::kAlive && update.state != MemberState::kSuspect && !Find(update.id)) {
-      ends[update.id] = &update;
-    }
+  const std::vector<const MemberUpdate*> news = NewsOf(table);
+  for (const MemberUpdate* update : news) {
+    if (!IsPresent(update->state) && !Find(update->id)) ends[update->id] = update;
   }
   const std::size_t known = members_.size();
+  disputes_ = PickDisputes(news);
   std::vector<NodeId> fresh;
-  for (const MemberUpdate& update : table.members) {
+  for (const MemberUpdate* each : news) {
+    const MemberUpdate& update = *each;
     if (!Find(update.id)) fresh.push_back(update.id);
     const auto end = ends.find(update.id);
     if (end != ends.end() && update.id != self_ && update.id) {
       if (update.meta && !Find(update.id) && !removed_.contains(update.id)) {
-        PeerOf(update.id).gone_witnesses = end->second->witnesses;
-        ApplyNew(update, from, end->second->state);
+        ApplyNew(update, from, end->second->state, end->second->witnesses);
       }
       continue;
     }
@@ -284,8 +321,8 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
   joined_ = joined_ || !table.reply_wanted;
   const Member* sender = Find(from);
   if (sender == nullptr) return;
-  PeerOf(from).heard_at = now_.mono;
-  if (table.reply_wanted) SendPushPull(from, sender->meta.address, false);
+  CardOf(from).heard_at = now_.mono;
+  if (table.reply_wanted) SendPushPull(from, sender->meta->address, false);
 }
 
 }  // namespace hs

@@ -8,6 +8,7 @@
 
 #include "core/membership/gossip_queue.h"
 #include "core/membership/mini_network.h"
+#include "core/membership/peer_book.h"
 #include "core/membership/probe_order.h"
 #include "core/membership/quarantine.h"
 #include "core/membership/refusals.h"
@@ -54,7 +55,7 @@ TEST(Suspicion, WhereNobodyElseCouldConfirmItIsShortAtOnce) {
 }
 
 MemberUpdate UpdateOf(int i, std::uint32_t counter = 0) {
-  MemberUpdate update{Id(i), BootId{1}, {1, counter}, MemberState::kSuspect, std::nullopt, {}};
+  MemberUpdate update{Id(i), BootId{1}, {1, counter}, MemberState::kSuspect, {}, {}};
   return update;
 }
 TEST(GossipQueue, TheLeastSentGoesFirstAndLeavesAtTheLimit) {
@@ -95,37 +96,68 @@ TEST(GossipQueue, NeverMoreBytesThanAsked) {
   EXPECT_EQ(taken.size(), 200 / EncodedBytes(UpdateOf(0)));
 }
 
+TEST(GossipQueue, AboveItsRoomWhatWasSentMostAndLongestAgoGoes) {
+  GossipQueue queue;
+  for (int i = 0; i < 2; ++i) queue.Put(UpdateOf(i));
+  std::vector<MemberUpdate> taken;
+  queue.Take(EncodedBytes(UpdateOf(1)), 9, taken);
+  ASSERT_EQ(taken.at(0).id, Id(1));
+  const int most = static_cast<int>(GossipQueue::kEntriesMax);
+  for (int i = 2; i < most; ++i) queue.Put(UpdateOf(i));
+  EXPECT_EQ(queue.size(), GossipQueue::kEntriesMax);
+  queue.Put(UpdateOf(1000));  // 1 goes: sent once
+  queue.Put(UpdateOf(1001));  // 0 goes: the oldest of those not sent
+  EXPECT_EQ(queue.size(), GossipQueue::kEntriesMax);
+  std::set<NodeId> left;
+  while (!queue.empty()) {
+    taken.clear();
+    queue.Take(1000, 1, taken);
+    for (const MemberUpdate& update : taken) left.insert(update.id);
+  }
+  EXPECT_EQ(left.size(), GossipQueue::kEntriesMax);
+  for (const int gone : {0, 1}) EXPECT_FALSE(left.contains(Id(gone))) << gone;
+}
+
 TEST(ProbeOrder, EachOncePerRoundAlsoWhileMembersComeAndGo) {
   ProbeOrder order{Prng(1)};
-  for (int i = 0; i < 20; ++i) order.Insert(Id(i));
+  for (std::uint32_t i = 0; i < 20; ++i) order.Insert(i);
   for (int round = 0; round < 5; ++round) {
-    std::set<NodeId> seen;
+    std::set<std::uint32_t> seen;
     for (int i = 0; i < 20; ++i) seen.insert(*order.Next());
     EXPECT_EQ(seen.size(), 20U);
   }
-  std::map<NodeId, int> probed;
+  std::map<std::uint32_t, int> probed;
   for (int i = 0; i < 7; ++i) ++probed[*order.Next()];
-  for (int i = 0; i < 10; ++i) order.Erase(Id(i));
-  for (int i = 30; i < 35; ++i) order.Insert(Id(i));
+  for (std::uint32_t i = 0; i < 10; ++i) order.Erase(i);
+  for (std::uint32_t i = 30; i < 35; ++i) order.Insert(i);
   std::size_t left = 0;
-  for (const NodeId& id : order.all()) left += probed.contains(id) ? 0 : 1;
+  for (const std::uint32_t slot : order.all()) left += probed.contains(slot) ? 0 : 1;
   for (std::size_t i = 0; i < left; ++i) ++probed[*order.Next()];
-  for (const NodeId& id : order.all()) EXPECT_EQ(probed[id], 1) << id.Hex();
+  for (const std::uint32_t slot : order.all()) EXPECT_EQ(probed[slot], 1) << slot;
 }
 TEST(ProbeOrder, DrawsDifferentMembersAndNoneExcluded) {
   ProbeOrder order{Prng(2)};
-  for (int i = 0; i < 100; ++i) order.Insert(Id(i));
+  for (std::uint32_t i = 0; i < 100; ++i) order.Insert(i);
   for (int round = 0; round < 50; ++round) {
-    const auto drawn = order.Draw(10, {Id(3), Id(4)});
-    EXPECT_EQ(std::set<NodeId>(drawn.begin(), drawn.end()).size(), 10U);
-    EXPECT_EQ(std::count(drawn.begin(), drawn.end(), Id(3)), 0);
+    const auto drawn = order.Draw(10, {3, 4});
+    EXPECT_EQ(std::set<std::uint32_t>(drawn.begin(), drawn.end()).size(), 10U);
+    EXPECT_EQ(std::count(drawn.begin(), drawn.end(), 3U), 0);
   }
-  EXPECT_EQ(order.Draw(500, {Id(3)}).size(), 99U);
+  EXPECT_EQ(order.Draw(500, {3}).size(), 99U);
+}
+
+MemberTable Members(int count) {
+  MemberTable members;
+  for (int i = 0; i < count; ++i) members[Id(i)].state = MemberState::kAlive;
+  return members;
+}
+Ring RingOf(const MemberTable& members) {
+  return {members, [](const Member& member) { return IsPresent(member.state); }};
 }
 
 TEST(Ring, LinksReachEveryoneInFewSteps) {
-  Ring ring;
-  for (int i = 0; i < 64; ++i) ring.Insert(Id(i));
+  const MemberTable members = Members(64);
+  const Ring ring = RingOf(members);
   std::map<NodeId, std::set<NodeId>> links;
   for (int i = 0; i < 64; ++i) {
     const auto holds = ring.Holds(Id(i), 3);
@@ -148,11 +180,11 @@ TEST(Ring, LinksReachEveryoneInFewSteps) {
   EXPECT_LE(steps[at.back()], 6);
 }
 TEST(Ring, OneMemberLessMovesOnlyTheConnectionsNextToIt) {
-  Ring ring;
-  for (int i = 0; i < 64; ++i) ring.Insert(Id(i));
+  MemberTable members = Members(64);
+  const Ring ring = RingOf(members);
   std::map<NodeId, std::vector<NodeId>> before;
   for (int i = 0; i < 64; ++i) before[Id(i)] = ring.Holds(Id(i), 3);
-  ring.Erase(Id(17));
+  members[Id(17)].state = MemberState::kDead;
   int moved = 0;
   for (int i = 0; i < 64; ++i) {
     if (i != 17 && ring.Holds(Id(i), 3) != before[Id(i)]) ++moved;
@@ -163,12 +195,59 @@ TEST(Ring, OneMemberLessMovesOnlyTheConnectionsNextToIt) {
   EXPECT_GE(moved, 3);
 }
 TEST(Ring, SmallRingsHoldEachOther) {
-  Ring ring;
-  ring.Insert(Id(1));
-  EXPECT_TRUE(ring.Holds(Id(1), 3).empty());
-  ring.Insert(Id(2));
-  EXPECT_THAT(ring.Holds(Id(1), 3), ::testing::ElementsAre(Id(2)));
-  EXPECT_THAT(ring.Nearest(Id(1), 5, false), ::testing::ElementsAre(Id(2)));
+  MemberTable members = Members(1);
+  const Ring ring = RingOf(members);
+  EXPECT_TRUE(ring.Holds(Id(0), 3).empty());
+  EXPECT_EQ(ring.Across(Id(0)), Id(0));
+  members = Members(2);
+  EXPECT_THAT(ring.Holds(Id(0), 3), ::testing::ElementsAre(Id(1)));
+  EXPECT_THAT(ring.Nearest(Id(0), 5, false), ::testing::ElementsAre(Id(1)));
+}
+
+// The rule of the circle in few words, for any members and any who count.
+std::vector<NodeId> NearestByTree(const MemberTable& members, NodeId id, std::size_t count, bool forward) {
+  std::set<std::pair<std::uint64_t, NodeId>> places;
+  for (const auto& [other, member] : members) {
+    if (other != id && IsPresent(member.state)) places.emplace(Mix64(other.Prefix64()), other);
+  }
+  std::vector<NodeId> order;
+  const auto split = places.lower_bound({Mix64(id.Prefix64()), id});
+  for (auto at = split; at != places.end(); ++at) order.push_back(at->second);
+  for (auto at = places.begin(); at != split; ++at) order.push_back(at->second);
+  if (!forward) std::reverse(order.begin(), order.end());
+  order.resize(std::min(order.size(), count));
+  return order;
+}
+TEST(Ring, WalksTheHashesOfThoseWhoCountBothWays) {
+  Prng prng(11);
+  for (int round = 0; round < 300; ++round) {
+    MemberTable members;
+    const auto random = [&] { return Id(static_cast<int>(prng.Below(60))); };
+    for (std::uint64_t i = prng.Below(40); i > 0; --i) members[random()].state = MemberState::kAlive;
+    for (std::uint64_t i = prng.Below(20); i > 0; --i) members[random()].state = MemberState::kDead;
+    const Ring ring = RingOf(members);
+    for (const bool forward : {true, false}) {
+      const NodeId id = random();  // a member or not
+      const std::size_t count = prng.Below(8);
+      ASSERT_EQ(ring.Nearest(id, count, forward), NearestByTree(members, id, count, forward));
+    }
+  }
+}
+
+TEST(PeerBook, FoldersAreMadeOnDemandAndCleanWhenReused) {
+  PeerBook book;
+  EXPECT_EQ(book.Find(5), nullptr);
+  EXPECT_EQ(book.CardOf(5).heard_at, Time{});
+  PeerBook::Folder& folder = book.FolderOf(5);
+  folder.claim_rounds = 2;
+  book.CardOf(5).heard_at = kStart;
+  for (std::uint32_t slot = 0; slot < 500; ++slot) book.FolderOf(slot).next_retry = kStart;
+  EXPECT_EQ(book.Find(5), &folder) << "a folder never moves";
+  EXPECT_EQ(folder.claim_rounds, 2);
+  book.Forget(5);
+  EXPECT_EQ(book.Find(5), nullptr);
+  EXPECT_EQ(book.CardOf(5).heard_at, Time{});
+  EXPECT_EQ(book.FolderOf(700).claim_rounds, 0);
 }
 
 TEST(RefusalBook, CountsOneLifeAndForgets) {

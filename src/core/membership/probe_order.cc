@@ -7,21 +7,22 @@ namespace hs {
 
 void ProbeOrder::SwapPlaces(std::size_t a, std::size_t b) {
   std::swap(order_[a], order_[b]);
-  place_[order_[a]] = a;
-  place_[order_[b]] = b;
+  place_[order_[a]] = static_cast<std::uint32_t>(a);
+  place_[order_[b]] = static_cast<std::uint32_t>(b);
 }
 
-void ProbeOrder::Insert(NodeId id) {
-  if (!place_.try_emplace(id, order_.size()).second) return;
-  order_.push_back(id);
+void ProbeOrder::Insert(Slot slot) {
+  if (Contains(slot)) return;
+  if (slot >= place_.size()) place_.resize(slot + 1, kNowhere);
+  place_[slot] = static_cast<std::uint32_t>(order_.size());
+  order_.push_back(slot);
   const std::size_t remaining = order_.size() - cursor_;
   SwapPlaces(order_.size() - 1, cursor_ + prng_.Below(remaining));
 }
 
-void ProbeOrder::Erase(NodeId id) {
-  const auto it = place_.find(id);
-  if (it == place_.end()) return;
-  std::size_t at = it->second;
+void ProbeOrder::Erase(Slot slot) {
+  if (!Contains(slot)) return;
+  std::size_t at = place_[slot];
   if (at < cursor_) {
     // Keep the done and the remaining apart: the last done one fills the gap.
     SwapPlaces(at, --cursor_);
@@ -29,10 +30,10 @@ void ProbeOrder::Erase(NodeId id) {
   }
   SwapPlaces(at, order_.size() - 1);
   order_.pop_back();
-  place_.erase(id);
+  place_[slot] = kNowhere;
 }
 
-std::optional<NodeId> ProbeOrder::Next() {
+std::optional<ProbeOrder::Slot> ProbeOrder::Next() {
   if (order_.empty()) return std::nullopt;
   if (cursor_ >= order_.size()) cursor_ = 0;
   // Drawing the next one is shuffling step by step.
@@ -40,25 +41,28 @@ std::optional<NodeId> ProbeOrder::Next() {
   return order_[cursor_++];
 }
 
-std::vector<NodeId> ProbeOrder::Draw(std::size_t count, const std::vector<NodeId>& except) {
-  std::vector<NodeId> drawn;
-  const auto taken = [&](NodeId id) {
-    return std::find(except.begin(), except.end(), id) != except.end() ||
-           std::find(drawn.begin(), drawn.end(), id) != drawn.end();
-  };
+std::vector<ProbeOrder::Slot> ProbeOrder::Draw(std::size_t count, const std::vector<Slot>& except) {
+  std::vector<Slot> drawn;
   if (order_.size() <= 4 * (count + except.size())) {
-    std::vector<NodeId> pool;
-    for (const NodeId& id : order_) {
-      if (!taken(id)) pool.push_back(id);
+    // Those to leave out may be most of all.
+    std::vector<Slot> left_out = except;
+    std::sort(left_out.begin(), left_out.end());
+    std::vector<Slot> pool;
+    for (const Slot slot : order_) {
+      if (!std::binary_search(left_out.begin(), left_out.end(), slot)) pool.push_back(slot);
     }
     prng_.Shuffle(pool);
     if (pool.size() > count) pool.resize(count);
     return pool;
   }
+  const auto taken = [&](Slot slot) {
+    return std::find(except.begin(), except.end(), slot) != except.end() ||
+           std::find(drawn.begin(), drawn.end(), slot) != drawn.end();
+  };
   // Far more members than needed: a hit is likely, so draw until there are enough.
   while (drawn.size() < count) {
-    const NodeId id = order_[prng_.Below(order_.size())];
-    if (!taken(id)) drawn.push_back(id);
+    const Slot slot = order_[prng_.Below(order_.size())];
+    if (!taken(slot)) drawn.push_back(slot);
   }
   return drawn;
 }

@@ -2,45 +2,34 @@
 
 #include <algorithm>
 
-#include "base/prng.h"
-
 namespace hs {
-
-Ring::Place Ring::PlaceOf(NodeId id) { return {Mix64(id.Prefix64()), id}; }
 
 std::vector<NodeId> Ring::Nearest(NodeId id, std::size_t count, bool forward) const {
   std::vector<NodeId> found;
-  if (places_.empty()) return found;
-  auto it = places_.lower_bound(PlaceOf(id));
-  for (std::size_t steps = 0; steps <= places_.size() && found.size() < count; ++steps) {
-    if (forward) {
-      if (it == places_.end()) it = places_.begin();
-    } else {
-      if (it == places_.begin()) it = places_.end();
-      --it;
-    }
-    if (it->second != id) {
-      if (std::find(found.begin(), found.end(), it->second) != found.end()) break;
-      found.push_back(it->second);
-    }
-    if (forward) ++it;
+  if (members_.empty()) return found;
+  std::size_t at = members_.CircleFrom(MemberTable::HashOf(id), id);
+  for (std::size_t steps = 0; steps < members_.size() && found.size() < count; ++steps) {
+    if (!forward) at = members_.CircleBefore(at);
+    const Member& member = members_.CircleAt(at);
+    if (member.id != id && counts_(member)) found.push_back(member.id);
+    if (forward) at = members_.CircleNext(at);
   }
   return found;
 }
 
-NodeId Ring::At(std::uint64_t position) const {
-  const auto it = places_.lower_bound({position, NodeId{}});
-  return it == places_.end() ? places_.begin()->second : it->second;
+NodeId Ring::Chord(NodeId id, std::uint64_t length) const {
+  if (members_.empty()) return id;
+  std::size_t at = members_.CircleFrom(MemberTable::HashOf(id) + length, NodeId{});
+  for (std::size_t steps = 0; steps < members_.size(); ++steps, at = members_.CircleNext(at)) {
+    if (const Member& member = members_.CircleAt(at); counts_(member)) return member.id;
+  }
+  return id;
 }
 
 std::vector<NodeId> Ring::Holds(NodeId id, std::size_t neighbours) const {
   std::vector<NodeId> holds = Nearest(id, neighbours, true);
-  if (!places_.empty()) {
-    const std::uint64_t place = PlaceOf(id).first;
-    for (const std::uint64_t chord : {std::uint64_t{1} << 63, std::uint64_t{1} << 62}) {
-      const NodeId end = At(place + chord);
-      if (end != id) holds.push_back(end);
-    }
+  for (const std::uint64_t chord : {std::uint64_t{1} << 63, std::uint64_t{1} << 62}) {
+    if (const NodeId end = Chord(id, chord); end != id) holds.push_back(end);
   }
   std::sort(holds.begin(), holds.end());
   holds.erase(std::unique(holds.begin(), holds.end()), holds.end());

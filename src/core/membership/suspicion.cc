@@ -13,22 +13,24 @@ SuspicionBounds BoundsFor(std::size_t members, Duration suspicion_min, std::int6
 }
 
 bool Suspicion::AddWitness(NodeId witness) {
-  const auto at = std::lower_bound(witnesses_.begin(), witnesses_.end(), witness);
-  if ((at != witnesses_.end() && *at == witness) || witnesses_.size() >= kWitnessesMax) return false;
-  witnesses_.insert(at, witness);
+  if (witnesses_->size() >= kWitnessesMax || HasWitness(witness)) return false;
+  std::vector<NodeId>& witnesses = witnesses_.Edit();
+  witnesses.insert(std::lower_bound(witnesses.begin(), witnesses.end(), witness), witness);
   return true;
 }
 
-bool Suspicion::RemoveWitness(NodeId witness) { return std::erase(witnesses_, witness) > 0; }
+bool Suspicion::RemoveWitness(NodeId witness) {
+  return HasWitness(witness) && std::erase(witnesses_.Edit(), witness) > 0;
+}
 
 bool Suspicion::HasWitness(NodeId witness) const {
-  return std::binary_search(witnesses_.begin(), witnesses_.end(), witness);
+  return std::binary_search(witnesses_->begin(), witnesses_->end(), witness);
 }
 
 Time Suspicion::Deadline() const {
   if (bounds_.confirmations == 0) return start_ + bounds_.min;
   const double confirmed = std::min<double>(
-      bounds_.confirmations, witnesses_.empty() ? 0.0 : static_cast<double>(witnesses_.size() - 1));
+      bounds_.confirmations, witnesses_->empty() ? 0.0 : static_cast<double>(witnesses_->size() - 1));
   const double share = std::log(confirmed + 1) / std::log(bounds_.confirmations + 1.0);
   const Duration gain(
       static_cast<std::int64_t>(static_cast<double>((bounds_.max - bounds_.min).count()) * share));

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/ids.h"
+#include "base/shared_value.h"
 #include "base/time.h"
 
 namespace hs {
@@ -39,9 +40,13 @@ class Suspicion {
   bool RemoveWitness(NodeId witness);
   bool HasWitness(NodeId witness) const;
   // Sorted; at most kWitnessesMax.
-  const std::vector<NodeId>& witnesses() const { return witnesses_; }
+  const SharedValue<std::vector<NodeId>>& witnesses() const { return witnesses_; }
+  // Keeps this list, if it says the same: one list for all who heard it.
+  void Share(const SharedValue<std::vector<NodeId>>& heard) {
+    if (*heard == *witnesses_) witnesses_ = heard;
+  }
   // True when more witnesses change nothing.
-  bool Full() const { return static_cast<int>(witnesses_.size()) > bounds_.confirmations; }
+  bool Full() const { return static_cast<int>(witnesses_->size()) > bounds_.confirmations; }
 
   // max - (max - min) * log(c + 1) / log(confirmations + 1) after the start, for c witnesses beside the
   // first.
@@ -54,12 +59,15 @@ class Suspicion {
   // Begin the wait anew, keeping the witnesses: this node was not listening meanwhile.
   void Restart(Time now) { start_ = now; }
 
+  // For what its holder last set an alarm; the deadline is asked for far more often than it moves.
+  Time armed = kNever;
+
   static constexpr std::size_t kWitnessesMax = 8;
 
  private:
   Time start_;
   SuspicionBounds bounds_;
-  std::vector<NodeId> witnesses_;
+  SharedValue<std::vector<NodeId>> witnesses_;
 };
 
 }  // namespace hs

@@ -26,7 +26,7 @@ Node::~Node() = default;
 Outputs Node::Step(Now now, const Input& input) { return impl_->Step(now, input); }
 Time Node::NextDeadline() const { return impl_->NextDeadline(); }
 NodeView Node::View(Now now) const { return impl_->View(now); }
-const std::map<NodeId, Member>& Node::Members() const { return impl_->Members(); }
+const MemberTable& Node::Members() const { return impl_->Members(); }
 const std::vector<DesiredService>& Node::Services() const { return impl_->Services(); }
 const SteadyState& Node::Steady() const { return impl_->Steady(); }
 std::uint64_t Node::IntentDigest() const { return impl_->IntentDigest(); }

@@ -32,7 +32,7 @@ class Node {
 
   NodeView View(Now now) const;
   // Parts of the view that need no copy; valid until the next Step.
-  const std::map<NodeId, Member>& Members() const;
+  const MemberTable& Members() const;
   const std::vector<DesiredService>& Services() const;
   const SteadyState& Steady() const;  // as last judged: a moment old during a burst of news
   std::uint64_t IntentDigest() const;

@@ -24,13 +24,13 @@ void Node::Impl::Fetch(const Digest& digest) {
     if (node == self_ || !std::binary_search(bundles.begin(), bundles.end(), digest)) continue;
     const auto member = membership_.members().find(node);
     if (member == membership_.members().end() || !IsPresent(member->second.state)) continue;
-    fetch.holders.emplace_back(node, member->second.meta.address);
+    fetch.holders.emplace_back(node, member->second.meta->address);
   }
   // Of other regions nobody here knows what they hold; their controllers fetch what any of theirs does.
   if (Regional() && fetch.holders.empty()) {
     for (const auto& [id, member] : membership_.members()) {
-      if (IsPresent(member.state) && member.meta.roles.controller && id != self_)
-        fetch.holders.emplace_back(id, member.meta.address);
+      if (IsPresent(member.state) && member.meta->roles.controller && id != self_)
+        fetch.holders.emplace_back(id, member.meta->address);
     }
   }
   prng_.Shuffle(fetch.holders);  // so that not everyone asks the first one

@@ -36,16 +36,16 @@ bool ConcernsRoles(const Membership::MemberChanged& change) {
   if (!change.before) return true;
   const Member& before = *change.before;
   const Member& after = change.after;
-  return before.state != after.state || before.meta.roles != after.meta.roles ||
-         before.meta.labels != after.meta.labels || before.meta.door != after.meta.door ||
+  return before.state != after.state || before.meta->roles != after.meta->roles ||
+         before.meta->labels != after.meta->labels || before.meta->door != after.meta->door ||
          before.alive_since != after.alive_since || before.quarantined_until != after.quarantined_until;
 }
 
 // Of a member that dials out: whether it is there, and over whom it is reached.
 bool ConcernsDialing(const Membership::MemberChanged& change) {
-  const MemberMeta& after = change.after.meta;
+  const MemberMeta& after = *change.after.meta;
   if (!change.before) return after.dials_out;
-  const MemberMeta& before = change.before->meta;
+  const MemberMeta& before = *change.before->meta;
   if (!before.dials_out && !after.dials_out) return false;
   return IsPresent(change.before->state) != IsPresent(change.after.state) ||
          before.dials_out != after.dials_out || before.relays != after.relays;
@@ -101,7 +101,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   // Who controls can only change by the word of somebody with a role, or by our own; the rest of what
   // leadership derives may wait for more news of the same burst.
   const auto plays = [](const Member& member) {
-    return member.meta.roles.controller || member.meta.roles.standby;
+    return member.meta->roles.controller || member.meta->roles.standby;
   };
   const bool decisive = after.id == self_ || !region_.controller || after.id == region_.controller ||
                         after.id == region_.standby || plays(after) ||
@@ -113,10 +113,11 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   }
   NoteCompany(change);
   TellPeer(change);
-  if (!change.before || change.before->meta.address != after.meta.address) addresses_changed_ = true;
+  if (!change.before || change.before->meta->address != after.meta->address) addresses_changed_ = true;
   if (ConcernsDoor(change)) dirty_.serving = true;
   const bool was_present = change.before && IsPresent(change.before->state);
-  if (was_present != IsPresent(after.state) || (change.before && change.before->meta.name != after.meta.name))
+  if (was_present != IsPresent(after.state) ||
+      (change.before && change.before->meta->name != after.meta->name))
     dirty_.names = true;
   const bool moved = !change.before || change.before->state != after.state;
   if (moved && after.state != MemberState::kSuspect &&
@@ -128,9 +129,9 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     const std::string kind = std::string("member.") + ToString(after.state);
     const bool tells = Leads() || (change.first_hand && !IsPresent(after.state));
     if (tells && member_news_.Take(now_.mono) == 1) {
-      Emit(kind, after.meta.name, change.cause);
+      Emit(kind, after.meta->name, change.cause);
     } else {
-      Note({now_.wall_ms, self_, kind, after.meta.name, change.cause});
+      Note({now_.wall_ms, self_, kind, after.meta->name, change.cause});
     }
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
@@ -148,14 +149,14 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
 
 // A door asks for replicas; where a box without any is, and whether it is there, it need not know.
 bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
-  const MemberMeta& after = change.after.meta;
+  const MemberMeta& after = *change.after.meta;
   // What is there in another region is said by the summary of whoever claims it.
   if (!Regional() || here_.contains(change.after.id)) {
     const auto report = board_.Report(change.after.id);
     if (report == nullptr || std::get<NodeReport>(*report).replicas.empty()) return false;
   }
   if (!change.before) return true;
-  const MemberMeta& before = change.before->meta;
+  const MemberMeta& before = *change.before->meta;
   const bool elsewhere =
       before.region != after.region || before.roles != after.roles || before.labels != after.labels;
   return (Regional() && elsewhere) || DoorSees(change.before->state) != DoorSees(change.after.state) ||
@@ -180,9 +181,9 @@ void Node::Impl::TellPeer(const Membership::MemberChanged& change) {
   const bool is = IsPresent(after.state);
   if (was != is) Reach(RoutingMembersChanged{});
   if (ConcernsDialing(change)) Reach(DialersChanged{});
-  if (was == is && (!is || change.before->meta.address == after.meta.address)) return;
+  if (was == is && (!is || change.before->meta->address == after.meta->address)) return;
   std::optional<Endpoint> address;
-  if (is) address = after.meta.address;
+  if (is) address = after.meta->address;
   Intend(IntentPeer{after.id, address});
   Observe(BoardPeer{after.id, address});
 }
@@ -332,7 +333,7 @@ void Node::Impl::Emit(const std::string& kind, const std::string& subject, const
 
 std::string Node::Impl::NameOf(NodeId node) const {
   const auto member = membership_.members().find(node);
-  return member == membership_.members().end() ? node.Short() : member->second.meta.name;
+  return member == membership_.members().end() ? node.Short() : member->second.meta->name;
 }
 
 }  // namespace hs

@@ -52,7 +52,7 @@ class Node::Impl {
   Endpoint AddressOf(NodeId node) const;
   LoadReport Loads(Now now) const { return load_book_.Sum(now.mono); }
   std::vector<MetricTarget> MetricTargets() const;
-  const std::map<NodeId, Member>& Members() const { return membership_.members(); }
+  const MemberTable& Members() const { return membership_.members(); }
   const std::vector<DesiredService>& Services() const { return services_; }
   const SteadyState& Steady() const { return steady_; }
   std::uint64_t IntentDigest() const { return intent_.digest(); }
@@ -198,7 +198,7 @@ class Node::Impl {
   // ---- regions of a large cluster (node_regions.cc)
   bool Regional() const { return leaves_.size() > 1; }
   // The members that this node's controller plans for.
-  const std::map<NodeId, Member>& Here() const { return Regional() ? here_ : membership_.members(); }
+  const MemberTable& Here() const { return Regional() ? here_ : membership_.members(); }
   // Whether it decides how many there are of each service, in all regions together.
   bool Stewards() const { return Leads() && steward_ == self_; }
   void NoteRegion(const Membership::MemberChanged& change);
@@ -334,7 +334,7 @@ class Node::Impl {
   Time region_since_{};               // of this node being in it; zero: from the start
   bool region_dirty_ = true;          // who is present, where, and what they claim
   bool here_dirty_ = true;            // a member of our region
-  std::map<NodeId, Member> here_;     // while there are several
+  MemberTable here_;     // while there are several
   BoardRegion scope_;                 // as the board was told
   std::vector<RegionId> spoken_for_;  // when it was
   bool scope_dirty_ = true;           // a member came into view, went, or its region is another

@@ -14,7 +14,7 @@ bool IsMissing(MemberState state) { return !IsPresent(state) && state != MemberS
 void Node::Impl::Apply(const LanHeard& input) {
   const auto member = membership_.members().find(input.from);
   const bool in_sight = member != membership_.members().end() && IsPresent(member->second.state) &&
-                        member->second.meta.address == input.address;
+                        member->second.meta->address == input.address;
   if (!in_sight) Search(input);
 }
 

@@ -90,7 +90,7 @@ void Node::Impl::NoteDocuments(const LoadReport& report) {
 void Node::Impl::SendLoad(NodeId to, const LoadReport& report) {
   const auto member = membership_.members().find(to);
   if (!to || member == membership_.members().end() || !IsPresent(member->second.state)) return;
-  outputs_.emplace_back(SendLink{to, member->second.meta.address, report});
+  outputs_.emplace_back(SendLink{to, member->second.meta->address, report});
 }
 
 void Node::Impl::Gather(NodeId from, const LoadReport& report) {

@@ -27,7 +27,7 @@ class NodeNatTest : public NodeFixture {
     }
     return true;
   }
-  std::vector<NodeId> Relays() { return node(kHidden).Members().at(IdOf(kHidden)).meta.relays; }
+  std::vector<NodeId> Relays() { return node(kHidden).Members().at(IdOf(kHidden)).meta->relays; }
   bool IsRelay(int i) { return std::ranges::binary_search(Relays(), IdOf(i)); }
   const Detour* DetourOf(int i) {
     for (const Detour& detour : boxes_.at(i).detours) {

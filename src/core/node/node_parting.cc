@@ -109,7 +109,7 @@ void Node::Impl::SettleName() {
   if (!table_known_ || parting_ != Parting::kNone) return;
   const Member* other = nullptr;
   for (const auto& [id, member] : membership_.members()) {
-    if (id != self_ && IsPresent(member.state) && member.meta.name == meta_.name) other = &member;
+    if (id != self_ && IsPresent(member.state) && member.meta->name == meta_.name) other = &member;
   }
   const bool newcomer = !std::exchange(name_checked_, true);
   if (other == nullptr || (!newcomer && self_ < other->id)) {
@@ -122,8 +122,8 @@ void Node::Impl::SettleName() {
   const std::string taken = std::exchange(meta_.name, meta_.name + "-" + self_.Short());
   AsMember(Membership::SetMeta{meta_});
   Emit("member.renamed", meta_.name,
-       "the name " + taken + " belongs to the node at " + other->meta.address.ToString() + ": this one, at " +
-           meta_.address.ToString() + ", has another; choose one with --name");
+       "the name " + taken + " belongs to the node at " + other->meta->address.ToString() +
+           ": this one, at " + meta_.address.ToString() + ", has another; choose one with --name");
 }
 
 }  // namespace hs

@@ -24,11 +24,11 @@ void Node::Impl::NoteRegion(const Membership::MemberChanged& change) {
   const Member& after = change.after;
   region_dirty_ =
       region_dirty_ || !change.before || IsPresent(change.before->state) != IsPresent(after.state) ||
-      change.before->meta.region != after.meta.region || change.before->meta.labels != after.meta.labels;
-  far_dirty_ = far_dirty_ || region_dirty_ || change.before->meta.roles != after.meta.roles;
+      change.before->meta->region != after.meta->region || change.before->meta->labels != after.meta->labels;
+  far_dirty_ = far_dirty_ || region_dirty_ || change.before->meta->roles != after.meta->roles;
   if (!Regional() || here_dirty_) return;
   const auto known = here_.find(after.id);
-  const bool here = Contains(region_id_, PlaceOf(after.id, after.meta.labels));
+  const bool here = Contains(region_id_, PlaceOf(after.id, after.meta->labels));
   if (here != (known != here_.end())) {
     here_dirty_ = true;
   } else if (here) {
@@ -44,7 +44,7 @@ bool Node::Impl::HasLeaf(RegionId region) const {
 RegionId Node::Impl::LeafOf(NodeId node) const {
   const auto member = membership_.members().find(node);
   if (member == membership_.members().end()) return 0;
-  const Place place = PlaceOf(node, member->second.meta.labels);
+  const Place place = PlaceOf(node, member->second.meta->labels);
   const auto leaf = std::ranges::find_if(leaves_, [place](RegionId of) { return Contains(of, place); });
   return leaf == leaves_.end() ? 0 : *leaf;
 }
@@ -56,9 +56,9 @@ void Node::Impl::SettleRegion() {
   }
   if (Regional() && std::exchange(here_dirty_, false)) {
     scope_dirty_ = true;
-    here_.clear();
+    here_ = {};
     for (const auto& [id, member] : membership_.members()) {
-      if (Contains(region_id_, PlaceOf(id, member.meta.labels))) here_.emplace_hint(here_.end(), id, member);
+      if (Contains(region_id_, PlaceOf(id, member.meta->labels))) here_.emplace(id, member);
     }
   }
   if (Regional() || !scope_.members.empty()) SettleScope();
@@ -69,13 +69,13 @@ void Node::Impl::FindRegions() {
   const auto& members = membership_.members();
   const bool small =
       membership_.PresentCount() <= region_max &&
-      std::ranges::all_of(members, [](const auto& entry) { return entry.second.meta.region == 0; });
+      std::ranges::all_of(members, [](const auto& entry) { return entry.second.meta->region == 0; });
   std::vector<RegionId> leaves{0};
   if (!small) {
     std::vector<Inhabitant> present;
     for (const auto& [id, member] : members) {
       if (id == self_ || IsPresent(member.state))
-        present.push_back({PlaceOf(id, member.meta.labels), member.meta.region});
+        present.push_back({PlaceOf(id, member.meta->labels), member.meta->region});
     }
     leaves = Leaves(std::move(present), region_max);
   }
@@ -121,7 +121,7 @@ void Node::Impl::SettleScope() {
         if (IsPresent(member.state)) linked.insert(linked.end(), id);
         continue;
       }
-      const Place place = PlaceOf(id, member.meta.labels);
+      const Place place = PlaceOf(id, member.meta->labels);
       const bool spoken_for =
           std::ranges::any_of(told, [place](RegionId region) { return Contains(region, place); });
       if (!spoken_for) scope.kept.insert(scope.kept.end(), id);
@@ -141,9 +141,9 @@ NodeId Node::Impl::FarController() const {
   NodeId steward;
   Term term = 0;
   for (const auto& [id, member] : membership_.members()) {
-    const RoleClaim& roles = member.meta.roles;
+    const RoleClaim& roles = member.meta->roles;
     if (!roles.controller || !IsPresent(member.state)) continue;
-    if (!Contains(first, PlaceOf(id, member.meta.labels))) continue;
+    if (!Contains(first, PlaceOf(id, member.meta->labels))) continue;
     if (std::tie(roles.term, id) > std::tie(term, steward))
       std::tie(term, steward) = std::tie(roles.term, id);
   }
@@ -199,7 +199,8 @@ std::vector<const RegionReport*> Node::Impl::Summaries() const {
     if (report.region == 0) continue;  // it sums nothing up
     const auto member = membership_.members().find(it->first.owner);
     const bool claimed = member != membership_.members().end() && IsPresent(member->second.state) &&
-                         member->second.meta.roles.controller && member->second.meta.region == report.region;
+                         member->second.meta->roles.controller &&
+                         member->second.meta->region == report.region;
     all.push_back({claimed, report.stamp.term, it->first.owner, &report});
   }
   std::ranges::sort(all, std::greater{},
@@ -362,7 +363,7 @@ std::vector<RegionSeen> Node::Impl::RegionsSeen() const {
     const auto of = std::ranges::find(seen, LeafOf(id), &RegionSeen::region);
     if (of == seen.end()) continue;
     ++of->members;
-    const RoleClaim& roles = member.meta.roles;
+    const RoleClaim& roles = member.meta->roles;
     const int rank = (roles.controller ? 4
                       : roles.standby  ? 3
                       : roles.monitor  ? 2

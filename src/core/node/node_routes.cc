@@ -105,7 +105,7 @@ void Node::Impl::Wrap(SendDatagram& datagram) {
 
 bool Node::Impl::DialsOut(NodeId node) const {
   const auto member = membership_.members().find(node);
-  return member != membership_.members().end() && member->second.meta.dials_out;
+  return member != membership_.members().end() && member->second.meta->dials_out;
 }
 
 // A member that dials out is where its datagrams come from, not where it says. It is proven: a sealed
@@ -156,12 +156,12 @@ std::vector<LinkView> Node::Impl::Links() const {
   std::vector<LinkView> links;
   for (const auto& [id, member] : membership_.members()) {
     if (!IsPresent(member.state)) continue;
-    for (const NodeId& relay : member.meta.relays) {
+    for (const NodeId& relay : member.meta->relays) {
       if (relay != self_) links.push_back({.from = relay, .to = id, .line = true});
     }
     if (id == self_) continue;
     const PathView path = routing_.View(id);
-    const bool line = path.relays.empty() && std::ranges::binary_search(member.meta.relays, self_);
+    const bool line = path.relays.empty() && std::ranges::binary_search(member.meta->relays, self_);
     links.push_back({self_, id, path.relays, path.heard, line, path.round_trip});
   }
   const auto& records = board_.records();

@@ -157,7 +157,7 @@ void Node::Impl::TellRole(RoleChange change) {
 std::set<NodeId> Node::Impl::NotForWork() const {
   std::set<NodeId> nodes = drained_;
   for (const auto& [id, member] : membership_.members()) {
-    if (IsBarred(member.meta.labels, Role::kWorker)) nodes.insert(id);
+    if (IsBarred(member.meta->labels, Role::kWorker)) nodes.insert(id);
   }
   return nodes;
 }

@@ -29,7 +29,7 @@ std::vector<std::string> Node::Impl::WhatIsPending() const {
   const bool vouched = AllAreSaidToHoldOurDocuments(report);
   const auto add = [&](const Member& member, const char* what) {
     if (pending.size() < kPendingNamed) {
-      pending.push_back(member.meta.name + what);
+      pending.push_back(member.meta->name + what);
     } else {
       ++unnamed;
     }

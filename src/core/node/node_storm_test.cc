@@ -27,11 +27,11 @@ class NodeStormTest : public NodeFixture {
   }
   // A member with nothing behind it says this of itself.
   void Says(int stranger, std::uint32_t counter, MemberState state) {
-    MemberUpdate update{IdOf(stranger), BootId{7}, {1, counter}, state, std::nullopt, {}};
+    MemberUpdate update{IdOf(stranger), BootId{7}, {1, counter}, state, {}, {}};
     if (state == MemberState::kAlive) {
       update.meta = MemberMeta{};
-      update.meta->name = "x" + std::to_string(stranger);
-      update.meta->address = AddressOf(stranger);
+      update.meta.Edit().name = "x" + std::to_string(stranger);
+      update.meta.Edit().address = AddressOf(stranger);
     }
     GossipMessage message{.body = News{}};
     message.updates = {update};

@@ -366,8 +366,8 @@ TEST_F(NodeTest, OfTwoNodesWithOneNameTheNewcomerTakesAnother) {
   Start(2, 0, name_it);
   ASSERT_TRUE(RunUntil([&] { return ViewOf(0).members.size() == 3 && AllSteady(); }, 10s));
   Run(10s);
-  EXPECT_EQ(ViewOf(0).members.at(1).meta.name, "n1");
-  EXPECT_EQ(ViewOf(0).members.at(2).meta.name, "n1-03000000");
+  EXPECT_EQ(ViewOf(0).members.at(1).meta->name, "n1");
+  EXPECT_EQ(ViewOf(0).members.at(2).meta->name, "n1-03000000");
   EXPECT_THAT(EventsOf(2, "member.renamed"), SizeIs(1));
   EXPECT_THAT(EventsOf(1, "member.renamed"), IsEmpty());
 }
@@ -379,8 +379,8 @@ TEST_F(NodeTest, ANewcomerWithTheSmallerIdYieldsToo) {
   Start(0, 1, name_it);
   ASSERT_TRUE(RunUntil([&] { return ViewOf(1).members.size() == 2; }, 10s));
   Run(10s);
-  EXPECT_EQ(ViewOf(1).members.at(0).meta.name, "box-01000000");
-  EXPECT_EQ(ViewOf(1).members.at(1).meta.name, "box");
+  EXPECT_EQ(ViewOf(1).members.at(0).meta->name, "box-01000000");
+  EXPECT_EQ(ViewOf(1).members.at(1).meta->name, "box");
 }
 
 // ---------------------------------------------------------------------------------------------- apps'

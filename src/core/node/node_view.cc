@@ -49,7 +49,7 @@ const Document* Node::Impl::FindDocument(const std::string& key) const {
 
 Endpoint Node::Impl::AddressOf(NodeId node) const {
   const auto found = membership_.members().find(node);
-  return found == membership_.members().end() ? Endpoint{} : found->second.meta.address;
+  return found == membership_.members().end() ? Endpoint{} : found->second.meta->address;
 }
 
 }  // namespace hs

@@ -11,7 +11,7 @@ using ::testing::HasSubstr;
 
 void Fill(World& w, int n) {
   w.full_boxes.insert(Box(n));
-  w.members[Box(n)].meta.roles.disk = DiskFault::kFull;
+  w.members[Box(n)].meta.Edit().roles.disk = DiskFault::kFull;
 }
 
 TEST(BadDisk, WhatRunsThereStaysAndNothingNewComes) {
@@ -19,7 +19,7 @@ TEST(BadDisk, WhatRunsThereStaysAndNothingNewComes) {
   w.Want(w.Spec("web", "1"), 3);
   w.Settle();
   const auto before = w.Where();
-  w.members[Box(2)].meta.roles.disk = DiskFault::kFull;
+  w.members[Box(2)].meta.Edit().roles.disk = DiskFault::kFull;
   w.Settle();
   EXPECT_EQ(w.Where(), before);
   w.Want(w.Spec("web", "1"), 7);
@@ -29,7 +29,7 @@ TEST(BadDisk, WhatRunsThereStaysAndNothingNewComes) {
   EXPECT_EQ(w.On(2, "api"), 0);
   EXPECT_EQ(w.Healthy("web"), 7);
   EXPECT_EQ(w.Healthy("api"), 4);
-  w.members[Box(2)].meta.roles.disk = DiskFault::kNone;
+  w.members[Box(2)].meta.Edit().roles.disk = DiskFault::kNone;
   w.Settle(400);
   EXPECT_GE(w.On(2), 2) << "with room again it is used again";
 }
@@ -42,7 +42,7 @@ TEST(BadDisk, WhatCannotStartThereIsReplacedElsewhereAndThenStopped) {
   w.Want(w.Spec("api", "1"), 3);
   w.Round();  // before anybody knows
   ASSERT_EQ(w.On(2, "api"), 1);
-  w.members[Box(2)].meta.roles.disk = DiskFault::kFull;
+  w.members[Box(2)].meta.Edit().roles.disk = DiskFault::kFull;
   w.Plan();
   EXPECT_EQ(w.Decided("plan.start"), 1) << "in the very next plan";
   w.Settle();
@@ -78,7 +78,7 @@ TEST(BadDisk, ARedeployIsNotStoppedByWhatCannotStartThere) {
       for (ReplicaStatus& status : w.reports[Box(n)].replicas) {
         if (status.state != ReplicaState::kBackoff) continue;
         status.restarts = 5;
-        w.members[Box(n)].meta.roles.disk = DiskFault::kFull;
+        w.members[Box(n)].meta.Edit().roles.disk = DiskFault::kFull;
       }
     }
   }

@@ -38,7 +38,7 @@ bool Listens(const std::map<SpecHash, ServiceSpec>& specs, SpecHash hash) {
 std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, const NodeReport* report,
                                                           const std::map<SpecHash, ServiceSpec>& specs) {
   std::vector<Target> targets;
-  const MemberMeta& meta = member.meta;
+  const MemberMeta& meta = *member.meta;
   if (meta.inbound_http != 0) targets.push_back({ReplicaId{}, {meta.address.ip, meta.inbound_http}});
   if (report == nullptr) return targets;
   for (const ReplicaStatus& status : report->replicas) {

@@ -29,7 +29,7 @@ namespace hs {
 // The state of the world; hand it in whenever members or reports changed, and at the deadline.
 struct EvidenceWatch {
   bool enabled = false;  // controller or stand-by
-  const std::map<NodeId, Member>* members = nullptr;
+  const MemberTable* members = nullptr;
   const std::map<NodeId, ObservedReport>* reports = nullptr;
   const std::map<SpecHash, ServiceSpec>* specs = nullptr;  // what is not among them is taken to listen
 };

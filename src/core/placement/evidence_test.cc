@@ -12,7 +12,7 @@ using ::testing::ElementsAre;
 
 struct Scene {
   NodeId node;
-  std::map<NodeId, Member> members;
+  MemberTable members;
   NodeReport report;
   std::map<NodeId, ObservedReport> reports;
   std::map<SpecHash, ServiceSpec> specs;
@@ -26,9 +26,9 @@ struct Scene {
     member.id = node;
     member.state = MemberState::kAgentDown;
     member.state_since = now;
-    member.meta.name = "n2";
-    member.meta.address = {IpAddress::V4(127, 0, 0, 12), 7700};
-    member.meta.inbound_http = 7701;
+    member.meta.Edit().name = "n2";
+    member.meta.Edit().address = {IpAddress::V4(127, 0, 0, 12), 7700};
+    member.meta.Edit().inbound_http = 7701;
     members[node] = member;
     reports[node] = {&report, 0};
   }
@@ -189,7 +189,7 @@ TEST(WorkEvidence, ABoxWithNothingToAskIsJudgedByItsInboundPort) {
   EXPECT_TRUE(s.Look().empty()) << "proven once";
 
   Scene silent;
-  silent.members[silent.node].meta.inbound_http = 0;
+  silent.members[silent.node].meta.Edit().inbound_http = 0;
   EXPECT_TRUE(silent.Look().empty());
 }
 

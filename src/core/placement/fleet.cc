@@ -14,20 +14,20 @@ constexpr std::uint64_t kLoadGainPermille = 50;
 constexpr const char* kLabelPrefix = "node.labels.";
 
 std::string LabelOf(const Member& member, const std::string& key) {
-  const auto it = member.meta.labels.find(key);
-  return it == member.meta.labels.end() ? std::string() : it->second;
+  const auto it = member.meta->labels.find(key);
+  return it == member.meta->labels.end() ? std::string() : it->second;
 }
 
 bool Meets(const Member& member, const Constraint& constraint) {
   bool equal = false;
   if (constraint.label == "node.hostname") {
-    equal = member.meta.name == constraint.value;
+    equal = member.meta->name == constraint.value;
   } else if (constraint.label == "node.id") {
     equal = member.id.Hex() == constraint.value;
   } else if (constraint.label.starts_with(kLabelPrefix)) {
     const auto it =
-        member.meta.labels.find(constraint.label.substr(std::char_traits<char>::length(kLabelPrefix)));
-    equal = it != member.meta.labels.end() && it->second == constraint.value;
+        member.meta->labels.find(constraint.label.substr(std::char_traits<char>::length(kLabelPrefix)));
+    equal = it != member.meta->labels.end() && it->second == constraint.value;
   }
   return equal == constraint.equal;
 }
@@ -37,7 +37,7 @@ std::string Mib(std::uint64_t bytes) { return std::to_string(bytes >> 20) + " Mi
 }  // namespace
 
 std::uint64_t Fleet::Box::LoadPermille(const Resources& more) const {
-  const Capacity& capacity = member->meta.capacity;
+  const Capacity& capacity = member->meta->capacity;
   const std::uint64_t cpu = cpu_reserved - cpu_going + more.cpu_millicores;
   const std::uint64_t memory = memory_reserved - memory_going + more.memory_bytes;
   std::uint64_t load = 0;
@@ -48,7 +48,7 @@ std::uint64_t Fleet::Box::LoadPermille(const Resources& more) const {
 }
 
 bool Fleet::Box::Fits(const Resources& resources) const {
-  const Capacity& capacity = member->meta.capacity;
+  const Capacity& capacity = member->meta->capacity;
   if (capacity.cpu_millicores > 0 && resources.cpu_millicores > 0 &&
       cpu_reserved + resources.cpu_millicores > capacity.cpu_millicores) {
     return false;
@@ -57,7 +57,7 @@ bool Fleet::Box::Fits(const Resources& resources) const {
          memory_reserved + resources.memory_bytes <= capacity.memory_bytes;
 }
 
-Fleet::Fleet(Time now, const std::map<NodeId, Member>& members, const std::set<NodeId>& drained) {
+Fleet::Fleet(Time now, const MemberTable& members, const std::set<NodeId>& drained) {
   std::array<std::map<std::string, std::uint32_t>, 3> domains;
   boxes_.reserve(members.size());
   for (const auto& [id, member] : members) {
@@ -65,7 +65,7 @@ Fleet::Fleet(Time now, const std::map<NodeId, Member>& members, const std::set<N
     box.member = &member;
     box.drained = drained.contains(id);
     box.quarantined = member.quarantined_until > now;
-    box.bad_disk = member.meta.roles.disk != DiskFault::kNone;
+    box.bad_disk = member.meta->roles.disk != DiskFault::kNone;
     box.open = OpenInNeed(box) && !box.bad_disk;
     std::string path;
     for (std::size_t level = 0; level < kDomainLabels.size(); ++level) {
@@ -147,7 +147,7 @@ bool Fleet::AnyOpen(const ServiceSpec& spec) const {
 BoxIndex Fleet::Place(const ServiceSpec& spec, const Spread& spread) const {
   const std::uint64_t key = Hash64(spec.name);
   const auto cost = [&](const Member* member) {
-    const std::uint32_t cpu = member->meta.capacity.cpu_millicores;
+    const std::uint32_t cpu = member->meta->capacity.cpu_millicores;
     return RendezvousCost(key, member->id, cpu > 0 ? cpu : 1000);
   };
   const bool in_need = !AnyOpen(spec);
@@ -250,7 +250,7 @@ std::string Fleet::Uneven(const ServiceSpec& spec, const Spread& spread, BoxInde
   static constexpr std::array<const char*, 4> kWhere{"zone", "rack", "host", "box"};
   const Counts has = CountsOf(spread, from);
   const Counts had = CountsOf(spread, to);
-  const auto name = [this](BoxIndex box) { return boxes_[box].member->meta.name; };
+  const auto name = [this](BoxIndex box) { return boxes_[box].member->meta->name; };
   for (std::size_t level = 0; level < has.size(); ++level) {
     if (level < 3 && boxes_[from].domain[level] == boxes_[to].domain[level]) continue;
     if (has[level] <= had[level] + 1) continue;
@@ -279,7 +279,7 @@ std::string Fleet::WhyNot(const ServiceSpec& spec) const {
     } else if (box.bad_disk && AnyOpen(spec)) {
       ++bad_disk;
     } else {
-      const Capacity& capacity = box.member->meta.capacity;
+      const Capacity& capacity = box.member->meta->capacity;
       const std::uint64_t cpu_free =
           capacity.cpu_millicores - std::min<std::uint64_t>(box.cpu_reserved, capacity.cpu_millicores);
       const std::uint64_t memory_free =

@@ -27,7 +27,7 @@ struct Spread {
 
 class Fleet {
  public:
-  Fleet(Time now, const std::map<NodeId, Member>& members, const std::set<NodeId>& drained);
+  Fleet(Time now, const MemberTable& members, const std::set<NodeId>& drained);
 
   std::size_t size() const { return boxes_.size(); }
   BoxIndex Find(NodeId id) const;  // kNoBox when there is none

@@ -63,7 +63,7 @@ SpecHash SpecOf(const Entry& entry) {
 }  // namespace
 
 std::string BoxName(const Member& member) {
-  return member.meta.name.empty() ? member.id.Short() : member.meta.name;
+  return member.meta->name.empty() ? member.id.Short() : member.meta->name;
 }
 
 Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {

@@ -69,7 +69,7 @@ TEST(Move, SaysWhatItReadAndWhomItReplaces) {
 
 TEST(Move, ASteadyClusterMovesNothingInAnHour) {
   World w(5);
-  for (int n = 1; n <= 5; ++n) w.members[Box(n)].meta.labels["zone"] = n < 4 ? "a" : "b";
+  for (int n = 1; n <= 5; ++n) w.members[Box(n)].meta.Edit().labels["zone"] = n < 4 ? "a" : "b";
   for (int service = 0; service < 7; ++service) {
     ServiceSpec spec = w.Spec("s" + std::to_string(service), "1");
     spec.reserve = {static_cast<std::uint32_t>(service % 3) * 200, 0};
@@ -98,7 +98,7 @@ TEST(Move, WhatForbidsIt) {
       {"no room there",
        [](World& w, ServiceSpec& spec) {
          spec.reserve.memory_bytes = 1 << 20;
-         w.members[Box(3)].meta.capacity.memory_bytes = 1 << 19;
+         w.members[Box(3)].meta.Edit().capacity.memory_bytes = 1 << 19;
        }},
       {"the new box is drained", [](World& w, ServiceSpec&) { w.drained.insert(Box(3)); }},
       {"the new box came and went too often",
@@ -110,7 +110,7 @@ TEST(Move, WhatForbidsIt) {
   for (const Row& row : rows) {
     SCOPED_TRACE(row.why);
     World w(2);
-    for (int n : {1, 2}) w.members[Box(n)].meta.labels["disk"] = "ssd";
+    for (int n : {1, 2}) w.members[Box(n)].meta.Edit().labels["disk"] = "ssd";
     ServiceSpec spec = w.Spec("web", "1");
     w.AddBox(3);
     row.change(w, spec);
@@ -129,11 +129,11 @@ TEST(Move, WhatForbidsIt) {
 
 TEST(Move, ANewZoneGetsItsShare) {
   World w(4);
-  for (int n = 1; n <= 4; ++n) w.members[Box(n)].meta.labels["zone"] = "a";
+  for (int n = 1; n <= 4; ++n) w.members[Box(n)].meta.Edit().labels["zone"] = "a";
   w.Want(w.Spec("web", "1"), 8);
   w.Settle();
   w.AddBox(5);
-  w.members[Box(5)].meta.labels["zone"] = "b";
+  w.members[Box(5)].meta.Edit().labels["zone"] = "b";
   SettleWithMoves(w);
   EXPECT_EQ(w.On(5), 4);
   EXPECT_LE(Spread(w, 4), 0) << "one each is left in the old zone";

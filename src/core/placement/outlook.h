@@ -24,7 +24,7 @@ struct OutlookInput {
   Time now;
   Time settled;       // boxes that came later get nothing by moves
   Duration patience;  // for work on boxes whose agent is down
-  const std::map<NodeId, Member>& members;
+  const MemberTable& members;
   const std::set<NodeId>& drained;
   const std::vector<DesiredService>& services;         // `replicas` is what is wanted
   const std::map<std::string, CountByNode>& occupied;  // by service: what is there, or starting

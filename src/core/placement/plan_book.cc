@@ -7,7 +7,7 @@
 
 namespace hs {
 
-std::uint64_t MembersDigest(const std::map<NodeId, Member>& members) {
+std::uint64_t MembersDigest(const MemberTable& members) {
   std::uint64_t digest = 0;
   for (const auto& [id, member] : members) {
     if (!IsPresent(member.state)) continue;
@@ -18,7 +18,7 @@ std::uint64_t MembersDigest(const std::map<NodeId, Member>& members) {
 }
 
 std::vector<std::string> UnacknowledgedSlices(const std::map<NodeId, PlanSlice>& slices,
-                                              const std::map<NodeId, Member>& members,
+                                              const MemberTable& members,
                                               const std::map<NodeId, ObservedReport>& reports) {
   std::vector<std::string> words;
   for (const auto& [node, slice] : slices) {
@@ -38,7 +38,7 @@ KnownSlices PlanBook::Known(const KnownSlices& observed) const {
   return known;
 }
 
-void PlanBook::KeepOnly(const std::map<NodeId, Member>& members) {
+void PlanBook::KeepOnly(const MemberTable& members) {
   std::erase_if(slices_, [&](const auto& page) { return !members.contains(page.first); });
 }
 
@@ -52,7 +52,7 @@ void PlanBook::Close() {
 }
 
 PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport report,
-                           const std::map<NodeId, Member>& members,
+                           const MemberTable& members,
                            const std::map<NodeId, ObservedReport>& reports) {
   PlanUpdate update;
   const bool new_term = term != term_;

@@ -38,10 +38,10 @@ class PlanBook {
 
   // `report`: what is told along with the draft: levels and whatever else; the rest of it is filled in.
   PlanUpdate Apply(Term term, const PlanDraft& draft, RegionReport report,
-                   const std::map<NodeId, Member>& members, const std::map<NodeId, ObservedReport>& reports);
+                   const MemberTable& members, const std::map<NodeId, ObservedReport>& reports);
 
   // The region is another now: the pages of those who are not in it are another's to write.
-  void KeepOnly(const std::map<NodeId, Member>& members);
+  void KeepOnly(const MemberTable& members);
 
   // Control is lost: the pages are another's to write.
   void Close();
@@ -60,10 +60,10 @@ class PlanBook {
 
 // Who of the present members has not taken over its slice yet, in words.
 std::vector<std::string> UnacknowledgedSlices(const std::map<NodeId, PlanSlice>& slices,
-                                              const std::map<NodeId, Member>& members,
+                                              const MemberTable& members,
                                               const std::map<NodeId, ObservedReport>& reports);
 
 // Of the present members: equal on two nodes that see the same ones.
-std::uint64_t MembersDigest(const std::map<NodeId, Member>& members);
+std::uint64_t MembersDigest(const MemberTable& members);
 
 }  // namespace hs

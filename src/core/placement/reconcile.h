@@ -51,7 +51,7 @@ struct ReconcileInput {
   Time now;
   Time started_at;  // of this node
   const Tunables& tunables;
-  const std::map<NodeId, Member>& members;
+  const MemberTable& members;
   const std::set<NodeId>& drained;
   const std::vector<DesiredService>& services;   // unique names
   const std::map<SpecHash, ServiceSpec>& specs;  // of every revision still known

@@ -27,8 +27,8 @@ TEST(Reconcile, StartsWhatIsWantedSpreadOverTheBoxesAndThenDoesNothing) {
 
 TEST(Reconcile, SpreadsOverZonesBeforeBoxes) {
   World w(3);
-  for (int n : {1, 2}) w.members[Box(n)].meta.labels["zone"] = "a";
-  w.members[Box(3)].meta.labels["zone"] = "b";
+  for (int n : {1, 2}) w.members[Box(n)].meta.Edit().labels["zone"] = "a";
+  w.members[Box(3)].meta.Edit().labels["zone"] = "b";
   w.Want(w.Spec("web", "1"), 4);
   w.Settle();
   EXPECT_EQ(w.On(3), 2) << "zone b has one box and gets half";
@@ -410,7 +410,7 @@ TEST(Reconcile, WhatDoesNotFitIsShortWithTheNumbers) {
        3, "2 drained"},
       {"all in quarantine",
        [](World& w, ServiceSpec&) {
-         for (auto& [id, m] : w.members) m.quarantined_until = w.now + 500s;
+         for (auto [id, m] : w.members) m.quarantined_until = w.now + 500s;
        },
        3, "2 in quarantine"},
       {"all suspect",
@@ -435,7 +435,7 @@ TEST(Reconcile, WhatDoesNotFitIsShortWithTheNumbers) {
 
 TEST(Reconcile, ConstraintsChooseTheBox) {
   World w(3);
-  w.members[Box(2)].meta.labels["ssd"] = "yes";
+  w.members[Box(2)].meta.Edit().labels["ssd"] = "yes";
   ServiceSpec only = w.Spec("db", "1"), never = w.Spec("web", "1");
   only.constraints = {{"node.labels.ssd", "yes", true}};
   never.constraints = {{"node.labels.ssd", "yes", false}, {"node.id", Box(1).Hex(), false}};

@@ -281,7 +281,7 @@ void ServicePlan::ChooseStops() {
               " is drained or barred from work, and its work runs elsewhere";
     } else if (Stranded(*victim)) {
       cause = "it cannot run on the disk of " + BoxName(fleet_.MemberOf(victim->box)) + ", which is " +
-              ToString(fleet_.MemberOf(victim->box).meta.roles.disk) + ", and is replaced elsewhere";
+              ToString(fleet_.MemberOf(victim->box).meta->roles.disk) + ", and is replaced elsewhere";
     } else {
       cause = std::to_string(counts.stay) + " there, " + std::to_string(service_->replicas) + " wanted";
     }

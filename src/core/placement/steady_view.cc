@@ -9,7 +9,7 @@ SteadyView::SteadyView(NodeId self, const std::vector<std::pair<NodeId, Endpoint
   }
 }
 
-void SteadyView::Observe(const std::map<NodeId, Member>& members, const std::set<NodeId>& removed,
+void SteadyView::Observe(const MemberTable& members, const std::set<NodeId>& removed,
                          bool steady) {
   auto known = members.begin();  // both are sorted by id
   for (auto it = counted_.begin(); it != counted_.end();) {
@@ -30,7 +30,7 @@ void SteadyView::Observe(const std::map<NodeId, Member>& members, const std::set
   }
 }
 
-SteadyView::Standing SteadyView::StandingOf(const std::map<NodeId, Member>& members) const {
+SteadyView::Standing SteadyView::StandingOf(const MemberTable& members) const {
   Standing standing{0, counted_.size()};
   for (const auto& [id, silent] : counted_) {
     const auto member = members.find(id);
@@ -39,7 +39,7 @@ SteadyView::Standing SteadyView::StandingOf(const std::map<NodeId, Member>& memb
   return standing;
 }
 
-bool SteadyView::Complete(const std::map<NodeId, Member>& members, bool long_ago) const {
+bool SteadyView::Complete(const MemberTable& members, bool long_ago) const {
   for (const auto& [id, member] : members) {
     if (member.state == MemberState::kUnreachable || member.state == MemberState::kAgentDown) return false;
   }

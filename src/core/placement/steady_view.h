@@ -31,7 +31,7 @@ class SteadyView {
   SteadyView(NodeId self, const std::vector<std::pair<NodeId, Endpoint>>& peers);
 
   // To be called whenever members changed or the steady state came. `removed`: by people.
-  void Observe(const std::map<NodeId, Member>& members, const std::set<NodeId>& removed, bool steady);
+  void Observe(const MemberTable& members, const std::set<NodeId>& removed, bool steady);
 
   struct Standing {
     std::size_t here = 0;     // of those that count
@@ -40,11 +40,11 @@ class SteadyView {
     bool Majority() const { return here * 2 > counted; }
     std::string Words() const;  // 2 of 5 boxes are here
   };
-  Standing StandingOf(const std::map<NodeId, Member>& members) const;
+  Standing StandingOf(const MemberTable& members) const;
 
   // Nobody is out of sight who may be alive somewhere. Whom only the disk remembers counts as out of sight
   // unless `long_ago`; whom membership has given up (dead, however it came to know) does not.
-  bool Complete(const std::map<NodeId, Member>& members, bool long_ago) const;
+  bool Complete(const MemberTable& members, bool long_ago) const;
 
  private:
   // Whether the box fell silent before anything was proven about it: then its death is a guess.

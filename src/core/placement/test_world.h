@@ -30,7 +30,7 @@ class World {
   Tunables tunables;
   Time now = Time{} + 1000s;
   Time started_at{};
-  std::map<NodeId, Member> members;
+  MemberTable members;
   std::set<NodeId> drained;
   std::vector<DesiredService> services;
   std::map<SpecHash, ServiceSpec> specs;
@@ -57,8 +57,8 @@ class World {
   void AddBox(int n) {
     Member member;
     member.id = Box(n);
-    member.meta.name = "n" + std::to_string(n);
-    member.meta.capacity = {4000, std::uint64_t{8} << 30};
+    member.meta.Edit().name = "n" + std::to_string(n);
+    member.meta.Edit().capacity = {4000, std::uint64_t{8} << 30};
     member.alive_since = now;
     member.state_since = now;
     member.seen_this_run = true;

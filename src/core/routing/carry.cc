@@ -5,7 +5,7 @@
 namespace hs {
 namespace {
 
-bool IsHere(const std::map<NodeId, Member>& members, NodeId id) {
+bool IsHere(const MemberTable& members, NodeId id) {
   const auto member = members.find(id);
   return member != members.end() && member->second.state != MemberState::kLeft;
 }
@@ -14,7 +14,7 @@ bool Names(const std::vector<NodeId>& way, NodeId id) { return std::ranges::find
 
 }  // namespace
 
-CarryDecision Carrier::Step(Time now, const std::map<NodeId, Member>& members, NodeId from,
+CarryDecision Carrier::Step(Time now, const MemberTable& members, NodeId from,
                             const Relayed& message) {
   // Whoever hands it over must be the one the way says.
   const NodeId before = message.behind.empty() ? message.source : message.behind.back();

@@ -40,7 +40,7 @@ class Carrier {
 
   explicit Carrier(NodeId self) : self_(self) {}
   // `from`: proven sender of the datagram.
-  CarryDecision Step(Time now, const std::map<NodeId, Member>& members, NodeId from, const Relayed& message);
+  CarryDecision Step(Time now, const MemberTable& members, NodeId from, const Relayed& message);
   const CarryCounts& counts() const { return counts_; }
 
  private:

@@ -11,8 +11,8 @@ NodeId Node(std::uint8_t n) {
   return id;
 }
 
-std::map<NodeId, Member> Members(std::initializer_list<int> ids) {
-  std::map<NodeId, Member> members;
+MemberTable Members(std::initializer_list<int> ids) {
+  MemberTable members;
   for (const int n : ids) {
     const NodeId id = Node(static_cast<std::uint8_t>(n));
     members[id].id = id;

@@ -19,11 +19,11 @@ Duration RoundTrip(const Routing& routing, NodeId id) {
 
 }  // namespace
 
-bool Dialing::Step(Time now, const std::map<NodeId, Member>& members, const Routing& routing) {
+bool Dialing::Step(Time now, const MemberTable& members, const Routing& routing) {
   const std::vector<NodeId> before = relays_;
   std::erase_if(relays_, [&](const NodeId& id) {
     const auto member = members.find(id);
-    return member == members.end() || !IsPresent(member->second.state) || member->second.meta.dials_out ||
+    return member == members.end() || !IsPresent(member->second.state) || member->second.meta->dials_out ||
            !routing.ForLinks(id).empty();
   });
   const bool looks = now >= look_next_;
@@ -41,14 +41,14 @@ bool Dialing::Step(Time now, const std::map<NodeId, Member>& members, const Rout
   return relays_ != before;
 }
 
-std::vector<Dialing::Candidate> Dialing::Candidates(Time now, const std::map<NodeId, Member>& members,
+std::vector<Dialing::Candidate> Dialing::Candidates(Time now, const MemberTable& members,
                                                     const Routing& routing) const {
   std::vector<Candidate> ranked;
   for (const auto& [id, member] : members) {
     const bool there =
-        member.state == MemberState::kAlive && !member.meta.dials_out && !routing.InTrouble(id);
+        member.state == MemberState::kAlive && !member.meta->dials_out && !routing.InTrouble(id);
     if (id == self_ || !there || std::ranges::find(relays_, id) != relays_.end()) continue;
-    const bool unfit = member.meta.roles.strained || member.quarantined_until > now;
+    const bool unfit = member.meta->roles.strained || member.quarantined_until > now;
     // In powers of two, so that chance does not rank equals.
     const int distance = std::bit_width(static_cast<std::uint64_t>(RoundTrip(routing, id) / 500us));
     ranked.push_back({unfit, distance, CombineHash(self_.Prefix64(), id.Prefix64()), id});

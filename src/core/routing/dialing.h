@@ -26,7 +26,7 @@ class Dialing {
   explicit Dialing(NodeId self) : self_(self) {}
 
   // True: the relays are others now. Call it when members or routes changed, and at NextDeadline().
-  bool Step(Time now, const std::map<NodeId, Member>& members, const Routing& routing);
+  bool Step(Time now, const MemberTable& members, const Routing& routing);
   const std::vector<NodeId>& relays() const { return relays_; }  // sorted
   Time NextDeadline() const { return look_next_; }
 
@@ -40,7 +40,7 @@ class Dialing {
   };
 
   // The best first.
-  std::vector<Candidate> Candidates(Time now, const std::map<NodeId, Member>& members,
+  std::vector<Candidate> Candidates(Time now, const MemberTable& members,
                                     const Routing& routing) const;
   void TakeIfNearer(NodeId candidate, const Routing& routing);
 

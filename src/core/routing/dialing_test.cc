@@ -25,7 +25,7 @@ class DialingTest : public ::testing::Test {
       members_[Node(n)].id = Node(n);
       if (n > 1) RoundTrip(n, 5ms);
     }
-    members_[Node(1)].meta.dials_out = true;
+    members_[Node(1)].meta.Edit().dials_out = true;
   }
   void RoundTrip(int n, Duration time) {
     for (int i = 0; i < 40; ++i) (void)routing_.Step(now_, members_, AnsweredDirectly{Node(n), time});
@@ -37,7 +37,7 @@ class DialingTest : public ::testing::Test {
   const std::vector<NodeId>& Relays() const { return dialing_.relays(); }
 
   Time now_ = Time{} + 1h;
-  std::map<NodeId, Member> members_;
+  MemberTable members_;
   Routing routing_{Tunables{}, Node(1), Prng(7)};
   Dialing dialing_{Node(1)};
 };
@@ -59,8 +59,8 @@ TEST_F(DialingTest, FewerWhereThereAreFewer) {
 TEST_F(DialingTest, WhoIsNotThereIsPassedOverAndWhoIsNotFitIsTakenLast) {
   Start(9);
   for (int n = 2; n <= 6; ++n) RoundTrip(n, 100us);
-  members_[Node(2)].meta.dials_out = true;
-  members_[Node(3)].meta.roles.strained = true;
+  members_[Node(2)].meta.Edit().dials_out = true;
+  members_[Node(3)].meta.Edit().roles.strained = true;
   members_[Node(4)].state = MemberState::kSuspect;
   members_[Node(5)].quarantined_until = now_ + 1min;
   (void)routing_.Step(now_, members_, DirectSilence{Node(6)});

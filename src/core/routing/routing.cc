@@ -49,7 +49,7 @@ std::string InMs(Duration span) {
 Routing::Routing(const Tunables& tunables, NodeId self, Prng prng)
     : tunables_(tunables), self_(self), prng_(prng) {}
 
-std::vector<RoutingOutput> Routing::Step(Time now, const std::map<NodeId, Member>& members,
+std::vector<RoutingOutput> Routing::Step(Time now, const MemberTable& members,
                                          const RoutingInput& input) {
   now_ = now;
   members_ = &members;
@@ -177,10 +177,10 @@ void Routing::On(const DialersChanged&) {
   }
   dialers_ = 0;
   for (const auto& [id, member] : *members_) {
-    if (!member.meta.dials_out || !IsPresent(member.state)) continue;
+    if (!member.meta->dials_out || !IsPresent(member.state)) continue;
     ++dialers_;
     if (id == self_) continue;
-    if (std::ranges::binary_search(member.meta.relays, self_)) {
+    if (std::ranges::binary_search(member.meta->relays, self_)) {
       lines.push_back(id);
       continue;
     }
@@ -201,7 +201,7 @@ void Routing::Declare(NodeId peer, const Member& member) {
   if (!trouble.declared) {
     trouble = {.since = now_, .misses = kMisses, .cut = true, .declared = true, .direct_next = kNever};
   }
-  const auto keeps_line = [&](NodeId relay) { return std::ranges::binary_search(member.meta.relays, relay); };
+  const auto keeps_line = [&](NodeId relay) { return std::ranges::binary_search(member.meta->relays, relay); };
   if (trouble.detour && !keeps_line(trouble.detour->back())) {
     DropDetour(peer, trouble, "it keeps no line to " + NameOf(trouble.detour->back()) + " any more");
   }

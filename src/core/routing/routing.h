@@ -114,7 +114,7 @@ class Routing {
   Routing(const Tunables& tunables, NodeId self, Prng prng);
 
   // `members`: with this node itself. The same object each time.
-  std::vector<RoutingOutput> Step(Time now, const std::map<NodeId, Member>& members,
+  std::vector<RoutingOutput> Step(Time now, const MemberTable& members,
                                   const RoutingInput& input);
   Time NextDeadline() const { return deadline_; }
 
@@ -223,7 +223,7 @@ class Routing {
   Prng prng_;
   Time now_{};
   Time deadline_ = kNever;
-  const std::map<NodeId, Member>* members_ = nullptr;
+  const MemberTable* members_ = nullptr;
   std::vector<RoutingOutput> out_;
 
   std::map<NodeId, Trouble> troubles_;

@@ -26,7 +26,7 @@ class RoutingTest : public ::testing::Test {
     for (int n = 1; n <= nodes; ++n) {
       Member& member = members_[Node(n)];
       member.id = Node(n);
-      member.meta.name = "n" + std::to_string(n);
+      member.meta.Edit().name = "n" + std::to_string(n);
     }
     for (int n = 1; n <= nodes; ++n) {
       routings_.emplace(n, Routing(Tunables{}, Node(n), Prng(static_cast<std::uint64_t>(n))));
@@ -113,7 +113,7 @@ class RoutingTest : public ::testing::Test {
   Relays Way(int from, int to) const { return routings_.at(from).ForLinks(Node(to)); }
 
   Time now_ = Time{} + 1h;
-  std::map<NodeId, Member> members_;
+  MemberTable members_;
   std::map<int, Routing> routings_;
   std::set<std::pair<int, int>> cuts_;
   std::set<int> dead_;
@@ -358,7 +358,7 @@ TEST_F(RoutingTest, WhoIsLateItselfGivesOthersMoreTime) {
 class DialsOut : public RoutingTest {
  protected:
   void Say(std::vector<int> relays) {
-    MemberMeta& meta = members_.at(Node(2)).meta;
+    MemberMeta& meta = members_.at(Node(2)).meta.Edit();
     meta.dials_out = true;
     meta.relays.clear();
     for (const int relay : relays) meta.relays.push_back(Node(relay));
@@ -458,8 +458,8 @@ TEST_F(DialsOut, WhoCanBeReachedAgainIsReachedDirectly) {
   Say({4});
   Run(1s);
   cuts_.clear();
-  members_.at(Node(2)).meta.dials_out = false;
-  members_.at(Node(2)).meta.relays.clear();
+  members_.at(Node(2)).meta.Edit().dials_out = false;
+  members_.at(Node(2)).meta.Edit().relays.clear();
   for (auto& [n, routing] : routings_) Step(n, DialersChanged{});
   EXPECT_THAT(Way(1, 2), IsEmpty());
   EXPECT_FALSE(routings_.at(1).InTrouble(Node(2)));

@@ -82,7 +82,7 @@ std::vector<Relays> Routing::Candidates(NodeId peer, const Trouble& trouble, std
   // Two relays: of those we reach, one that reaches somebody who reaches the peer.
   std::vector<NodeId> last;
   for (const auto& [id, member] : *members_) {
-    if (id == self_ || id == peer || member.state != MemberState::kAlive || member.meta.dials_out) continue;
+    if (id == self_ || id == peer || member.state != MemberState::kAlive || member.meta->dials_out) continue;
     if (Reaches(id, peer)) last.push_back(id);
   }
   prng_.Shuffle(last);
@@ -138,19 +138,19 @@ Routing::Ranking Routing::FirstRelays(NodeId peer) const {
 bool Routing::MayRelay(NodeId relay) const {
   const auto member = members_->find(relay);
   if (member == members_->end() || member->second.state != MemberState::kAlive) return false;
-  if (member->second.meta.dials_out) return false;
+  if (member->second.meta->dials_out) return false;
   return !troubles_.contains(relay) && !SaidCut(relay, self_);
 }
 
 bool Routing::DialsOut(NodeId id) const {
   const auto member = members_->find(id);
-  return member != members_->end() && member->second.meta.dials_out;
+  return member != members_->end() && member->second.meta->dials_out;
 }
 
 // As far as anybody said.
 bool Routing::Reaches(NodeId relay, NodeId peer) const {
   if (SaidCut(relay, peer) || SaidCut(peer, relay)) return false;
-  return !DialsOut(peer) || std::ranges::binary_search(members_->at(peer).meta.relays, relay);
+  return !DialsOut(peer) || std::ranges::binary_search(members_->at(peer).meta->relays, relay);
 }
 
 bool Routing::SaidCut(NodeId teller, NodeId peer) const {
@@ -203,7 +203,7 @@ PathView Routing::View(NodeId peer) const {
 
 std::string Routing::NameOf(NodeId id) const {
   const auto member = members_->find(id);
-  return member == members_->end() ? id.Short() : member->second.meta.name;
+  return member == members_->end() ? id.Short() : member->second.meta->name;
 }
 
 std::string Routing::Words(const Relays& relays) const {

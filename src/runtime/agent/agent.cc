@@ -278,7 +278,7 @@ JoinService Agent::MakeJoinService() {
   service.peers = [this] {
     std::vector<std::pair<NodeId, Endpoint>> peers;
     for (const Member& member : node_->View(ReadClocks()).members) {
-      if (IsPresent(member.state)) peers.emplace_back(member.id, member.meta.address);
+      if (IsPresent(member.state)) peers.emplace_back(member.id, member.meta->address);
     }
     return peers;
   };

@@ -78,7 +78,7 @@ void Agent::Do(EmitEvent& output) {
     std::vector<std::pair<NodeId, Endpoint>> peers;
     for (const Member& member : node_->View(ReadClocks()).members) {
       if (member.id != identity_.node && member.state != MemberState::kLeft)
-        peers.emplace_back(member.id, member.meta.address);
+        peers.emplace_back(member.id, member.meta->address);
     }
     // Whom it has not met since its start may still be somewhere.
     for (const auto& [id, address] : former_peers_) {

@@ -38,7 +38,7 @@ bool Agent::IsMember(TlsStream& stream, NodeId node) const {
 Endpoint Agent::PortOf(NodeId node, TunnelService service) const {
   const auto member = node_->Members().find(node);
   if (member == node_->Members().end() || member->second.state == MemberState::kLeft) return {};
-  const MemberMeta& meta = member->second.meta;
+  const MemberMeta& meta = *member->second.meta;
   if (meta.dials_out && node != identity_.node) return {};
   switch (service) {
     case TunnelService::kAgent:

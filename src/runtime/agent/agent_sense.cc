@@ -120,7 +120,7 @@ void Agent::MeasureLoad(Time due) {
 
 // Something is written only when there is reason to doubt.
 void Agent::CheckDisk(bool test) {
-  const bool doubted = node_->Members().at(identity_.node).meta.roles.disk != DiskFault::kNone;
+  const bool doubted = node_->Members().at(identity_.node).meta->roles.disk != DiskFault::kNone;
   if (!test && !doubted) return Feed(LookAtDisk(directory_.path()));
   if (std::exchange(tests_disk_, true)) return;
   boost::asio::post(disk_, [this] {

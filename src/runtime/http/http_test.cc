@@ -38,7 +38,7 @@ class FakeBackend final : public ApiBackend {
     self.meta.name = "n1";
     Member other = self;
     other.id = Node(2);
-    other.meta.name = "n2";
+    other.meta.Edit().name = "n2";
     view.members = {self, other};
     DesiredService web;
     web.spec.name = "web";

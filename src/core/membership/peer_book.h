@@ -1,0 +1,83 @@
+// What a node keeps about other members for itself, by their slots in the member table.
+//
+// Intuition: a card for everyone one has met, and a folder for the few one has had trouble with. A cluster of
+// ten thousand has a hundred million pairs, and of most pairs there is nothing to say but when one heard the
+// other last. Invariants: a card that was never written on reads as zeros; a folder, once made, stays until
+// the member is forgotten. References to cards and folders stay valid until then.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/time.h"
+#include "core/membership/quarantine.h"
+#include "core/membership/suspicion.h"
+#include "core/types.h"
+
+namespace hs {
+
+class PeerBook {
+ public:
+  using Slot = MemberTable::Slot;
+
+  struct Card {
+    Time heard_at{};
+    Time differs_since{};      // its members digest is not ours
+    std::uint32_t folder = 0;  // its number, from 1; 0: none
+    bool said_digest = false;  // it ever said one
+  };
+  struct Folder {
+    std::unique_ptr<Suspicion> suspicion;
+    SharedValue<std::vector<NodeId>> gone_witnesses;  // on whose word it is no longer present
+    Time failed_at{};  // our own attempt to reach it failed last, without a word from it since
+    Time corrected_at{};
+    Time pushed_at{};
+    Time connect_at{};
+    Time next_retry{};
+    Duration retry_wait{};
+    int claim_rounds = 0;
+    Quarantine quarantine;
+  };
+
+  Card& CardOf(Slot slot) {
+    if (slot >= cards_.size()) cards_.resize(slot + 1);
+    return cards_[slot];
+  }
+  // Null: nothing to say.
+  Folder* Find(Slot slot) {
+    if (slot >= cards_.size() || cards_[slot].folder == 0) return nullptr;
+    return &folders_[cards_[slot].folder - 1];
+  }
+  const Folder* Find(Slot slot) const { return const_cast<PeerBook*>(this)->Find(slot); }
+  Folder& FolderOf(Slot slot) {
+    Card& card = CardOf(slot);
+    if (card.folder == 0) {
+      if (free_.empty()) {
+        folders_.emplace_back();
+        card.folder = static_cast<std::uint32_t>(folders_.size());
+      } else {
+        card.folder = free_.back();
+        free_.pop_back();
+      }
+    }
+    return folders_[card.folder - 1];
+  }
+  // The slot is somebody else's from now on.
+  void Forget(Slot slot) {
+    if (slot >= cards_.size()) return;
+    if (const std::uint32_t folder = cards_[slot].folder; folder != 0) {
+      folders_[folder - 1] = Folder{};
+      free_.push_back(folder);
+    }
+    cards_[slot] = Card{};
+  }
+
+ private:
+  std::deque<Card> cards_;
+  std::deque<Folder> folders_;
+  std::vector<std::uint32_t> free_;  // folders of members forgotten
+};
+
+}  // namespace hs
