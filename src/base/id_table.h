@@ -190,7 +190,8 @@ class IdTable {
     // Whole tables come in order: most often it is the last.
     if (order_.empty() || Of(order_.back()).id < id) return order_.size();
     const auto less = [&](Slot slot, const Id& wanted) { return Of(slot).id < wanted; };
-    return static_cast<std::size_t>(std::lower_bound(order_.begin(), order_.end(), id, less) - order_.begin());
+    return static_cast<std::size_t>(std::lower_bound(order_.begin(), order_.end(), id, less) -
+                                    order_.begin());
   }
 
   Slot Add(const Id& id) {
@@ -245,7 +246,7 @@ class IdTable {
 
   std::vector<std::unique_ptr<Chunk>> chunks_;
   std::vector<Slot> free_;
-  std::vector<Slot> order_;  // by id
+  std::vector<Slot> order_;    // by id
   std::vector<Place> circle_;  // 2^bits_ homes, and as many places more as the last ones overflow
   int bits_ = 0;
 };

@@ -24,9 +24,14 @@ struct BytesId {
   std::array<std::uint8_t, kSize> bytes{};
 
   static_assert(kSize % 8 == 0);
-  friend bool operator==(const BytesId&, const BytesId&) = default;
-  // The order of the bytes, taken eight at a time: maps are keyed by ids everywhere, and a call of memcmp for
-  // each comparison was a fifth of a large simulation.
+  // Taken eight bytes at a time: tables are keyed by ids everywhere, and a call of memcmp for each comparison
+  // was a fifth of a large simulation.
+  friend bool operator==(const BytesId& a, const BytesId& b) {
+    for (std::size_t i = 0; i < kSize; i += 8)
+      if (a.WordAt(i) != b.WordAt(i)) return false;
+    return true;
+  }
+  // The order of the bytes.
   friend std::strong_ordering operator<=>(const BytesId& a, const BytesId& b) {
     for (std::size_t i = 0; i < kSize; i += 8) {
       const std::uint64_t left = a.WordAt(i);

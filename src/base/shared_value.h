@@ -1,7 +1,7 @@
 // A value that never changes while others see it, held by many.
 //
-// Intuition: a printed notice instead of a hand-written copy for everyone. Whoever passes it on hands over the
-// sheet, not the text; whoever wants it to read differently prints one of his own. What a member says of
+// Intuition: a printed notice instead of a hand-written copy for everyone. Whoever passes it on hands over
+// the sheet, not the text; whoever wants it to read differently prints one of his own. What a member says of
 // itself is known to all, so in a simulation of ten thousand nodes it is held a hundred million times.
 // Invariants: what one holder reads changes only by his own Edit() or assignment; none at all reads as, and
 // equals, T{}. Copies may go to other threads; one of them, like any value, is used by one thread at a time.
@@ -37,7 +37,8 @@ class SharedValue {
 
   // For this holder alone: a copy first, where others hold the same.
   T& Edit() {
-    if (sheet_ == nullptr || sheet_->holders.load(std::memory_order_acquire) != 1) *this = SharedValue(**this);
+    if (sheet_ == nullptr || sheet_->holders.load(std::memory_order_acquire) != 1)
+      *this = SharedValue(**this);
     return sheet_->value;
   }
 

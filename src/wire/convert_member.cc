@@ -150,7 +150,8 @@ void Unpack(const pb::MemberUpdate& in, MemberUpdate& out, Check& check) {
     Unpack(in.meta(), out.meta.Edit(), check);
   }
   if (!check.TakeCount(in.witnesses_size(), kWitnessesMax, "witnesses")) return;
-  for (const auto& witness : in.witnesses()) check.TakeId(witness, out.witnesses.Edit().emplace_back(), "witnesses");
+  for (const auto& witness : in.witnesses())
+    check.TakeId(witness, out.witnesses.Edit().emplace_back(), "witnesses");
   NeedAscending(*out.witnesses, "witnesses", check, [](const NodeId& id) { return id; });
 }
 

@@ -59,8 +59,7 @@ ClassQuotas ClassQuotasOf(const std::vector<QuotaDoc>& quotas) {
   return classes;
 }
 
-std::vector<NamedBox> BoxesOf(Time now, const MemberTable& members,
-                              const std::set<NodeId>& drained) {
+std::vector<NamedBox> BoxesOf(Time now, const MemberTable& members, const std::set<NodeId>& drained) {
   std::vector<NamedBox> boxes;
   for (const auto& [id, member] : members) {
     if (!IsPresent(member.state) || drained.contains(id) || member.quarantined_until > now) continue;

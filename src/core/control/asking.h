@@ -22,8 +22,7 @@ ClassQuotas ClassQuotasOf(const std::vector<QuotaDoc>& quotas);
 
 // Boxes that may take work: present, not drained, not in quarantine. What a box does not say of its capacity
 // is taken as plenty.
-std::vector<NamedBox> BoxesOf(Time now, const MemberTable& members,
-                              const std::set<NodeId>& drained);
+std::vector<NamedBox> BoxesOf(Time now, const MemberTable& members, const std::set<NodeId>& drained);
 std::vector<BoxRoom> RoomsOf(const std::vector<NamedBox>& boxes);
 
 }  // namespace hs

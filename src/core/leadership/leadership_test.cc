@@ -49,7 +49,7 @@ class Region {
     for (auto& [id, node] : nodes) {
       if (!IsPresent(members[id].state)) continue;
       auto seen = members;
-      for (auto& [other, member] : seen) {
+      for (auto&& [other, member] : seen) {
         if (cut.contains(other) != cut.contains(id)) member.state = MemberState::kUnreachable;
       }
       seen[id].alive_since -= ahead;
@@ -150,8 +150,8 @@ TEST(Leadership, WhatTakesControlAwayAndWhatDoesNot) {
       {"said goodbye", [](Region& r, NodeId c) { r.SetState(c, MemberState::kLeft); }, true},
       {"drained", [](Region& r, NodeId c) { r.drained.insert(c); }, true},
       {"flapping", [](Region& r, NodeId c) { r.members[c].quarantined_until = r.now + 1h; }, true},
-      {"barred", [](Region& r, NodeId c) { r.members[c].meta.Edit().labels["homeostat.controller"] = "never"; },
-       true},
+      {"barred",
+       [](Region& r, NodeId c) { r.members[c].meta.Edit().labels["homeostat.controller"] = "never"; }, true},
   };
   for (const Row& row : rows) {
     SCOPED_TRACE(row.why);
@@ -192,7 +192,8 @@ TEST(Leadership, EqualTermsAreSettledByTheGreaterId) {
   const NodeId controller = r.Controller();
   for (auto [id, member] : r.members) member.meta.Edit().roles = {};
   Leadership observer(r.tunables, Id(99), r.now - 100s);
-  for (const NodeId id : {controller, greatest}) r.members[id].meta.Edit().roles = {.controller = true, .term = 7};
+  for (const NodeId id : {controller, greatest})
+    r.members[id].meta.Edit().roles = {.controller = true, .term = 7};
   EXPECT_EQ(
       observer.Step(r.now, {.members = r.members, .drained = r.drained, .table_known = true}).view.controller,
       greatest);

@@ -334,7 +334,7 @@ class Node::Impl {
   Time region_since_{};               // of this node being in it; zero: from the start
   bool region_dirty_ = true;          // who is present, where, and what they claim
   bool here_dirty_ = true;            // a member of our region
-  MemberTable here_;     // while there are several
+  MemberTable here_;                  // while there are several
   BoardRegion scope_;                 // as the board was told
   std::vector<RegionId> spoken_for_;  // when it was
   bool scope_dirty_ = true;           // a member came into view, went, or its region is another

@@ -51,8 +51,7 @@ void PlanBook::Close() {
   stopped_.clear();
 }
 
-PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport report,
-                           const MemberTable& members,
+PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport report, const MemberTable& members,
                            const std::map<NodeId, ObservedReport>& reports) {
   PlanUpdate update;
   const bool new_term = term != term_;

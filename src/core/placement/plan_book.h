@@ -37,8 +37,8 @@ class PlanBook {
   KnownSlices Known(const KnownSlices& observed) const;
 
   // `report`: what is told along with the draft: levels and whatever else; the rest of it is filled in.
-  PlanUpdate Apply(Term term, const PlanDraft& draft, RegionReport report,
-                   const MemberTable& members, const std::map<NodeId, ObservedReport>& reports);
+  PlanUpdate Apply(Term term, const PlanDraft& draft, RegionReport report, const MemberTable& members,
+                   const std::map<NodeId, ObservedReport>& reports);
 
   // The region is another now: the pages of those who are not in it are another's to write.
   void KeepOnly(const MemberTable& members);

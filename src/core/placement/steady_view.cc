@@ -9,8 +9,7 @@ SteadyView::SteadyView(NodeId self, const std::vector<std::pair<NodeId, Endpoint
   }
 }
 
-void SteadyView::Observe(const MemberTable& members, const std::set<NodeId>& removed,
-                         bool steady) {
+void SteadyView::Observe(const MemberTable& members, const std::set<NodeId>& removed, bool steady) {
   auto known = members.begin();  // both are sorted by id
   for (auto it = counted_.begin(); it != counted_.end();) {
     auto& [id, silent] = *it;

@@ -14,8 +14,7 @@ bool Names(const std::vector<NodeId>& way, NodeId id) { return std::ranges::find
 
 }  // namespace
 
-CarryDecision Carrier::Step(Time now, const MemberTable& members, NodeId from,
-                            const Relayed& message) {
+CarryDecision Carrier::Step(Time now, const MemberTable& members, NodeId from, const Relayed& message) {
   // Whoever hands it over must be the one the way says.
   const NodeId before = message.behind.empty() ? message.source : message.behind.back();
   const bool names_self =

@@ -40,8 +40,7 @@ class Dialing {
   };
 
   // The best first.
-  std::vector<Candidate> Candidates(Time now, const MemberTable& members,
-                                    const Routing& routing) const;
+  std::vector<Candidate> Candidates(Time now, const MemberTable& members, const Routing& routing) const;
   void TakeIfNearer(NodeId candidate, const Routing& routing);
 
   NodeId self_;

@@ -49,8 +49,7 @@ std::string InMs(Duration span) {
 Routing::Routing(const Tunables& tunables, NodeId self, Prng prng)
     : tunables_(tunables), self_(self), prng_(prng) {}
 
-std::vector<RoutingOutput> Routing::Step(Time now, const MemberTable& members,
-                                         const RoutingInput& input) {
+std::vector<RoutingOutput> Routing::Step(Time now, const MemberTable& members, const RoutingInput& input) {
   now_ = now;
   members_ = &members;
   if (deadline_ != kNever && now > deadline_ + tunables_.late_wake) {
@@ -201,7 +200,9 @@ void Routing::Declare(NodeId peer, const Member& member) {
   if (!trouble.declared) {
     trouble = {.since = now_, .misses = kMisses, .cut = true, .declared = true, .direct_next = kNever};
   }
-  const auto keeps_line = [&](NodeId relay) { return std::ranges::binary_search(member.meta->relays, relay); };
+  const auto keeps_line = [&](NodeId relay) {
+    return std::ranges::binary_search(member.meta->relays, relay);
+  };
   if (trouble.detour && !keeps_line(trouble.detour->back())) {
     DropDetour(peer, trouble, "it keeps no line to " + NameOf(trouble.detour->back()) + " any more");
   }

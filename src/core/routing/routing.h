@@ -114,8 +114,7 @@ class Routing {
   Routing(const Tunables& tunables, NodeId self, Prng prng);
 
   // `members`: with this node itself. The same object each time.
-  std::vector<RoutingOutput> Step(Time now, const MemberTable& members,
-                                  const RoutingInput& input);
+  std::vector<RoutingOutput> Step(Time now, const MemberTable& members, const RoutingInput& input);
   Time NextDeadline() const { return deadline_; }
 
   bool InTrouble(NodeId peer) const { return troubles_.contains(peer); }

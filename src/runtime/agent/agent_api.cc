@@ -79,7 +79,8 @@ std::vector<Endpoint> Agent::WhereToJoin() {
   std::vector<Endpoint> addresses;
   if (!options_.dial_out) addresses.push_back(advertised_);
   for (const Member& member : View().members) {
-    if (member.id == identity_.node || member.state != MemberState::kAlive || member.meta->dials_out) continue;
+    if (member.id == identity_.node || member.state != MemberState::kAlive || member.meta->dials_out)
+      continue;
     if (addresses.size() < 4) addresses.push_back(member.meta->address);
   }
   return addresses;

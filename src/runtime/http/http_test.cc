@@ -35,7 +35,7 @@ class FakeBackend final : public ApiBackend {
     view.self = view.controller = Node(1);
     Member self;
     self.id = Node(1);
-    self.meta.name = "n1";
+    self.meta.Edit().name = "n1";
     Member other = self;
     other.id = Node(2);
     other.meta.Edit().name = "n2";
