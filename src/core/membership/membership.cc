@@ -167,6 +167,8 @@ void Membership::Fire(const Timer& timer) {
       return OnSuspicionEnd(id);
     case TimerKind::kClaimWiden:
       return SendClaims(id);
+    case TimerKind::kTellAll:
+      return OnTurn(id, timer.number != 0);
     case TimerKind::kConnectAgain:
       return Connect(id, true, static_cast<int>(timer.number));
     case TimerKind::kHoldRing:
@@ -262,6 +264,7 @@ void Membership::OnLeave() {
   Arm(now_.mono + kLeaveWait, TimerKind::kLeaveDone);
 }
 
+// Controller and stand-by find it at the same moment, while the news that its agent is gone is on its way.
 void Membership::OnMarkDead(const MarkDead& order) {
   const Member* member = Find(order.id);
   if (member == nullptr || order.id == self_) return;
@@ -269,7 +272,8 @@ void Membership::OnMarkDead(const MarkDead& order) {
   Member after = *member;
   after.state = MemberState::kDead;
   Replace(after, order.cause, true);
-  Spread(UpdateOf(after), true);
+  const bool first = self().meta->roles.controller;
+  TellLater(order.id, first ? 1 : 2, !first);
 }
 
 void Membership::OnRemoved(const Removed& removed) {

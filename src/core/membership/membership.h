@@ -156,6 +156,9 @@ class Membership {
   // Of one datagram's content, before sealing.
   static constexpr std::size_t kDatagramBytes = 1150;
 
+  // Up to this many members the node where news starts tells everyone itself: one hop, one packet each.
+  // Above, each first hearer tells `eager_fanout` more.
+  static constexpr std::size_t kTellAll = 64;
   // Above this size a table costs so much that those which agree are exchanged more rarely, so that each node
   // sends as much of them, and that a digest heard so long ago counts for nothing.
   static constexpr std::size_t kSmallCluster = 64;
@@ -188,6 +191,7 @@ class Membership {
     kRelay,
     kSuspicion,
     kClaimWiden,
+    kTellAll,
     kConnectAgain,
     kHoldRing,
     kRetry,
@@ -324,6 +328,9 @@ class Membership {
   void OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim);
   bool Decide(NodeId target);
   void SendClaims(NodeId target);
+  void TellInTurn(NodeId target);
+  void TellLater(NodeId target, int turns, bool unless_told);
+  void OnTurn(NodeId target, bool unless_told);
 
   // membership_retry.cc
   void OnSeeds(const Seeds& seeds);

@@ -1,9 +1,9 @@
 // How Membership finds that an agent is gone: broken links, fresh connections, refusals, two witnesses.
 //
 // A broken link alone proves nothing (the peer may have closed it), so the witness connects afresh. Only a
-// refusal counts: the machine answers, and nobody listens. Statements of all ten who noticed go to the same
-// three: the two members next to the target on the ring and the one across, so that three nodes decide and
-// tell everyone; if they do not, the statements go wider, to some drawn by chance too.
+// refusal counts: the machine answers, and nobody listens. Statements of all who noticed go to the same two,
+// the members next to the target on the ring, so that these decide and tell everyone; if they do not, the
+// statements go wider, to some drawn by chance too.
 #include <algorithm>
 #include <utility>
 
@@ -22,6 +22,8 @@ constexpr int kDyingTries = 3;
 // The deciders answer within a round trip; later, they are gone too.
 constexpr Duration kWidenAfter = 60ms;
 constexpr int kClaimRounds = 3;
+// Where all share few cores; boxes of their own need less.
+constexpr Duration kTurnPerMember = 500us;
 // Up to this size a node checks whether it alone is left to witness.
 constexpr std::size_t kLoneWitness = 8;
 
@@ -80,6 +82,8 @@ void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& c
     return;
   }
   if (claim.incarnation.boot != member->incarnation.boot || !IsPresent(member->state)) {
+    // All who noticed say so at once: most say it when it is decided, and hear of that with all others.
+    if (PresentCount() <= kTellAll && now_.mono - member->state_since < kWidenAfter) return;
     if (claim.incarnation < member->incarnation || !IsPresent(member->state)) Correct(datagram.from, *member);
     return;
   }
@@ -108,7 +112,7 @@ bool Membership::Decide(NodeId target) {
                             " refused a connection to " + member.meta->address.ToString();
   refusals_.Forget(target);
   Replace(after, cause, true);
-  Spread(UpdateOf(after), true);
+  TellInTurn(target);
   // Where several died, the last one decided may leave this node as the only witness against the others.
   if (present_.size() > kLoneWitness) return true;
   for (const Slot slot : std::vector<Slot>(present_.all())) {
@@ -117,6 +121,37 @@ bool Membership::Decide(NodeId target) {
     if (refusals_.Has(other.id, self_, other.incarnation.boot, now_.mono)) Decide(other.id);
   }
   return true;
+}
+
+// Two decide at the same moment, and were both to tell all, everyone would be busy with hearing it twice. So
+// the member after the target tells all, and the one before it tells all once more, for what got lost.
+// Whoever decides because neither did tells all unless he has heard it meanwhile.
+void Membership::TellInTurn(NodeId target) {
+  const Ring ring = PresentRing();
+  const auto is_next = [&](bool forward) {
+    const std::vector<NodeId> next = ring.Nearest(target, 1, forward);
+    return next.empty() || next.front() == self_;
+  };
+  if (is_next(true)) return Spread(UpdateOf(At(target)), true);
+  const bool second = is_next(false);
+  TellLater(target, second ? 1 : 2, !second);
+}
+
+// After so many turns, each as long as it takes all to hear one such word.
+void Membership::TellLater(NodeId target, int turns, bool unless_told) {
+  const MemberUpdate update = UpdateOf(At(target));
+  if (PresentCount() > kTellAll) return Spread(update, true);
+  queue_.Put(update);
+  FolderOf(target).end_told = false;
+  const Duration wait = turns * kTurnPerMember * static_cast<std::int64_t>(PresentCount());
+  ArmForGood(now_.mono + wait, TimerKind::kTellAll, target, unless_told ? 1 : 0);
+}
+
+void Membership::OnTurn(NodeId target, bool unless_told) {
+  const Member* member = Find(target);
+  if (member == nullptr || IsPresent(member->state) || member->state == MemberState::kLeft) return;
+  if (unless_told && FolderOf(target).end_told) return;
+  Spread(UpdateOf(*member), true);
 }
 
 void Membership::SendClaims(NodeId target) {
@@ -132,7 +167,6 @@ void Membership::SendClaims(NodeId target) {
     for (const bool forward : {true, false}) {
       for (const NodeId& id : ring.Nearest(target, 1, forward)) to.push_back(id);
     }
-    if (const NodeId across = ring.Across(target); across != target) to.push_back(across);
   } else {
     to = ring.Watchers(target, neighbours);
     std::vector<Slot> except{SlotOf(target)};

@@ -8,9 +8,6 @@
 namespace hs {
 namespace {
 
-// Up to this many members the node where news starts tells everyone itself: one hop, one packet each. Above,
-// each first hearer tells `eager_fanout` more.
-constexpr std::size_t kTellAll = 64;
 // Of those who had accused a member that refutes it, each hearer tells so many: they may be cut off from it.
 constexpr std::size_t kAccusersTold = 2;
 // Body, stamps and digests around the updates.

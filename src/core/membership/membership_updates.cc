@@ -136,7 +136,10 @@ void Membership::ApplySuspect(const Member& member, const MemberUpdate& update, 
 }
 
 void Membership::ApplyGone(const Member& member, const MemberUpdate& update, NodeId from, Source source) {
-  if (update.incarnation == member.incarnation && Rank(update.state) == Rank(member.state)) return;
+  if (update.incarnation == member.incarnation && Rank(update.state) == Rank(member.state)) {
+    FolderOf(update.id).end_told = true;
+    return;
+  }
   const std::vector<NodeId> witnesses = Credible(*update.witnesses, update.id);
   const bool present = IsPresent(member.state);
   const bool own_word = update.state == MemberState::kLeft;
@@ -184,7 +187,11 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
       cause = "silent to " + std::to_string(update.witnesses->size()) + " members";
   }
   Replace(after, std::move(cause), from == update.id);
-  if (source == Source::kGossip) Spread(UpdateOf(after), own_word && from == update.id && present, from);
+  if (source != Source::kGossip) return;
+  // Those who decide that an agent is down tell everyone, and twice.
+  if (update.state == MemberState::kAgentDown && PresentCount() <= kTellAll)
+    return queue_.Put(UpdateOf(after));
+  Spread(UpdateOf(after), own_word && from == update.id && present, from);
 }
 
 // This node found for itself what the news says: then one other witness makes two.

@@ -38,6 +38,7 @@ class PeerBook {
     Time next_retry{};
     Duration retry_wait{};
     int claim_rounds = 0;
+    bool end_told = false;  // others said too, since this node judged it gone, that it is
     Quarantine quarantine;
   };
 

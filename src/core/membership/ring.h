@@ -32,9 +32,6 @@ class Ring {
   // To whom `id` keeps connections: successors and chords. Sorted.
   std::vector<NodeId> Holds(NodeId id, std::size_t neighbours) const;
 
-  // The member half the circle away from `id`; `id` itself when it is alone.
-  NodeId Across(NodeId id) const { return Chord(id, std::uint64_t{1} << 63); }
-
   // Who notices when `id` breaks off: neighbours on both sides and the ends of its chords. Sorted.
   std::vector<NodeId> Watchers(NodeId id, std::size_t neighbours) const;
 
