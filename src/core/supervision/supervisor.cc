@@ -15,10 +15,10 @@ constexpr Duration kKillAgainAfter = 1s;
 constexpr Duration kFirstProbePause = 10ms;
 
 // A replica that starts is asked the more often the younger it is: the wait for the next question is never
-// more than half of what the start took. Running a command each time would slow the start down.
+// more than a fifth of what the start took. Running a command each time would slow the start down.
 Duration StartingPause(const HealthCheck& check, Duration age, Duration longest) {
   if (check.kind == HealthKind::kCommand) return longest;
-  return std::clamp<Duration>(age / 2, std::min(kFirstProbePause, longest), longest);
+  return std::clamp<Duration>(age / 5, std::min(kFirstProbePause, longest), longest);
 }
 
 std::string Seconds(Duration d) {
