@@ -64,19 +64,20 @@ class Bench:
         self.say("resident, median", resident["median"], "MB", "rss", max=resident["max"], pss=share["median"])
 
     def join(self):
-        """Fresh nodes, one after the other."""
+        """Fresh nodes, one after the other, in the place of one that was there: each makes the cluster whole again."""
         from_start, from_first = [], []
         for _ in range(self.options.runs):
-            self.fleet.pump(self.random.uniform(0.5, 1.0))
+            began, leaver = time.monotonic(), self.names.pop()
+            self.fleet.kill(leaver)
+            self.fleet.until_all(leaver, GONE, began, self.names, 60)
+            self.fleet.pump(self.random.uniform(2.0, 2.5))
             began = time.monotonic()
             name = self.fleet.start()
             times = self.fleet.until_all(name, ("alive",), began, self.names, 30)
             from_start.append(times and max(times) - began)
             from_first.append(times and max(times) - min(times))
-            # A newcomer is used up by the deeds below, so that those who began stay as they are.
+            self.names.append(name)
             self.fleet.pump(0.5)
-            self.fleet.kill(name)
-            self.fleet.until_all(name, GONE, began, self.names, 60)
         whole, spread = summary(from_start), summary(from_first)
         self.say("join known to all, from process start", whole["median"], "s", "join", p99=whole["p99"],
                  missed=whole["missed"])

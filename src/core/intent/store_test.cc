@@ -231,6 +231,16 @@ TEST(IntentStoreTest, AWriteIsAnsweredAsSoonAsAllPresentHaveItOnDisk) {
   for (std::size_t i = 0; i < 9; ++i) EXPECT_EQ(world.Value(i, kKey), 3) << i;
 }
 
+TEST(IntentStoreTest, ANewBoxIsLetInAsSoonAsEnoughDisksHaveItsKey) {
+  World world(5, 3);
+  world.host(3).disk_error = "disk full";
+  const Time start = world.now_;
+  world.Write(0, 1, NodeKey(Node(77)), NodeDoc{Node(77), "new", {}});
+  world.Run(1s);
+  ASSERT_TRUE(world.replies_.contains(1) && world.replies_.at(1).has_value());
+  EXPECT_LT(world.replied_at_[1] - start, 50ms);
+}
+
 TEST(IntentStoreTest, AMemberThatDoesNotStoreIsWaitedForUntilWriteWaitAndNoLonger) {
   World world(5, 3);
   world.host(3).disk_error = "disk full";
