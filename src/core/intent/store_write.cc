@@ -16,9 +16,8 @@ constexpr std::size_t kResendMax = 8;
 // A box that is let in waits for no more disks than must have its key: one that was forgotten writes its key
 // down itself.
 bool OnlyAdmits(const std::vector<Document>& documents) {
-  return std::ranges::all_of(documents, [](const Document& document) {
-    return std::holds_alternative<NodeDoc>(document.body);
-  });
+  return std::ranges::all_of(
+      documents, [](const Document& document) { return std::holds_alternative<NodeDoc>(document.body); });
 }
 
 }  // namespace

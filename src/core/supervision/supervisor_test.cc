@@ -100,7 +100,8 @@ TEST_F(SupervisorTest, WhatStartsIsAskedTheMoreOftenTheYoungerItIs) {
     }
     return found;
   };
-  EXPECT_THAT(pauses(), ::testing::ElementsAre(10, 10, 10, 10, 10, 10, 12, 14, 17, 20, 24, 29, 35, 42, 51, 61));
+  EXPECT_THAT(pauses(),
+              ::testing::ElementsAre(10, 10, 10, 10, 10, 10, 12, 14, 17, 20, 24, 29, 35, 42, 51, 61));
   spec_.health.kind = HealthKind::kCommand;
   Make({});
   EXPECT_THAT(pauses(), ::testing::Each(100)) << "a command costs what it runs";
