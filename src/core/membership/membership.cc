@@ -62,7 +62,9 @@ void Membership::Wake(Now now) {
   const Time due = NextDeadline();
   now_ = now;
   const Duration late = due == kNever ? Duration{} : std::max(Duration{}, now.mono - due);
-  NoteLateness(std::clamp(late - kLateUsual, Duration{}, tunables_.late_wake));
+  // A long sleep says nothing of how late this box is while it is awake.
+  NoteLateness(Slept(late) ? Duration{}
+                           : std::clamp(late - kLateUsual, Duration{}, tunables_.late_wake));
   if (late > tunables_.late_wake) OnLateWake(late);
 }
 
@@ -215,7 +217,7 @@ void Membership::OnLateWake(Duration late) {
   probes_.clear();
   relays_.clear();
   AddHealth(late > tunables_.probe_interval ? 2 : 1);
-  grace_until_ = now_.mono + Scaled(tunables_.probe_interval);
+  grace_until_ = now_.mono + (Slept(late) ? tunables_.probe_interval : Scaled(tunables_.probe_interval));
   for (const auto& [id, member] : members_) {
     const Slot slot = SlotOf(id);
     peers_.CardOf(slot).differs_since = {};
@@ -231,8 +233,10 @@ void Membership::OnLateWake(Duration late) {
       ArmSuspicion(id);
     }
   }
-  // Much may have happened meanwhile. On a box without CPU this comes again and again.
-  if (late > 2 * tunables_.probe_interval && MayExchange(kLateExchange)) Arm(now_.mono, TimerKind::kPushPull);
+  if (!Slept(late)) return;  // on a box without CPU this comes again and again
+  // Much may have happened meanwhile, and the box may be cut off: then it is to know soon.
+  CallRoll();
+  if (MayExchange(kLateExchange)) Arm(now_.mono, TimerKind::kPushPull);
 }
 
 void Membership::OnMeta(const MemberMeta& meta) {

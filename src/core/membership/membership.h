@@ -250,6 +250,7 @@ class Membership {
   std::vector<Output> Finish();
   void Fire(const Timer& timer);
   void NoteLateness(Duration late);
+  bool Slept(Duration late) const { return late > 2 * tunables_.probe_interval; }
   void OnLateWake(Duration late);
   void Forget(NodeId id);
   void OnMeta(const MemberMeta& meta);
@@ -288,6 +289,7 @@ class Membership {
   void OnProbeTimeout(std::uint32_t sequence);
   void OnProbeEnd(std::uint32_t sequence);
   void Sweep(const Probe& unheard);
+  void CallRoll(const std::vector<Slot>& except = {});
   void OnRelayEnd(std::uint32_t sequence);
   void OnDatagram(const DatagramReceived& datagram);
   void OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known);

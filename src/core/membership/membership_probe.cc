@@ -72,6 +72,10 @@ void Membership::Sweep(const Probe& unheard) {
   for (const Slot slot : present_.all()) {
     if (peers_.CardOf(slot).heard_at >= unheard.sent + tunables_.probe_timeout) except.push_back(slot);
   }
+  CallRoll(except);
+}
+
+void Membership::CallRoll(const std::vector<Slot>& except) {
   for (const Slot slot : present_.Draw(kSweepMax, except)) {
     const Member& member = members_.Of(slot);
     if (member.state == MemberState::kAlive) StartProbe(member.id, member.meta->address, ProbeKind::kSweep);

@@ -321,6 +321,23 @@ TEST(Membership, WhoIsCutOffAloneOrWithAFewKnowsItSoon) {
   }
 }
 
+TEST(Membership, WhoIsCutOffWhileItSleepsKnowsItSoonAfter) {
+  for (const int n : {7, 16}) {
+    for (std::uint64_t seed = 0; seed < 20; ++seed) {
+      MiniNetwork net(seed);
+      net.Grow(n);
+      net.Run(10s + seed * 70ms);
+      net.Stop(0);
+      net.Run(2s + seed * 300ms);
+      net.Cut([](int a, int b) { return (a < 1) != (b < 1); });
+      net.Run(3s);
+      net.Go(0);
+      const Duration took = net.RunUntil([&] { return net.node(0).PresentCount() == 1; }, 60s);
+      EXPECT_LT(took, 4s) << n << " nodes, seed " << seed;
+    }
+  }
+}
+
 TEST(Membership, OneBrokenPathIsNoAccusation) {
   MiniNetwork net(71);
   net.Grow(16);
