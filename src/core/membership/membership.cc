@@ -63,8 +63,7 @@ void Membership::Wake(Now now) {
   now_ = now;
   const Duration late = due == kNever ? Duration{} : std::max(Duration{}, now.mono - due);
   // A long sleep says nothing of how late this box is while it is awake.
-  NoteLateness(Slept(late) ? Duration{}
-                           : std::clamp(late - kLateUsual, Duration{}, tunables_.late_wake));
+  NoteLateness(Slept(late) ? Duration{} : std::clamp(late - kLateUsual, Duration{}, tunables_.late_wake));
   if (late > tunables_.late_wake) OnLateWake(late);
 }
 
@@ -170,7 +169,7 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kClaimWiden:
       return SendClaims(id);
     case TimerKind::kTellAll:
-      return OnTurn(id, timer.number != 0);
+      return OnTurn(id, timer.number);
     case TimerKind::kConnectAgain:
       return Connect(id, true, static_cast<int>(timer.number));
     case TimerKind::kHoldRing:
@@ -235,7 +234,10 @@ void Membership::OnLateWake(Duration late) {
   }
   if (!Slept(late)) return;  // on a box without CPU this comes again and again
   // Much may have happened meanwhile, and the box may be cut off: then it is to know soon.
-  CallRoll();
+  if (now_.mono >= sweep_next_) {
+    sweep_next_ = now_.mono + Scaled(kSweepPause);
+    CallRoll();
+  }
   if (MayExchange(kLateExchange)) Arm(now_.mono, TimerKind::kPushPull);
 }
 

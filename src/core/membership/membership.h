@@ -158,11 +158,14 @@ class Membership {
 
   // Up to this many members the node where news starts tells everyone itself: one hop, one packet each.
   // Above, each first hearer tells `eager_fanout` more.
-  static constexpr std::size_t kTellAll = 64;
+  static constexpr std::size_t kTellAll = 80;
+  // Who tells may count some more members, or fewer, than those who hear it.
+  static constexpr std::size_t kTellMargin = 16;
   // Above this size a table costs so much that those which agree are exchanged more rarely, so that each node
   // sends as much of them, and that a digest heard so long ago counts for nothing.
   static constexpr std::size_t kSmallCluster = 64;
   static constexpr Duration kDigestLife = 10s;  // except in a storm of changes
+  static constexpr Duration kSweepPause = 1s;   // not more often are all asked whether they are there
 
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
 
@@ -250,7 +253,9 @@ class Membership {
   std::vector<Output> Finish();
   void Fire(const Timer& timer);
   void NoteLateness(Duration late);
-  bool Slept(Duration late) const { return late > 2 * tunables_.probe_interval; }
+  bool Slept(Duration late) const {
+    return late > std::max<Duration>(tunables_.late_wake, 2 * tunables_.probe_interval);
+  }
   void OnLateWake(Duration late);
   void Forget(NodeId id);
   void OnMeta(const MemberMeta& meta);
@@ -332,7 +337,7 @@ class Membership {
   void SendClaims(NodeId target);
   void TellInTurn(NodeId target);
   void TellLater(NodeId target, int turns, bool unless_told);
-  void OnTurn(NodeId target, bool unless_told);
+  void OnTurn(NodeId target, std::uint64_t turn);
 
   // membership_retry.cc
   void OnSeeds(const Seeds& seeds);

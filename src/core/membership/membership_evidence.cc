@@ -137,20 +137,25 @@ void Membership::TellInTurn(NodeId target) {
   TellLater(target, second ? 1 : 2, !second);
 }
 
-// After so many turns, each as long as it takes all to hear one such word.
+// After so many turns, each as long as it takes all to hear one such word. Whoever stands by says nothing
+// until then, or the echo of his own words would keep him silent.
 void Membership::TellLater(NodeId target, int turns, bool unless_told) {
-  const MemberUpdate update = UpdateOf(At(target));
-  if (PresentCount() > kTellAll) return Spread(update, true);
-  queue_.Put(update);
+  const Member& member = At(target);
+  if (PresentCount() > kTellAll) return Spread(UpdateOf(member), true);
+  if (!unless_told) queue_.Put(UpdateOf(member));
   FolderOf(target).end_told = false;
   const Duration wait = turns * kTurnPerMember * static_cast<std::int64_t>(PresentCount());
-  ArmForGood(now_.mono + wait, TimerKind::kTellAll, target, unless_told ? 1 : 0);
+  const auto turn = static_cast<std::uint64_t>(member.state_since.time_since_epoch().count()) << 1;
+  ArmForGood(now_.mono + wait, TimerKind::kTellAll, target, turn | (unless_told ? 1 : 0));
 }
 
-void Membership::OnTurn(NodeId target, bool unless_told) {
+// `turn`: since when it is gone, and in the last bit whether to say so only where nobody else did.
+void Membership::OnTurn(NodeId target, std::uint64_t turn) {
   const Member* member = Find(target);
-  if (member == nullptr || IsPresent(member->state) || member->state == MemberState::kLeft) return;
-  if (unless_told && FolderOf(target).end_told) return;
+  if (member == nullptr) return;
+  const auto since = static_cast<std::uint64_t>(member->state_since.time_since_epoch().count()) << 1;
+  if ((turn & ~std::uint64_t{1}) != since) return;
+  if ((turn & 1) != 0 && FolderOf(target).end_told) return;
   Spread(UpdateOf(*member), true);
 }
 

@@ -13,9 +13,8 @@ constexpr Duration kFailureLife = 2s;
 constexpr Duration kDifferenceLasts = 2s;
 // A newcomer hears from many unknown members before the first table is there.
 constexpr Duration kUnknownPause = 250ms;
-// Whoever is cut off from many asks them all at once, so many at most and not more often.
+// Whoever is cut off from many asks them all at once, so many at most.
 constexpr std::size_t kSweepMax = 32;
-constexpr Duration kSweepPause = 1s;
 // How often somebody has to wake before the answer is seen: the target and this node; with a relay two more.
 // A suspicion has to reach its suspect, whose word comes back.
 constexpr int kWakesDirect = 2;

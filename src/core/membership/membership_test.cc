@@ -89,9 +89,9 @@ TEST(Membership, OfAllWhoNoticeAKilledAgentAFewDecideAndTell) {
   }
 }
 
-int NextOnRing(MiniNetwork& net, int of, int n) {
+int NextOnRing(MiniNetwork& net, int of, int n, bool forward) {
   const Ring ring(net.node(0).members(), [](const Member& member) { return IsPresent(member.state); });
-  const std::vector<NodeId> next = ring.Nearest(MiniNetwork::IdOf(of), 1, true);
+  const std::vector<NodeId> next = ring.Nearest(MiniNetwork::IdOf(of), 1, forward);
   for (int i = 0; i < n; ++i) {
     if (MiniNetwork::IdOf(i) == next.front()) return i;
   }
@@ -104,7 +104,7 @@ TEST(Membership, WhereTheFirstToTellCannotAnotherDoes) {
     MiniNetwork net(78);
     net.Grow(kNodes);
     for (int victim = 3; victim < 9; ++victim) {
-      const int first = NextOnRing(net, victim, kNodes);
+      const int first = NextOnRing(net, victim, kNodes, true);
       if (stopped) {
         net.Stop(first);
       } else {
@@ -319,6 +319,21 @@ TEST(Membership, WhoIsCutOffAloneOrWithAFewKnowsItSoon) {
         60s);
     EXPECT_LT(took, 3s) << few << " apart, seed " << seed;
   }
+}
+
+TEST(Membership, TheMemberBeforeItTellsAgainAlsoWhereItOnlyHeardOfTheEnd) {
+  constexpr int kNodes = 40;
+  MiniNetwork net(79);
+  net.Grow(kNodes);
+  const int victim = 5;
+  const int first = NextOnRing(net, victim, kNodes, true);
+  const int second = NextOnRing(net, victim, kNodes, false);
+  // It is refused by nobody, and a third of the others miss the first word.
+  net.Cut([&](int from, int to) {
+    return (to == second && from != first) || (from == first && to % 3 == 0 && to != second);
+  });
+  net.Kill(victim);
+  EXPECT_LE(net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s), 60ms);
 }
 
 TEST(Membership, WhoIsCutOffWhileItSleepsKnowsItSoonAfter) {

@@ -188,9 +188,12 @@ void Membership::ApplyGone(const Member& member, const MemberUpdate& update, Nod
   }
   Replace(after, std::move(cause), from == update.id);
   if (source != Source::kGossip) return;
-  // Those who decide that an agent is down tell everyone, and twice.
-  if (update.state == MemberState::kAgentDown && PresentCount() <= kTellAll)
+  // Everyone is told of an agent that is down, and told again by the member before it on the ring.
+  if (update.state == MemberState::kAgentDown && PresentCount() + kTellMargin <= kTellAll) {
+    const std::vector<NodeId> second = PresentRing().Nearest(update.id, 1, false);
+    if (!second.empty() && second.front() == self_) return TellLater(update.id, 1, false);
     return queue_.Put(UpdateOf(after));
+  }
   Spread(UpdateOf(after), own_word && from == update.id && present, from);
 }
 

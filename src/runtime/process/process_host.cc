@@ -254,12 +254,6 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     auto entry = std::make_unique<Entry>(ReplicaDir(options_.data_dir, id));
     const ReplicaDir& dir = entry->dir;
     const Result<std::string> encoded = dir.ReadSpec();
-    std::error_code error;
-    const bool never_started = encoded ? encoded->empty() : !fs::exists(dir.path() / "spec", error) && !error;
-    if (never_started && !IsLocked(dir)) {
-      dir.Retire();
-      return "";
-    }
     if (!encoded) return "left alone: " + encoded.error().message;
     Result<ServiceSpec> spec = options_.decode_spec(*encoded);
     if (!spec) return "left alone: its spec does not parse: " + spec.error().message;
@@ -352,8 +346,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     entry->status_text.clear();
     entry->status = std::make_unique<Pipe>(io_, reading.Release());
     ReadStatus(id, *entry);
-    if (!Watch(id, *entry)) return ShimEnded(id);
-    asio::post(disk_, [dir = entry->dir] { dir.Sync(); });
+    if (!Watch(id, *entry)) ShimEnded(id);
   }
 
   bool GiveAddress(Entry& entry) {

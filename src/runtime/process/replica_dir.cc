@@ -21,8 +21,8 @@ std::unexpected<Error> DiskError(const fs::path& path, int error) {
   return Fail(Reaction::kRetryLater, fmt::format("{}: {}", path.string(), strerror(error)));
 }
 
-void SyncPath(const fs::path& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+void SyncDir(const fs::path& dir) {
+  const int fd = open(dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return;
   fsync(fd);
   close(fd);
@@ -56,12 +56,13 @@ Result<std::string> ReadFile(const fs::path& path, std::size_t max_bytes) {
   return bytes;
 }
 
-Result<void> WriteFile(const fs::path& path, const std::string& bytes) {
+Result<void> WriteFile(const fs::path& path, const std::string& bytes, bool sync) {
   const fs::path draft = path.string() + ".tmp";
   const int fd = open(draft.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
   if (fd < 0) return DiskError(draft, errno);
   errno = 0;
-  const bool written = write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size());
+  const bool written = write(fd, bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size()) &&
+                       (!sync || fsync(fd) == 0);
   const int error = errno != 0 ? errno : ENOSPC;
   close(fd);
   if (!written) {
@@ -69,6 +70,7 @@ Result<void> WriteFile(const fs::path& path, const std::string& bytes) {
     return DiskError(path, error);
   }
   if (rename(draft.c_str(), path.c_str()) != 0) return DiskError(path, errno);
+  if (sync) SyncDir(path.parent_path());
   return {};
 }
 
@@ -81,13 +83,14 @@ Result<void> ReplicaDir::Prepare(const std::string& encoded_spec, std::uint32_t 
                                  const Digest& bundle, const UnpackBundle& unpack, uid_t owner,
                                  gid_t group) const {
   std::error_code error;
-  fs::create_directories(path_, error);
+  const bool fresh = fs::create_directories(path_, error);
   if (error) return DiskError(path_, error.value());
+  if (fresh) SyncDir(path_.parent_path());
   const Result<std::string> present = ReadSpec();
   if (!present || *present != encoded_spec) {
-    if (Result<void> done = WriteFile(path_ / "spec", encoded_spec); !done) return done;
+    if (Result<void> done = WriteFile(path_ / "spec", encoded_spec, true); !done) return done;
   }
-  if (Result<void> done = WriteFile(path_ / "restarts", std::to_string(restarts)); !done) return done;
+  if (Result<void> done = WriteFile(path_ / "restarts", std::to_string(restarts), false); !done) return done;
   if (fs::exists(work(), error)) return {};
   // Made under another name first: work/ is there only when it is complete.
   const fs::path draft = path_ / "work.tmp";
@@ -105,12 +108,6 @@ Result<void> ReplicaDir::Prepare(const std::string& encoded_spec, std::uint32_t 
   }
   if (rename(draft.c_str(), work().c_str()) != 0) return DiskError(work(), errno);
   return {};
-}
-
-void ReplicaDir::Sync() const {
-  SyncPath(path_ / "spec");
-  SyncPath(path_);
-  SyncPath(path_.parent_path());
 }
 
 Result<std::string> ReplicaDir::ReadSpec() const { return ReadFile(path_ / "spec", 16 << 20); }
@@ -160,11 +157,11 @@ WallMs ReplicaDir::StartedMs() const {
 void ReplicaDir::WriteAddress(const Endpoint& address) const {
   // Lost only if the disk is full, and then an adopted replica is found without its address and probed in
   // vain.
-  (void)WriteFile(path_ / "address", address.ToString());
+  (void)WriteFile(path_ / "address", address.ToString(), false);
 }
 
 void ReplicaDir::WriteCgroup(const fs::path& group) const {
-  (void)WriteFile(path_ / "cgroup", group.string());
+  (void)WriteFile(path_ / "cgroup", group.string(), false);
 }
 
 int ReplicaDir::TakeLock() const {

@@ -1,8 +1,6 @@
 // One replica's directory, DATA/replicas/<16 hex of its id>/:
 //
-//   spec      what it runs, as the caller encodes it; on disk soon after the first start, since a box that
-//   loses
-//             its power before loses the process too; empty or missing: it was never started
+//   spec      what it runs, as the caller encodes it; durable before the first start
 //   restarts  how often it was started again
 //   address   ip:port it was given; kept over restarts as long as the port is free
 //   cgroup    path of its cgroup, if it has one
@@ -54,12 +52,10 @@ class ReplicaDir {
   std::filesystem::path ended_path() const;
   std::filesystem::path work() const { return path_ / "work"; }
 
-  // Everything a start needs: directory, spec, work/. `owner` other than -1 gets work/ and what is in it.
+  // Everything a start needs, durable: directory, spec, work/. `owner` other than -1 gets work/ and what is
+  // in it.
   Result<void> Prepare(const std::string& encoded_spec, std::uint32_t restarts, const Digest& bundle,
                        const UnpackBundle& unpack, uid_t owner, gid_t group) const;
-
-  // The spec and the names of its directories are on disk when this returns, as far as the disk obeys.
-  void Sync() const;
 
   Result<std::string> ReadSpec() const;
   std::uint32_t ReadRestarts() const;
@@ -87,7 +83,7 @@ class ReplicaDir {
 
 // Whole file; error when it cannot be read or is larger than max_bytes.
 Result<std::string> ReadFile(const std::filesystem::path& path, std::size_t max_bytes = 1 << 20);
-// Replaces the file in one step, as others see it; nothing is synced.
-Result<void> WriteFile(const std::filesystem::path& path, const std::string& bytes);
+// Replaces the file in one step; with `sync` it and its name are on disk before this returns.
+Result<void> WriteFile(const std::filesystem::path& path, const std::string& bytes, bool sync);
 
 }  // namespace hs
