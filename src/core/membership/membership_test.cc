@@ -336,6 +336,19 @@ TEST(Membership, TheMemberBeforeItTellsAgainAlsoWhereItOnlyHeardOfTheEnd) {
   EXPECT_LE(net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s), 60ms);
 }
 
+TEST(Membership, ASleepIsNoLatenessAndLatenessIsNoSleep) {
+  Tunables tunables;
+  tunables.probe_interval = 400ms;
+  tunables.late_wake = 1s;
+  MembershipSelf self{MiniNetwork::IdOf(1), BootId{1}, 1, {}};
+  Membership node(tunables, self, Prng(1), Time{1h});
+  node.Step({node.NextDeadline() + 900ms, 0}, Tick{});
+  EXPECT_EQ(node.lateness(), 880ms);
+  node.Step({node.NextDeadline() + 1min, 0}, Tick{});
+  node.Step({node.NextDeadline(), 0}, Tick{});
+  EXPECT_EQ(node.lateness(), 0ms);
+}
+
 TEST(Membership, WhoIsCutOffWhileItSleepsKnowsItSoonAfter) {
   for (const int n : {7, 16}) {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {
