@@ -274,6 +274,7 @@ TEST(Api, BadRequestsAreRefusedWithTheReason) {
       {"DELETE", "/v1/tokens/abc", "", 404, "no token"},
       {"POST", "/v1/tokens", "{\"use\":\"all\"}", 400, "join"},
       {"POST", "/v1/tokens", "{\"ttl_s\":-5}", 400, "ttl_s"},
+      {"POST", "/v1/tokens", "{\"ttl_s\":0}", 400, "ends at once"},
       {"PUT", "/v1/bundles/xyz", "", 400, "64 hexadecimal"},
       {"PUT", "/v1/stacks/shop", "{}", 400, "name must not be empty"},
       {"PUT", "/v1/stacks/shop", "{\"name\":\"other\",\"services\":[]}", 400, "the path says 'shop'"},

@@ -255,6 +255,8 @@ ApiResult PostToken(const RouteCall& call) {
   if (!body) return ErrorResponse(body.error());
   const auto ttl = WholeNumber(*body, "ttl_s", 0, 10ll * 365 * 24 * 3600);
   if (!ttl) return ErrorResponse(ttl.error());
+  if (*ttl == 0 && body->contains("ttl_s"))
+    return ErrorResponse(400, "ttl_s: a token that ends at once is of no use; without it, it never ends");
   CreateTokenCommand command{.admin = false, .ttl_s = *ttl};
   if (const auto* use = body->if_contains("use")) {
     const auto* text = use->if_string();

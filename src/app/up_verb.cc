@@ -87,7 +87,8 @@ void TakeTunables(const UpWords& words, AgentOptions& options, Checker& checker)
 
 AgentOptions Check(const UpWords& words, Checker& checker) {
   AgentOptions options;
-  options.data_dir = words.data.empty() ? DefaultDataDir(ProcessEnvironment(), ::geteuid() == 0) : words.data;
+  options.data_dir = std::filesystem::absolute(
+      words.data.empty() ? DefaultDataDir(ProcessEnvironment(), ::geteuid() == 0) : words.data);
   if (!words.listen.empty()) {
     if (const auto listen = checker.Take("--listen", Endpoint::Parse(words.listen, kDefaultPort)))
       options.listen = *listen;
@@ -149,8 +150,8 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
   up->add_option("--label", words->labels,
                  "KEY=VALUE, for placement; zone, rack and host spread replicas (repeatable)")
       ->allow_extra_args(false);
-  up->add_option("--join", words->join,
-                 "join token; or IP:PORT of any member, for a box that was a member before");
+  auto* join = up->add_option("--join", words->join,
+                              "join token; or IP:PORT of any member, for a box that was a member before");
   up->add_flag(
       "--dial-out", words->dial_out,
       "others cannot connect to this box (NAT, a firewall): it is reached over connections that it keeps "
@@ -159,9 +160,11 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
                "neither ask the local network for members nor answer there (UDP multicast, port 7701)");
   up->add_option("--set", words->tunables, "NAME=VALUE of a tunable (repeatable)")->allow_extra_args(false);
   up->footer(TunablesHelp());
-  up->callback([words, &exit_code] {
+  up->callback([words, join, &exit_code] {
     Checker checker;
     const AgentOptions options = Check(*words, checker);
+    if (join->count() > 0 && words->join.empty())
+      checker.Complain("--join: it is empty; leave it out to form a new cluster");
     if (!checker.problems().empty()) {
       for (const std::string& problem : checker.problems())
         PrintError(fmt::format("homeostat: {}\n", problem));

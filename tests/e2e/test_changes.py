@@ -143,6 +143,11 @@ class Changes(ClusterCase):
             if name in new and event["kind"] == "replica.running":
                 starting -= 1
 
+    def test_a_deploy_is_waited_for_also_when_the_oldest_revision_goes_with_it(self):
+        for version in ("1", "2", "3", "4", "5"):
+            self.deploy_echo(replicas=1, version=version)
+        self.assertEqual(self.versions(), {"5"})
+
     def test_a_bad_version_stops_at_its_first_replica_and_the_next_good_one_passes(self):
         self.deploy_echo(replicas=3)
         self.wait_healthy("echo", 3)

@@ -39,6 +39,17 @@ def fill(node):
 
 
 class FullDisk(unittest.TestCase):
+    def test_a_cluster_whose_first_documents_do_not_fit_is_not_formed_and_can_be_later(self):
+        with Cluster(1, first="127.2.5.35") as cluster:
+            node = cluster.nodes[0]
+            with small_disk(self, node, "64k"):
+                node.start()
+                self.assertEqual(node.process.wait(20), 1, node.log())
+                self.assertIn("no cluster could be formed", node.log())
+                subprocess.run(["mount", "-o", "remount,size=60m", node.data], check=True)
+                cluster.start()
+                self.assertTrue(node.cli("token", "show").startswith("hs1."))
+
     def test_a_full_disk_refuses_writes_with_a_reason_and_recovers_when_there_is_room(self):
         with Cluster(1, first="127.2.5.31") as cluster:
             with small_disk(self, cluster.nodes[0], "3m"):

@@ -225,6 +225,30 @@ class AllAtOnce(unittest.TestCase):
             for node in cluster.nodes:
                 case.wait_door(node)
 
+    def test_all_agents_killed_at_once_find_their_work_and_start_none_though_one_comes_late(self):
+        case = ClusterCase()
+        with Cluster(3, first="127.2.4.41") as cluster:
+            case.cluster = cluster
+            cluster.start()
+            cluster.wait_members(3, PATIENCE)
+            case.deploy_echo(replicas=3)
+            case.wait_healthy("echo", 3)
+            cluster.wait_steady()
+            settle(2.5)  # peers are kept lazily
+            before = case.pids("echo")
+            for node in cluster.nodes:
+                node.kill_agent()
+            cluster.nodes[0].start()
+            cluster.nodes[1].start()
+            settle(1.5)
+            cluster.nodes[2].start()
+            cluster.wait_members(3, PATIENCE)
+            cluster.wait_steady(PATIENCE)
+            self.assertEqual(case.pids("echo"), before)
+            for node in cluster.nodes:
+                # Its whole log: the deploy's three starts, and nothing that was too many.
+                self.assertNotIn("plan.stop echo", node.log(10_000))
+
     def test_an_acknowledged_write_survives_the_box_that_took_it_and_its_disk(self):
         case = ClusterCase()
         with Cluster(3, first="127.2.4.31", extra=("--set", "drain_wait=300")) as cluster:

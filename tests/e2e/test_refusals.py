@@ -204,6 +204,9 @@ class Refusals(unittest.TestCase):
         self.assert_refused(self.up("--join", "127.2.2.1:7700"), "needs a token")
         self.assertEqual(len(self.cluster.members()), 1)
 
+    def test_a_token_that_is_empty_forms_no_cluster(self):
+        self.assert_refused(self.up("--join", ""), "--join: it is empty")
+
     def test_a_box_that_nobody_reaches_forms_no_cluster(self):
         self.assert_refused(self.up("--dial-out"), "--dial-out without --join")
 

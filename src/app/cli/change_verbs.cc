@@ -203,8 +203,10 @@ void AddToken(CLI::App& app, CliContext& context) {
   create->callback([&context, api, ttl] {
     const auto span = ttl->empty() ? Result<std::int64_t>(0) : ParseSpan(*ttl);
     if (!span) throw CliError("--ttl: " + span.error().message);
-    const std::string body = context.Call(
-        "POST", "/v1/tokens", fmt::format("{{\"use\":\"{}\",\"ttl_s\":{}}}", *api ? "api" : "join", *span));
+    if (!ttl->empty() && *span == 0) throw CliError("--ttl: a token that ends at once is of no use");
+    const std::string ends = ttl->empty() ? "" : fmt::format(",\"ttl_s\":{}", *span);
+    const std::string body =
+        context.Call("POST", "/v1/tokens", fmt::format("{{\"use\":\"{}\"{}}}", *api ? "api" : "join", ends));
     PrintLine(context.options.json ? body : Word(ParseBody(body), "token"));
   });
   token->add_subcommand("ls", "Tokens, without their secrets")->callback([&context] {

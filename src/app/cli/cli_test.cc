@@ -43,6 +43,7 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"scale", "web=99999999999", "--data", "/nonexistent"}, "at most 100000"},
       {{"logs", "web", "--since", "yesterday"}, "2026-11-22T08:00:00"},
       {{"token", "create", "--ttl", "soon"}, "90s"},
+      {{"token", "create", "--ttl", "0s"}, "ends at once"},
       {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"deploy", "-f", "/tmp"}, "cannot read /tmp"},
       {{"deploy", "--timeout", "soon"}, "--timeout"},

@@ -143,7 +143,8 @@ Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int
       if (++kept > revisions_kept && !needed) writes.emplace_back(revision.document->key, std::monostate{});
     }
   }
-  writes.insert(writes.begin(), {StackKey(stack.name, number), stack});
+  // Last: a write is answered with its greatest stamp, which is then that of the revision.
+  writes.emplace_back(StackKey(stack.name, number), stack);
   return writes;
 }
 

@@ -76,7 +76,9 @@ TEST(DesiredTest, AServiceNameInTwoStacksStaysWithTheOlderStackEvenWhenItDeploys
 TEST(DesiredTest, OldRevisionsAreDeletedButThoseKeptStillDescribeTheirReplicas) {
   Documents documents;
   for (const char* version : {"v1", "v2", "v3", "v4"}) {
-    Put(documents, DeployWrites(documents, {"shop", {Service("web", version)}}, 3));
+    const Writes writes = DeployWrites(documents, {"shop", {Service("web", version)}}, 3);
+    EXPECT_TRUE(std::holds_alternative<StackSpec>(writes.back().second)) << "its stamp is the answer";
+    Put(documents, writes);
   }
   EXPECT_TRUE(documents.at(StackKey("shop", 1)).IsTombstone());
   EXPECT_FALSE(documents.at(StackKey("shop", 2)).IsTombstone());

@@ -306,6 +306,9 @@ void Node::Impl::Plan() {
                        .moves = move_book_,
                        .standing = Standing(),
                        .intent_known = intent_known_};
+  for (const NodeId& id : unseen_) {
+    if (!removed_.contains(id)) input.unmet.push_back(NameOf(id));
+  }
   if (Regional()) {
     here = ServicesHere(CountStaying(input));
     input.keepers_elsewhere = KeepersElsewhere();

@@ -24,15 +24,16 @@ std::set<ReplicaId> Replaced(const std::vector<Piece>& pieces) {
   return replaced;
 }
 
-// Just after our own start the reports may not have come yet: starting then would double what runs.
+// Just after our own start the reports may not have come yet, or others, whose agents start as well, not be
+// there: starting then would double what runs.
 std::string WhyHoldStarts(const ReconcileInput& input, const Inventory& inventory) {
-  if (inventory.unreported.empty() || input.now >= input.started_at + input.tunables.start_patience)
-    return {};
-  return "just started and " + inventory.unreported.front() +
-         (inventory.unreported.size() > 1
-              ? " and " + std::to_string(inventory.unreported.size() - 1) + " more have"
-              : " has") +
-         " not reported yet";
+  if (input.now >= input.started_at + input.tunables.start_patience) return {};
+  const auto& missing = inventory.unreported.empty() ? input.unmet : inventory.unreported;
+  if (missing.empty()) return {};
+  const std::string more =
+      missing.size() > 1 ? " and " + std::to_string(missing.size() - 1) + " more have" : " has";
+  return "just started and " + missing.front() + more +
+         (inventory.unreported.empty() ? " not been met yet" : " not reported yet");
 }
 
 }  // namespace

@@ -69,6 +69,8 @@ struct ReconcileInput {
   // Of services that are wanted in other regions: a healthy replica there, or zero where none is known. It is
   // the keeper of the last one that goes here.
   std::map<std::string, ReplicaId> keepers_elsewhere{};
+  // Names of boxes that this node's disk remembers and that it has not met since its start.
+  std::vector<std::string> unmet{};
 };
 
 // A redeploy that failed: stays so until the replica gets healthy or another revision comes.

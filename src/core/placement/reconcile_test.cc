@@ -100,6 +100,19 @@ TEST(Reconcile, AfterItsOwnStartItWaitsForReportsOfPresentBoxes) {
   EXPECT_EQ(w.Decided("plan.start"), 2);
 }
 
+TEST(Reconcile, AfterItsOwnStartItWaitsForBoxesThatItsDiskRemembers) {
+  World w(2);
+  w.Want(w.Spec("web", "1"), 2);
+  w.started_at = w.now;
+  w.unmet = {"n3"};
+  w.Plan();
+  EXPECT_EQ(w.Decided("plan.start"), 0);
+  EXPECT_THAT(w.draft.pending.front(), HasSubstr("n3 has not been met yet"));
+  w.now += w.tunables.start_patience;
+  w.Plan();
+  EXPECT_EQ(w.Decided("plan.start"), 2);
+}
+
 TEST(Reconcile, ABoxThatReturnsWithItsWorkBringsSurplusThatStopsWithAKeeper) {
   World w(3);
   w.Want(w.Spec("web", "1"), 3);

@@ -30,6 +30,7 @@ class World {
   Tunables tunables;
   Time now = Time{} + 1000s;
   Time started_at{};
+  std::vector<std::string> unmet;
   MemberTable members;
   std::set<NodeId> drained;
   std::vector<DesiredService> services;
@@ -87,8 +88,9 @@ class World {
     for (const auto& [node, report] : reports) seen[node] = {&report, members[node].incarnation.boot};
     watch.Observe(now, seen);
     const KnownSlices known = book.Known({});
-    const ReconcileInput input{now,  started_at, tunables, members,       drained, services, specs,
-                               seen, known,      evidence, watch.since(), moves,   standing, intent_known};
+    const ReconcileInput input{now,      started_at,   tunables, members,  drained,       services,
+                               specs,    seen,         known,    evidence, watch.since(), moves,
+                               standing, intent_known, {},       unmet};
     draft = Reconcile(input, prng);
     moves.Note(now, draft.moves_begun, draft.moves_failed);
     update = book.Apply(1, draft, {}, members, seen);

@@ -309,6 +309,14 @@ void Agent::WriteFirstDocuments() {
   }
   if (documents.empty()) return Announce();
   Write(std::move(documents), [this](Result<Stamp> result) {
+    if (!result && formed_) {
+      // Without its token nobody could ever join: the next start is the first again.
+      const std::string state = directory_.PathOf(kStateFile);
+      for (const std::string& file : {directory_.PathOf("identity"), state, state + "-wal", state + "-shm"})
+        ::unlink(file.c_str());
+      outcome_ = Fail(result.error().reaction, "no cluster could be formed: " + result.error().message);
+      return loop_.stop();
+    }
     if (!result) Log("the first documents could not be written: {}", result.error().message);
     Announce();
   });

@@ -55,7 +55,7 @@ std::optional<Who> Agent::Authorize(std::string_view text) {
 
 // The token that this box formed or joined the cluster with, with the addresses of today.
 Result<std::string> Agent::JoinToken() {
-  const std::string advice = "; make one with: homeostat token create";
+  const std::string advice = "; homeostat token create makes another one, which is shown only then";
   if (!directory_.Has(kTokenFile)) return Fail(Reaction::kFixInput, "this box keeps no join token" + advice);
   const auto text = directory_.Read(kTokenFile);
   if (!text) return std::unexpected(text.error());
