@@ -99,6 +99,13 @@ TEST(Api, ReplicasOfADeadNodeAreGoneAndOfASilentOneUnknown) {
   EXPECT_EQ(Body(Ask(view, "GET", "/v1/services")).at(1).at("healthy").as_int64(), 2);
 }
 
+TEST(Api, ReplicasOfAServiceThatIsNotThereAreAMistake) {
+  const auto view = TestView();
+  const auto answer = Ask(view, "GET", "/v1/replicas?service=wbe");
+  EXPECT_EQ(StatusOf(answer), 404);
+  EXPECT_NE(std::get<ApiResponse>(answer).body.find("there are: api, web"), std::string::npos);
+}
+
 TEST(Api, ServicesCountDesiredRunningHealthy) {
   EXPECT_EQ(
       json::serialize(Body(Ask(TestView(), "GET", "/v1/services"))),
@@ -115,7 +122,7 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
   EXPECT_TRUE(status.at("steady").as_bool());
   EXPECT_EQ(status.at("steady_s").as_double(), 34.0);
   EXPECT_EQ(json::serialize(status.at("short")),
-            R"([{"service":"api","missing":1,"reason":"no box has 64 GiB"}])");
+            R"([{"service":"api","missing":1,"of":"room","reason":"no box has 64 GiB"}])");
   view.steady.steady = false;
   view.steady.pending = {"web starts"};
   const auto busy = Body(Ask(view, "GET", "/v1/status"));
@@ -359,6 +366,29 @@ TEST(Api, ADeployIsWrittenWithItsBundlesAndSaysWhatItRemoves) {
 TEST(Api, ADeployThatClaimsAnotherStacksServiceIsRefused) {
   const StackSpec stack{"blog", {TestService("web", 1)}};
   EXPECT_EQ(StatusOf(Ask(TestView(), "PUT", "/v1/stacks/blog", StackToJson(stack))), 400);
+}
+
+TEST(Api, APortThatANodeNeedsItselfIsNotPublished) {
+  auto view = TestView();
+  view.members[0].meta.Edit().inbound_http = 9200;
+  const auto publish = [&](std::uint16_t port) {
+    StackSpec stack{"blog", {TestService("blog", 1)}};
+    stack.services[0].ports = {{port, true}};
+    return Ask(view, "PUT", "/v1/stacks/blog", StackToJson(stack));
+  };
+  for (const auto& [port, owner] :
+       {std::pair{8080, "the door"}, {7700, "the agent"}, {9200, "between doors"}}) {
+    const auto answer = publish(static_cast<std::uint16_t>(port));
+    ASSERT_EQ(StatusOf(answer), 400) << port;
+    const std::string body = std::get<ApiResponse>(answer).body;
+    EXPECT_NE(body.find("service blog cannot publish port " + std::to_string(port)), std::string::npos)
+        << body;
+    EXPECT_NE(body.find(owner), std::string::npos) << body;
+    EXPECT_NE(body.find("on n1"), std::string::npos) << body;
+  }
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(publish(9300)));
+  view.members[0].state = MemberState::kDead;
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(publish(8080))) << "the others have no door";
 }
 
 TEST(Api, LogsAskTheNodesThatHaveTheReplicas) {

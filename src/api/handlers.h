@@ -5,6 +5,9 @@
 
 namespace hs {
 
+// 404, naming the services that there are.
+ApiResponse NoService(const NodeView& view, const std::string& name);
+
 ApiResult GetStatus(const RouteCall& call);
 ApiResult GetNodes(const RouteCall& call);
 ApiResult GetLinks(const RouteCall& call);

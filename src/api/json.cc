@@ -51,4 +51,15 @@ json::object EventJson(const Event& event) {
           {"cause", SafeText(event.cause)}};
 }
 
+json::array ShortagesJson(const std::vector<Shortage>& shortages) {
+  json::array out;
+  for (const Shortage& shortage : shortages) {
+    out.push_back(json::object{{"service", SafeText(shortage.service)},
+                               {"missing", shortage.missing},
+                               {"of", ToString(shortage.of)},
+                               {"reason", SafeText(shortage.reason)}});
+  }
+  return out;
+}
+
 }  // namespace hs

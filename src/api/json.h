@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/types.h"
 
@@ -18,5 +19,6 @@ inline json::string JsonText(std::string_view text) { return json::string(text.d
 json::string SafeText(std::string_view text);
 
 json::object EventJson(const Event& event);
+json::array ShortagesJson(const std::vector<Shortage>& shortages);
 
 }  // namespace hs

@@ -94,8 +94,10 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
     if (shortage != view.steady.shortages.end() && !done) {
       progress.lines.back() += fmt::format(", {} short: {}", shortage->missing, shortage->reason);
-      short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name,
-                                 shortage->reason);
+      progress.stopped = shortage->of == ShortOf::kVersion;
+      short_reason = progress.stopped ? fmt::format("{}: {}", service.spec.name, shortage->reason)
+                                      : fmt::format("{} of {} cannot be placed: {}", shortage->missing,
+                                                    service.spec.name, shortage->reason);
       all_placed = all_placed && level.healthy + shortage->missing >= service.replicas;
     } else {
       all_placed = all_placed && done;
@@ -119,6 +121,7 @@ std::string ProgressJson(const Progress& progress) {
   return json::serialize(json::object{{"done", progress.done},
                                       {"failed", progress.failed},
                                       {"short", progress.is_short},
+                                      {"stopped", progress.stopped},
                                       {"reason", SafeText(progress.reason)},
                                       {"doorless", progress.doorless},
                                       {"warnings", std::move(warnings)},

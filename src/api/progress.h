@@ -13,6 +13,7 @@ struct Progress {
   bool done = false;                  // every service has all its replicas of this revision healthy
   bool failed = false;                // the rollout stopped, or a newer revision took over
   bool is_short = false;              // all that can be placed is healthy, and something cannot be placed
+  bool stopped = false;               // of what is short: an earlier rollout of the same version stopped
   std::string reason;                 // of failed or short
   bool doorless = false;              // people are to reach it, and no door of the cluster works
   std::vector<std::string> warnings;  // doors that do not work, for a stack that people are to reach

@@ -112,16 +112,6 @@ json::object ServiceJson(const NodeView& view, const DesiredService& service) {
           {"healthy", count.healthy}};
 }
 
-json::array ShortJson(const NodeView& view) {
-  json::array out;
-  for (const auto& shortage : view.steady.shortages) {
-    out.push_back(json::object{{"service", SafeText(shortage.service)},
-                               {"missing", shortage.missing},
-                               {"reason", SafeText(shortage.reason)}});
-  }
-  return out;
-}
-
 void AddQuota(const QuotaDoc& quota, json::object& out) {
   out["subject"] = SafeText(quota.subject);
   out["replicas"] = quota.replicas_max;
@@ -185,6 +175,13 @@ constexpr std::uint64_t kMaxWallMs = 1ull << 53;  // what a JSON number holds ex
 
 }  // namespace
 
+ApiResponse NoService(const NodeView& view, const std::string& name) {
+  std::vector<std::string> names;
+  for (const auto& service : view.services) names.push_back(service.spec.name);
+  if (names.empty()) return ErrorResponse(404, fmt::format("no service '{}': nothing is deployed", name));
+  return ErrorResponse(404, fmt::format("no service '{}'; there are: {}", name, fmt::join(names, ", ")));
+}
+
 ApiResult GetStatus(const RouteCall& call) {
   const auto& view = call.view;
   const auto* self = FindMember(view, view.self);
@@ -202,7 +199,7 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"steady", view.steady.steady},
                    {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
                    {"pending", std::move(pending)},
-                   {"short", ShortJson(view)},
+                   {"short", ShortagesJson(view.steady.shortages)},
                    {"trouble", SayingsJson(AllTroubles(view))},
                    {"notes", SayingsJson(ContainmentNotes(view))},
                    {"controller", view.controller ? json::value(SafeText(NodeName(view, view.controller)))
@@ -236,6 +233,8 @@ ApiResult GetReplicas(const RouteCall& call) {
   for (const auto& row : ReplicasOf(call.view)) {
     if (service.empty() || row.status->service == service) out.push_back(ReplicaJson(row));
   }
+  const bool unknown = !service.empty() && out.empty() && FindService(call.view, service) == nullptr;
+  if (unknown) return NoService(call.view, service);
   return Json(std::move(out));
 }
 

@@ -61,19 +61,13 @@ ApiResult GetSize(const RouteCall& call) {
     cpu_room += box.room.cpu_millicores;
     memory_room += box.room.memory_bytes;
   }
-  json::array short_of;
-  for (const Shortage& shortage : view.steady.shortages) {
-    short_of.push_back(json::object{{"service", SafeText(shortage.service)},
-                                    {"missing", shortage.missing},
-                                    {"reason", SafeText(shortage.reason)}});
-  }
   const json::object out{{"boxes", boxes.size()},
                          {"minimum", sizes.minimum},
                          {"demand", sizes.demand},
                          {"maximum", sizes.maximum},
                          {"short_by", sizes.short_by},
                          {"unplug", Names(sizes.unplug)},
-                         {"short", std::move(short_of)},
+                         {"short", ShortagesJson(view.steady.shortages)},
                          {"cpu_millicores", json::object{{"wanted", cpu}, {"there", cpu_room}}},
                          {"memory_bytes", json::object{{"wanted", memory}, {"there", memory_room}}}};
   return ApiResponse{200, json::serialize(out), "application/json"};

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "api/find.h"
+#include "core/intent/keys.h"
 #include "core/intent/quota.h"
 
 namespace hs {
@@ -237,17 +238,6 @@ const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
   return worst;
 }
 
-const Event* StoppedRollout(const NodeView& view, const DesiredService& service) {
-  const auto* event = Newest(view, {service.spec.name, service.stack}, "rollout.");
-  if (event == nullptr || event->kind != "rollout.stopped" || event->at_ms < service.revision.wall_ms)
-    return nullptr;
-  const auto rows = ReplicasOf(view, service.spec.name);
-  const auto of_new = std::ranges::count_if(rows, [&](const ReplicaRow& row) {
-    return row.status->spec == service.hash && row.status->health == Health::kHealthy;
-  });
-  return static_cast<std::uint32_t>(of_new) >= service.replicas ? nullptr : event;
-}
-
 std::string BelowLevel(const NodeView& view, const DesiredService& service, const ServiceCount& count,
                        Why& why) {
   const auto& name = service.spec.name;
@@ -289,34 +279,65 @@ std::string MetricWords(const NodeView& view, const DesiredService& service) {
   return head + fmt::format(" by {} of {} replicas", healthy - load->second.metric_replicas, healthy);
 }
 
-// What a person can do about a shortage. Its reason names the limit: a quota (of all services or of this one)
-// is raised by a person, boxes are added.
-void ShortageAdvice(const NodeView& view, const Shortage& shortage, std::uint32_t desired, Why& why) {
-  Documents documents;
-  for (const Document& document : view.documents) documents.emplace(document.key, document);
-  const auto quotas = Quotas(documents);
-  const auto in_force = [&](const std::string& subject) {
-    const auto quota = std::ranges::find(quotas, subject, &QuotaDoc::subject);
-    return quota == quotas.end() ? std::string() : " (now " + QuotaWords(*quota) + ")";
-  };
-  if (shortage.reason.find("quota of") != std::string::npos) {
-    const bool batch = shortage.reason.find("for batch") != std::string::npos;
-    const std::string subject = batch ? "batch" : "services";
-    why.advice.push_back(
-        fmt::format("raise the quota{}: homeostat quota set {} ...; homeostat quota ls shows it",
-                    in_force(subject), subject));
-    why.advice.push_back("or ask for less of what has the same or a higher x-priority");
-    return;
+std::string LimitInForce(const NodeView& view, const std::string& subject) {
+  const auto it = std::ranges::find(view.documents, QuotaKey(subject), &Document::key);
+  const auto* quota = it == view.documents.end() ? nullptr : std::get_if<QuotaDoc>(&it->body);
+  return quota == nullptr ? "" : " (now " + QuotaWords(*quota) + ")";
+}
+
+// What a person can do about a shortage.
+void ShortageAdvice(const NodeView& view, const DesiredService& service, const Shortage& shortage, Why& why) {
+  const std::string& name = service.spec.name;
+  const std::string own = "service." + name;
+  const std::string less = fmt::format("or ask for less: homeostat scale {}={}", name,
+                                       service.replicas - std::min(service.replicas, shortage.missing));
+  switch (shortage.of) {
+    case ShortOf::kVersion:
+      why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
+                    "deploy a repaired version, or the former one"};
+      return;
+    case ShortOf::kMajority:
+      return;  // its reason says what is waited for
+    case ShortOf::kQuota:
+      why.advice = {
+          fmt::format("raise the quota{}: homeostat quota set services ...; homeostat quota ls shows it",
+                      LimitInForce(view, "services")),
+          "or ask for less of what has the same or a higher x-priority"};
+      return;
+    case ShortOf::kMaximum:
+      if (const std::string limit = LimitInForce(view, own); !limit.empty()) {
+        why.advice = {fmt::format("raise its quota{}: homeostat quota set {} --replicas {}", limit, own,
+                                  service.replicas)};
+        return;
+      }
+      why.advice = {"raise the maximum in its stack", less};
+      return;
+    case ShortOf::kFitting: {
+      std::vector<std::string> asked;
+      for (const Constraint& one : service.spec.constraints)
+        asked.push_back(fmt::format("{} {} {}", one.label, one.equal ? "==" : "!=", one.value));
+      why.advice = {
+          fmt::format("its stack asks for {}: a box's labels are given to homeostat up --label, and "
+                      "homeostat nodes shows them",
+                      fmt::join(asked, " and ")),
+          "or ask for less in its stack: deploy.placement.constraints"};
+      return;
+    }
+    case ShortOf::kRoom:
+      why.advice = {"add a box, or free one: homeostat drain --undo NODE", less};
+      return;
   }
-  const std::string own = "service." + shortage.service;
-  if (shortage.reason.find("its maximum is") != std::string::npos && !in_force(own).empty()) {
-    why.advice.push_back(
-        fmt::format("raise its quota{}: homeostat quota set {} --replicas {}", in_force(own), own, desired));
-    return;
+}
+
+// People are to reach it, and some doors do not let them.
+std::string DoorWords(const NodeView& view, const ServiceSpec& spec) {
+  if (!spec.http && spec.ports.empty()) return "";
+  for (const NodesSaying& trouble : DoorTroubles(view)) {
+    const bool of_one = trouble.what.find("service ") != std::string::npos;
+    if (of_one && trouble.what.find("service " + spec.name + " ") == std::string::npos) continue;
+    return ", but " + ToText(trouble);
   }
-  why.advice = {"add a box, or free one: homeostat drain --undo NODE",
-                fmt::format("or ask for less: homeostat scale {}={}", shortage.service,
-                            desired - std::min(desired, shortage.missing))};
+  return "";
 }
 
 Why WhyService(const NodeView& view, const DesiredService& service) {
@@ -324,15 +345,13 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
   const auto count = CountService(view, service);
   const auto shortage = std::ranges::find(view.steady.shortages, name, &Shortage::service);
-  if (const auto* stopped = StoppedRollout(view, service)) {
-    why.cause =
-        fmt::format("the rollout of {} stopped and the old version serves on: {}", name, stopped->cause);
-    why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
-                  "deploy a repaired version, or the former one"};
+  if (shortage != view.steady.shortages.end() && shortage->of == ShortOf::kVersion) {
+    why.cause = fmt::format("{}: {}", name, shortage->reason);
+    ShortageAdvice(view, service, *shortage, why);
   } else if (shortage != view.steady.shortages.end()) {
     why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired,
                             name, shortage->reason);
-    ShortageAdvice(view, *shortage, count.desired, why);
+    ShortageAdvice(view, service, *shortage, why);
   } else if (count.healthy < count.desired) {
     why.cause = BelowLevel(view, service, count, why);
   } else if (count.healthy > count.desired) {
@@ -345,6 +364,7 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
     why.cause = count.desired == 0 ? fmt::format("{} is as asked: none wanted, none runs", name)
                                    : fmt::format("{} is as asked: all {} replicas are healthy, since {}",
                                                  name, count.desired, WhenText(since));
+    why.cause += DoorWords(view, service.spec);
   }
   if (!service.fixed) {
     why.advice.push_back(LevelWords(view, service));
@@ -364,8 +384,9 @@ Why WhyStack(const NodeView& view, const std::string& stack) {
     if (service.stack != stack) continue;
     subjects.push_back(service.spec.name);
     const auto count = CountService(view, service);
-    const bool well = count.healthy == count.desired && StoppedRollout(view, service) == nullptr;
-    if (well) continue;
+    const bool is_short = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service) !=
+                          view.steady.shortages.end();
+    if (count.healthy == count.desired && !is_short) continue;
     if (troubled.empty()) {
       const Why inner = WhyService(view, service);
       why.cause = inner.cause;

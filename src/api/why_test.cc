@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "api/find.h"
 #include "api/progress.h"
 #include "api/view_fixture_test.h"
 
@@ -130,24 +131,26 @@ TEST(Why, AShortageSaysWhatItIsAShortageOf) {
   auto view = TestView();
   view.documents.push_back({"quota/service.api", {}, QuotaDoc{"service.api", 1, 0, 0}, {}});
   view.documents.push_back({"quota/services", {}, QuotaDoc{"services", 3, 0, 0}, {}});
+  view.services[0].spec.constraints = {{"node.labels.disk", "ssd", true}};
   const struct {
-    const char* reason;
+    ShortOf of;
     const char* advice;
   } kRows[] = {
-      {"1 of 2 wanted: no box has room for one more", "add a box"},
-      {"1 of 2 wanted: the quota of 3 replicas for services has no room for one more",
-       "raise the quota (now 3 replicas): homeostat quota set services"},
-      {"1 of 2 wanted: its maximum is 1",
-       "raise its quota (now 1 replicas): homeostat quota set service.api --replicas 2"},
+      {ShortOf::kRoom, "add a box"},
+      {ShortOf::kFitting,
+       "its stack asks for node.labels.disk == ssd: a box's labels are given to homeostat up"},
+      {ShortOf::kQuota, "raise the quota (now 3 replicas): homeostat quota set services"},
+      {ShortOf::kMaximum, "raise its quota (now 1 replicas): homeostat quota set service.api --replicas 2"},
+      {ShortOf::kVersion, "homeostat logs api  shows what the new version wrote"},
   };
   for (const auto& row : kRows) {
-    view.steady.shortages = {{"api", 1, row.reason}};
+    view.steady.shortages = {{"api", 1, "for a reason", row.of}};
     const auto why = Explain(view, "api");
     EXPECT_EQ(why->advice.at(0).find(row.advice), 0u) << why->advice.at(0);
     const bool scale = std::ranges::any_of(why->advice, [](const std::string& advice) {
       return advice.find("homeostat scale") != std::string::npos;
     });
-    EXPECT_EQ(scale, std::string_view(row.advice) == "add a box") << "no number helps against a quota";
+    EXPECT_EQ(scale, row.of == ShortOf::kRoom) << "no number helps against " << ToString(row.of);
   }
 }
 
@@ -171,20 +174,29 @@ TEST(Why, AMetricThatDoesNotComeIsNamedAsTheReasonOfALevelThatHolds) {
   EXPECT_TRUE(told("the level holds, since queue is not told by 1 of 1 replicas"));
 }
 
-TEST(Why, AStoppedRolloutIsNamedUntilTheNewVersionIsHealthy) {
+TEST(Why, AStoppedRolloutIsToldWhileTheVersionIsWantedThatDoesNotGetHealthy) {
   auto view = TestView();
-  view.events.push_back(TestEvent("rollout.stopped", "api", "v2 was not healthy within 60 s"));
-  EXPECT_EQ(CauseOf(view, "api"),
-            "the rollout of api stopped and the old version serves on: v2 was not healthy within 60 s");
-  view.events.push_back(TestEvent("rollout.stopped", "web", "an old story"));
-  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u)
-      << "all of web's replicas are of the wanted version";
+  view.steady.shortages = {{"api", 2, "the redeploy stopped: v2 ended", ShortOf::kVersion}};
+  EXPECT_EQ(CauseOf(view, "api"), "api: the redeploy stopped: v2 ended");
+  EXPECT_EQ(CauseOf(view, "shop"), "api: the redeploy stopped: v2 ended");
+  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u);
 }
 
-TEST(Why, ARolloutThatStoppedBeforeThePresentRevisionIsAnOldStory) {
+TEST(Why, AHealthyServiceThatADoorDoesNotServeSaysSo) {
   auto view = TestView();
-  view.events.push_back(TestEvent("rollout.stopped", "api", "v0", view.services[0].revision.wall_ms - 1));
-  EXPECT_EQ(CauseOf(view, "api").find("1 of 2 replicas of api are healthy"), 0u);
+  view.services[1].spec.ports = {{9100, true}};
+  NodeReport report = *ReportOf(view, TestNode(1));
+  const auto told = [&](const std::string& error) {
+    report.door_error = error;
+    view.reports[TestNode(1)] = std::make_shared<const RecordBody>(report);
+    return CauseOf(view, "web");
+  };
+  EXPECT_NE(
+      told("service web cannot listen on 127.0.0.11:9100: x has it").find(", but n1: the door does not"),
+      std::string::npos);
+  EXPECT_NE(told("HAProxy does not answer").find("HAProxy does not answer"), std::string::npos);
+  EXPECT_EQ(told("service api cannot listen on 127.0.0.11:9101: x has it").find("but"), std::string::npos);
+  EXPECT_EQ(told("").find("but"), std::string::npos);
 }
 
 TEST(Why, WithoutAControllerNothingIsPlanned) {
@@ -277,11 +289,21 @@ TEST(Progress, FailsWhenTheRolloutStoppedAfterTheDeployAndNotBefore) {
   EXPECT_EQ(progress.reason, "not healthy in time");
 }
 
+TEST(Progress, OfAVersionWhoseRolloutStoppedBeforeIsShortAndStopped) {
+  auto view = TestView();
+  view.steady.shortages = {{"api", 1, "the redeploy stopped: v2 ended", ShortOf::kVersion}};
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.is_short);
+  EXPECT_TRUE(progress.stopped);
+  EXPECT_EQ(progress.reason, "api: the redeploy stopped: v2 ended");
+}
+
 TEST(Progress, IsShortWhenAllThatFitsIsHealthy) {
   auto view = TestView();
   view.steady.shortages = {{"api", 1, "no box fits"}};
   const auto progress = DeployProgress(view, "shop", kRevision);
   EXPECT_TRUE(progress.is_short);
+  EXPECT_FALSE(progress.stopped);
   EXPECT_EQ(progress.reason, "1 of api cannot be placed: no box fits");
 }
 

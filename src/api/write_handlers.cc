@@ -27,13 +27,6 @@ bool HasLive(const NodeView& view, const std::string& key) {
   return it != view.documents.end() && !it->IsTombstone();
 }
 
-ApiResponse NoService(const NodeView& view, const std::string& name) {
-  std::vector<std::string> names;
-  for (const auto& service : view.services) names.push_back(service.spec.name);
-  if (names.empty()) return ErrorResponse(404, fmt::format("no service '{}': nothing is deployed", name));
-  return ErrorResponse(404, fmt::format("no service '{}'; there are: {}", name, fmt::join(names, ", ")));
-}
-
 // The body as an object of known keys only.
 Result<json::object> BodyObject(const RouteCall& call, std::initializer_list<std::string_view> keys) {
   const auto& body = call.request.body;
@@ -78,6 +71,34 @@ Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, co
   return std::unexpected(member.error());
 }
 
+// What of this node listens on that port of its door's address; null: nothing.
+const char* OwnListener(const MemberMeta& meta, std::uint16_t port) {
+  if (meta.door.port == 0) return nullptr;  // it publishes nothing
+  if (port == meta.door.port) return "the door";
+  if (meta.address.ip != meta.door.ip) return nullptr;
+  if (port == meta.address.port) return "the agent";
+  return port == meta.inbound_http || port == meta.inbound_tcp ? "the way between doors" : nullptr;
+}
+
+// A port that a node needs itself could never be served there.
+Result<void> CheckPorts(const NodeView& view, const StackSpec& stack) {
+  std::string complaints;
+  for (const ServiceSpec& service : stack.services) {
+    for (const PublishedPort& published : service.ports) {
+      for (const Member& member : view.members) {
+        const char* owner = IsPresent(member.state) ? OwnListener(*member.meta, published.port) : nullptr;
+        if (owner == nullptr) continue;
+        complaints +=
+            fmt::format("\nservice {} cannot publish port {}: it is that of {} on {}; publish another",
+                        service.name, published.port, owner, member.meta->name);
+        break;
+      }
+    }
+  }
+  if (complaints.empty()) return {};
+  return BadInput(complaints.substr(1));
+}
+
 Result<Digest> DigestIn(const RouteCall& call) {
   const auto digest = Digest::FromHex(call.path.at("digest"));
   if (!digest || !*digest) return BadInput("a bundle's name is its SHA-256: 64 hexadecimal digits");
@@ -96,6 +117,7 @@ ApiResult PutStack(const RouteCall& call) {
   }
   const Documents documents = DocumentMap(call.view);
   if (const auto checked = CheckDeploy(documents, *stack); !checked) return ErrorResponse(checked.error());
+  if (const auto free = CheckPorts(call.view, *stack); !free) return ErrorResponse(free.error());
   WriteCommand command;
   std::set<SpecHash> running;
   for (const auto& row : ReplicasOf(call.view)) running.insert(row.status->spec);

@@ -84,6 +84,24 @@ const char* ToString(Singleton singleton) {
   return "?";
 }
 
+const char* ToString(ShortOf of) {
+  switch (of) {
+    case ShortOf::kRoom:
+      return "room";
+    case ShortOf::kFitting:
+      return "fitting-boxes";
+    case ShortOf::kMaximum:
+      return "maximum";
+    case ShortOf::kQuota:
+      return "quota";
+    case ShortOf::kVersion:
+      return "version";
+    case ShortOf::kMajority:
+      return "majority";
+  }
+  return "room";
+}
+
 const char* ToString(DiskFault fault) {
   switch (fault) {
     case DiskFault::kNone:

@@ -366,11 +366,23 @@ struct PlanSlice {
   friend bool operator==(const PlanSlice&, const PlanSlice&) = default;
 };
 
+// What there is too little of.
+enum class ShortOf : std::uint8_t {
+  kRoom = 0,      // room on the boxes that may take it
+  kFitting = 1,   // boxes that meet its placement constraints
+  kMaximum = 2,   // its own quota or maximum
+  kQuota = 3,     // the quota of all services
+  kVersion = 4,   // nothing: the new version does not get healthy, and its rollout stopped
+  kMajority = 5,  // x-singleton: pause, in the smaller part of a cut cluster
+};
+const char* ToString(ShortOf of);  // room, fitting-boxes, maximum, quota, version, majority
+
 // Something asked for that cannot be placed now.
 struct Shortage {
   std::string service;
   std::uint32_t missing = 0;
   std::string reason;
+  ShortOf of = ShortOf::kRoom;
   friend bool operator==(const Shortage&, const Shortage&) = default;
 };
 

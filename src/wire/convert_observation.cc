@@ -175,6 +175,7 @@ static void Pack(const RegionReport& in, pb::RegionReport& out) {
     packed.set_service(shortage.service);
     packed.set_missing(shortage.missing);
     packed.set_reason(CleanText(shortage.reason, kWordsMax));
+    packed.set_of(static_cast<std::uint32_t>(shortage.of));
   }
   for (const auto& sentence : in.pending) out.add_pending(CleanText(sentence, kWordsMax));
   for (const ServiceLevel& level : in.levels) Pack(level, *out.add_levels());
@@ -194,6 +195,8 @@ static void Unpack(const pb::Shortage& in, Shortage& out, Check& check) {
   check.TakeServiceName(in.service(), out.service, "service");
   out.missing = in.missing();
   check.TakeText(in.reason(), kWordsMax, out.reason, "reason");
+  // A kind that a newer node knows has its words.
+  if (in.of() <= static_cast<std::uint32_t>(ShortOf::kMajority)) out.of = static_cast<ShortOf>(in.of());
 }
 
 static void Unpack(const pb::RegionReport& in, RegionReport& out, Check& check) {

@@ -395,12 +395,14 @@ class RandomMessages {
         body = Slice();
         break;
       case RecordKind::kRegionReport:
-        body = RegionReport{Number<RegionId>(), Plan(),
-                            List<Shortage>(3,
-                                           [this] {
-                                             return Shortage{Name(), Number<std::uint32_t>(), Words()};
-                                           }),
-                            List<std::string>(3, [this] { return Words(); })};
+        body =
+            RegionReport{Number<RegionId>(), Plan(),
+                         List<Shortage>(3,
+                                        [this] {
+                                          return Shortage{Name(), Number<std::uint32_t>(), Words(),
+                                                          static_cast<ShortOf>(Number<std::uint32_t>() % 6)};
+                                        }),
+                         List<std::string>(3, [this] { return Words(); })};
         break;
       case RecordKind::kReach:
         body = Reach();

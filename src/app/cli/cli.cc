@@ -19,6 +19,33 @@ void AddOptions(CLI::App& app, CliOptions& options) {
   app.add_flag("--insecure", options.insecure, "with --addr IP:PORT: do not check which cluster answers");
 }
 
+// As `kubectl help` and `docker help` do.
+void AddHelp(CLI::App& app) {
+  auto* help = app.add_subcommand("help", "How to use a command");
+  auto verb = std::make_shared<std::string>();
+  help->add_option("COMMAND", *verb, "its name; without one, all commands");
+  help->callback([&app, verb] {
+    // App::help() would be that of the verb at hand.
+    if (verb->empty())
+      return PrintLine(app.get_formatter()->make_help(&app, "homeostat", CLI::AppFormatMode::Normal));
+    const auto named = app.get_subcommands([&](const CLI::App* each) { return each->get_name() == *verb; });
+    if (named.empty())
+      throw CliError(fmt::format("there is no command '{}'; homeostat help lists them", *verb));
+    PrintLine(named.front()->help("homeostat"));
+  });
+}
+
+// A name that is empty comes from a variable that is not set.
+void RefuseEmptyWords(CLI::App& app) {
+  for (CLI::Option* word :
+       app.get_options([](const CLI::Option* option) { return option->get_positional(); })) {
+    word->check([](const std::string& given) {
+      return given.empty() ? "is empty: is a variable of your script not set?" : std::string();
+    });
+  }
+  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) RefuseEmptyWords(*verb);
+}
+
 // One line: CLI11's own text has several.
 std::string OneLine(std::string text) {
   for (auto& c : text) c = c == '\n' ? ' ' : c;
@@ -50,6 +77,8 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
   AddSizeVerb(app, context);
   AddStreamVerbs(app, context);
   AddChangeVerbs(app, context);
+  AddHelp(app);
+  RefuseEmptyWords(app);
   try {
     app.parse(argc, argv);
     return context.exit_code;

@@ -1,6 +1,9 @@
 #include "app/cli/cli.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "app/cli/context.h"
 
@@ -47,6 +50,10 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"deploy", "-f", "/tmp"}, "cannot read /tmp"},
       {{"deploy", "--timeout", "soon"}, "--timeout"},
+      {{"deploy", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
+      {{"token", "revoke", ""}, "is empty"},
+      {{"why", ""}, "is empty"},
+      {{"help", "frobnicate"}, "no command 'frobnicate'"},
       {{"ls", "--data", "/nonexistent/homeostat"}, "homeostat up"},
       {{"--data", "/nonexistent/homeostat", "ls", "--json"}, "/nonexistent/homeostat/api.sock"},
       {{"ls", "--addr", "not an address"}, "--addr"},
@@ -71,8 +78,14 @@ TEST(Cli, HelpNamesEveryVerb) {
   }
 }
 
+TEST(Cli, HelpIsAVerbToo) {
+  EXPECT_EQ(RunWords({"help"}).out, RunWords({"--help"}).out);
+  EXPECT_EQ(RunWords({"help", "deploy"}).out, RunWords({"deploy", "--help"}).out);
+}
+
 TEST(Cli, VersionNeedsNoNode) {
   EXPECT_EQ(RunWords({"version"}).out.find("homeostat "), 0u);
+  EXPECT_EQ(RunWords({"--version"}).out, RunWords({"version"}).out);
   EXPECT_EQ(RunWords({"version", "--json"}).out.find("{\"version\":\""), 0u);
 }
 
@@ -93,6 +106,14 @@ TEST(Target, TheMoreExplicitWins) {
   EXPECT_EQ(socket(options, environment), "10.0.0.2:99 t");
   options.addr = "/run/x.sock";
   EXPECT_EQ(socket(options, environment), "/run/x.sock");
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{AF_UNIX, "near.sock"};
+  ::unlink(address.sun_path);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  options.addr = address.sun_path;
+  EXPECT_EQ(socket(options, environment), "near.sock");
+  ::unlink(address.sun_path);
+  ::close(fd);
   EXPECT_EQ(DefaultDataDir({{"HOME", "/home/u"}}, false), "/home/u/.local/share/homeostat");
   EXPECT_EQ(DefaultDataDir({{"HOME", "/root"}}, true), "/var/lib/homeostat");
 }

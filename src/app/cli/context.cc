@@ -26,7 +26,8 @@ HttpTarget SocketIn(const std::string& directory) {
 Result<HttpTarget> FromAddress(const std::string& address, const CliOptions& options,
                                const Environment& environment, const char* named_by) {
   if (address.starts_with("unix:")) return UnixTarget{address.substr(5)};
-  if (address.starts_with('/')) return UnixTarget{address};
+  std::error_code ignored;
+  if (address.starts_with('/') || std::filesystem::is_socket(address, ignored)) return UnixTarget{address};
   const auto endpoint = Endpoint::Parse(address, 7700);
   if (!endpoint) return BadInput(named_by + (": " + endpoint.error().message));
   return TlsTarget{*endpoint, Lookup(environment, "HOMEOSTAT_TOKEN"), options.insecure};

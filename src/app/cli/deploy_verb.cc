@@ -21,6 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kShortHolds{2};  // two of the longest pauses between plans
+constexpr std::chrono::seconds kDoorsHold{2};   // what doors said of the revision before is on its way out
 
 struct DeployFlags {
   std::string file;
@@ -135,6 +136,7 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
   const std::string target = "/v1/stacks/" + PercentEncode(stack) + "/progress?stamp=" + PercentEncode(stamp);
   auto broken_since = std::chrono::steady_clock::time_point::max();
   auto short_since = broken_since;
+  auto healthy_since = broken_since;
   while (true) {
     const auto now = std::chrono::steady_clock::now();
     try {
@@ -143,7 +145,9 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       std::vector<std::string> lines;
       for (const auto& line : progress.at("lines").as_array()) lines.push_back(TextOf(line));
       printer.Show(lines);
-      if (progress.at("done").as_bool()) {
+      const bool healthy = progress.at("done").as_bool();
+      healthy_since = healthy ? std::min(healthy_since, now) : std::chrono::steady_clock::time_point::max();
+      if (healthy && (progress.at("warnings").as_array().empty() || now - healthy_since > kDoorsHold)) {
         Ending ending;
         for (const auto& warning : progress.at("warnings").as_array())
           ending.warnings.push_back(TextOf(warning));
@@ -158,6 +162,7 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       short_since = progress.at("short").as_bool() ? std::min(short_since, now)
                                                    : std::chrono::steady_clock::time_point::max();
       if (progress.at("short").as_bool() && now - short_since > kShortHolds) {
+        if (progress.at("stopped").as_bool()) return {1, Word(progress, "reason")};
         return {2, "accepted, but cannot be placed now: " + Word(progress, "reason")};
       }
     } catch (const CliError& error) {
@@ -205,7 +210,7 @@ void Deploy(CliContext& context, const DeployFlags& flags) {
 void AddDeployVerb(CLI::App& app, CliContext& context) {
   auto* deploy = app.add_subcommand("deploy", "Run what a compose.yaml says, and wait until it is healthy");
   auto flags = std::make_shared<DeployFlags>();
-  deploy->add_option("-f,--file", flags->file, "the file; without it, compose.yaml here");
+  deploy->add_option("-f,--file,FILE", flags->file, "the compose file; without it, compose.yaml here");
   deploy->add_option("--name", flags->name, "the stack's name; without it, the file's or its directory's");
   deploy->add_flag("--no-wait", flags->no_wait, "return as soon as the cluster has it");
   deploy->add_option("--timeout", flags->timeout, "how long to wait")->capture_default_str();

@@ -88,6 +88,11 @@ void ShowEvents(CliContext& context, const EventFlags& flags) {
   if (context.options.json) return PrintLine(body);
   const auto list = ParseBody(body);
   for (const auto& event : list.as_array()) PrintLine(EventLine(event));
+  if (list.as_array().empty()) {
+    PrintError(fmt::format("homeostat: no events{}{} are known\n",
+                           flags.subject.empty() ? "" : " about " + flags.subject,
+                           flags.since.empty() ? "" : " since then"));
+  }
 }
 
 }  // namespace

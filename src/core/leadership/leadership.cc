@@ -323,7 +323,8 @@ std::string Leadership::WhyGiven(const Look& look, Role role, const RegionView& 
       if (view.controller == self_) return "it controls now";
       return unfit.empty() ? look.NameOf(view.standby) + " stands by" : unfit + " and others are fit";
     case Role::kController: {
-      if (!view.controller) return unfit + " and another is fit";
+      if (!view.controller)
+        return unfit.empty() ? "its region has no controller now" : unfit + " and another is fit";
       const Member* next = look.Find(view.controller);
       const Term term = next == nullptr ? 0 : ClaimOf(*next).term;
       return look.NameOf(view.controller) + " claims region " + std::to_string(view.region) + " with term " +

@@ -169,7 +169,8 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kClaimWiden:
       return SendClaims(id);
     case TimerKind::kTellAll:
-      return OnTurn(id, timer.number);
+    case TimerKind::kTellUntold:
+      return OnTurn(id, timer.number, timer.kind == TimerKind::kTellUntold);
     case TimerKind::kConnectAgain:
       return Connect(id, true, static_cast<int>(timer.number));
     case TimerKind::kHoldRing:
@@ -182,10 +183,8 @@ void Membership::Fire(const Timer& timer) {
     case TimerKind::kDeadAfter:
     case TimerKind::kForget: {
       const Member* member = Find(id);
-      // The number is when the state began: a member that came back meanwhile is another story.
-      if (member == nullptr ||
-          static_cast<std::uint64_t>(member->state_since.time_since_epoch().count()) != timer.number)
-        return;
+      // A member that came back meanwhile is another story.
+      if (member == nullptr || StateNumber(*member) != timer.number) return;
       if (timer.kind == TimerKind::kForget) return Forget(id);
       Member after = *member;
       after.state = MemberState::kDead;
@@ -213,7 +212,7 @@ void Membership::Forget(NodeId id) {
 // This node was stopped, swapped out or starved: whoever seems not to have answered may have answered long
 // ago, with the answer still in a socket buffer or thrown away. So it blames nobody for that time.
 void Membership::OnLateWake(Duration late) {
-  probes_.clear();
+  RenewSweeps();
   relays_.clear();
   AddHealth(late > tunables_.probe_interval ? 2 : 1);
   grace_until_ = now_.mono + (Slept(late) ? tunables_.probe_interval : Scaled(tunables_.probe_interval));
@@ -294,6 +293,10 @@ void Membership::OnRemoved(const Removed& removed) {
   }
 }
 
+std::uint64_t Membership::StateNumber(const Member& member) {
+  return static_cast<std::uint64_t>(member.state_since.time_since_epoch().count());
+}
+
 MemberUpdate Membership::UpdateOf(const Member& member) const {
   MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, {}, {}};
   if (member.state == MemberState::kAlive) update.meta = member.meta;
@@ -345,13 +348,12 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
     }
     if (!is_present && (was_present || !before) && after.state != MemberState::kLeft)
       ScheduleRetry(after.id, 0ms);
-    const auto since = static_cast<std::uint64_t>(after.state_since.time_since_epoch().count());
     const bool entered = !before || before->state != after.state;
     if (entered && after.state == MemberState::kUnreachable) {
-      ArmForGood(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, since);
+      ArmForGood(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, StateNumber(after));
     }
     if (entered && (after.state == MemberState::kDead || after.state == MemberState::kLeft)) {
-      ArmForGood(now_.mono + kForgetAfter, TimerKind::kForget, after.id, since);
+      ArmForGood(now_.mono + kForgetAfter, TimerKind::kForget, after.id, StateNumber(after));
     }
   }
   const bool moved = !before || before->meta->address != after.meta->address;

@@ -195,6 +195,7 @@ class Membership {
     kSuspicion,
     kClaimWiden,
     kTellAll,
+    kTellUntold,
     kConnectAgain,
     kHoldRing,
     kRetry,
@@ -263,6 +264,8 @@ class Membership {
   void OnMarkDead(const MarkDead& order);
   void OnRemoved(const Removed& removed);
   MemberUpdate UpdateOf(const Member& member) const;
+  // When its state began, for timers that are void once it has another.
+  static std::uint64_t StateNumber(const Member& member);
   void Replace(Member after, std::string cause, bool first_hand = false);
   void HoldRing();
   std::size_t Limit() const;
@@ -291,6 +294,8 @@ class Membership {
   // membership_probe.cc
   void ProbeNext();
   void StartProbe(NodeId target, Endpoint address, ProbeKind kind);
+  void ArmProbe(std::uint32_t sequence, Probe& probe);
+  void RenewSweeps();
   void OnProbeTimeout(std::uint32_t sequence);
   void OnProbeEnd(std::uint32_t sequence);
   void Sweep(const Probe& unheard);
@@ -337,7 +342,7 @@ class Membership {
   void SendClaims(NodeId target);
   void TellInTurn(NodeId target);
   void TellLater(NodeId target, int turns, bool unless_told);
-  void OnTurn(NodeId target, std::uint64_t turn);
+  void OnTurn(NodeId target, std::uint64_t state, bool unless_told);
 
   // membership_retry.cc
   void OnSeeds(const Seeds& seeds);

@@ -81,10 +81,11 @@ void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& c
     // Someone cannot connect to us though our datagrams flow: a matter of routes, not of life.
     return;
   }
-  if (claim.incarnation.boot != member->incarnation.boot || !IsPresent(member->state)) {
+  const bool gone = !IsPresent(member->state);
+  if (gone || claim.incarnation.boot != member->incarnation.boot) {
     // All who noticed say so at once: most say it when it is decided, and hear of that with all others.
-    if (PresentCount() <= kTellAll && now_.mono - member->state_since < kWidenAfter) return;
-    if (claim.incarnation < member->incarnation || !IsPresent(member->state)) Correct(datagram.from, *member);
+    if (gone && PresentCount() <= kTellAll && now_.mono - member->state_since < kWidenAfter) return;
+    if (gone || claim.incarnation < member->incarnation) Correct(datagram.from, *member);
     return;
   }
   refusals_.Add(claim.target, datagram.from, claim.incarnation.boot, now_.mono);
@@ -145,17 +146,14 @@ void Membership::TellLater(NodeId target, int turns, bool unless_told) {
   if (!unless_told) queue_.Put(UpdateOf(member));
   FolderOf(target).end_told = false;
   const Duration wait = turns * kTurnPerMember * static_cast<std::int64_t>(PresentCount());
-  const auto turn = static_cast<std::uint64_t>(member.state_since.time_since_epoch().count()) << 1;
-  ArmForGood(now_.mono + wait, TimerKind::kTellAll, target, turn | (unless_told ? 1 : 0));
+  ArmForGood(now_.mono + wait, unless_told ? TimerKind::kTellUntold : TimerKind::kTellAll, target,
+             StateNumber(member));
 }
 
-// `turn`: since when it is gone, and in the last bit whether to say so only where nobody else did.
-void Membership::OnTurn(NodeId target, std::uint64_t turn) {
+void Membership::OnTurn(NodeId target, std::uint64_t state, bool unless_told) {
   const Member* member = Find(target);
-  if (member == nullptr) return;
-  const auto since = static_cast<std::uint64_t>(member->state_since.time_since_epoch().count()) << 1;
-  if ((turn & ~std::uint64_t{1}) != since) return;
-  if ((turn & 1) != 0 && FolderOf(target).end_told) return;
+  if (member == nullptr || StateNumber(*member) != state) return;
+  if (unless_told && FolderOf(target).end_told) return;
   Spread(UpdateOf(*member), true);
 }
 

@@ -51,8 +51,12 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   // Whoever may not know us, or not think us alive, learns of us.
   if (member == nullptr || !IsPresent(member->state)) first.push_back(UpdateOf(self()));
   Send(target, address, Ping{sequence, target}, std::move(first));
-  const bool sweep = kind == ProbeKind::kSweep;
-  if (kind != ProbeKind::kRetry) {
+  ArmProbe(sequence, probe);
+}
+
+void Membership::ArmProbe(std::uint32_t sequence, Probe& probe) {
+  const bool sweep = probe.kind == ProbeKind::kSweep;
+  if (probe.kind != ProbeKind::kRetry && probe.asked.empty()) {
     const Duration wait = sweep ? tunables_.probe_timeout : Scaled(tunables_.probe_timeout);
     probe.timeout = Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kProbeTimeout, sequence);
   }
@@ -78,6 +82,19 @@ void Membership::CallRoll(const std::vector<Slot>& except) {
   for (const Slot slot : present_.Draw(kSweepMax, except)) {
     const Member& member = members_.Of(slot);
     if (member.state == MemberState::kAlive) StartProbe(member.id, member.meta->address, ProbeKind::kSweep);
+  }
+}
+
+// All probes are forgotten but those of a roll that is being called: whoever wakes after a long sleep is late
+// again and again while it hears what it missed, and would never learn that it is cut off. They get their
+// whole time once more, in which this node has to be awake.
+void Membership::RenewSweeps() {
+  std::erase_if(probes_, [](const auto& each) { return each.second.kind != ProbeKind::kSweep; });
+  for (auto& [sequence, probe] : probes_) {
+    timers_.Disarm(probe.timeout);
+    timers_.Disarm(probe.end);
+    probe.timeout = {};
+    ArmProbe(sequence, probe);
   }
 }
 
@@ -126,7 +143,8 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
   if (regular) AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
   if (regular && !probe.asked.empty() && probe.nacked.empty()) Sweep(probe);
-  if (now_.mono < grace_until_) return;
+  // A sweep has had its whole time since this node was late last.
+  if (regular && now_.mono < grace_until_) return;
   std::vector<NodeId> witnesses = probe.nacked;
   witnesses.push_back(self_);
   Suspect(probe.target, witnesses, Source::kGossip, {});

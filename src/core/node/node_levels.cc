@@ -12,6 +12,21 @@ bool Serves(const ReplicaStatus& status) {
   return status.state == ReplicaState::kRunning && status.health == Health::kHealthy;
 }
 
+ShortOf ShortBy(ShareGrant::Limit limit) {
+  switch (limit) {
+    case ShareGrant::Limit::kMax:
+      return ShortOf::kMaximum;
+    case ShareGrant::Limit::kCores:
+    case ShareGrant::Limit::kMemory:
+    case ShareGrant::Limit::kReplicas:
+      return ShortOf::kQuota;
+    case ShareGrant::Limit::kNone:
+    case ShareGrant::Limit::kBoxes:
+      break;
+  }
+  return ShortOf::kRoom;
+}
+
 }  // namespace
 
 // What runs, by service, on boxes that are there; starts are timed on the way.
@@ -119,7 +134,8 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
     auto level = std::ranges::lower_bound(levels, grant.service, {}, &ServiceLevel::service);
     const bool scaled = level != levels.end() && level->service == grant.service;
     if (grant.short_by > 0) {
-      withheld_.push_back({grant.service, static_cast<std::uint32_t>(grant.short_by), grant.reason});
+      withheld_.push_back(
+          {grant.service, static_cast<std::uint32_t>(grant.short_by), grant.reason, ShortBy(grant.limit)});
       if (!scaled) {
         const auto asked = static_cast<std::uint32_t>(grant.level + grant.short_by);
         level = levels.insert(level, ServiceLevel{grant.service, asked, granted, 0, grant.reason});

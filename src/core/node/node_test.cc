@@ -1,6 +1,12 @@
+// Whole nodes together. Doors, leaving and bundles are in files of their own beside this one.
 #include "core/node/node.h"
 
 #include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
 
 #include "core/node/node_fixture_test.h"
 
@@ -143,7 +149,7 @@ TEST_F(NodeTest, ANodeBarredFromWorkGetsNone) {
   EXPECT_EQ(RunningOn(0), 3);
 }
 
-// ------------------------------------------------------------------------------------------- plan and door
+// ------------------------------------------------------------------------------------------------ plans
 
 TEST_F(NodeTest, ABurstOfNewsIsPlannedOnceAfter15Ms) {
   GrowTo(1);
@@ -162,99 +168,6 @@ TEST_F(NodeTest, ABurstOfNewsIsPlannedOnceAfter15Ms) {
   EXPECT_LE(plans.size(), 2U) << ::testing::PrintToString(plans);
   EXPECT_LE(*plans.rbegin(), 30U);
   EXPECT_GE(*plans.rbegin(), 15U) << "the second look came without a pause";
-}
-
-TEST_F(NodeTest, TheDoorIsBuiltAtMostOnceIn5Ms) {
-  GrowTo(1);
-  Run(100ms);
-  boxes_.at(0).said.clear();
-  for (std::uint64_t revision = 1; revision <= 20; ++revision) {
-    Deploy(0, {Service("web" + std::to_string(revision), 0)}, revision);
-    Run(1ms);
-  }
-  Run(100ms);
-  const auto doors = SaidBy<ApplyDoor>(0);
-  ASSERT_GE(doors.size(), 2U);
-  for (std::size_t i = 1; i < doors.size(); ++i) EXPECT_GE(doors[i].first - doors[i - 1].first, 5ms);
-  EXPECT_EQ(doors.back().second.table.services.at(0).name, "web20") << "the last state is told";
-}
-
-TEST_F(NodeTest, OnlyWhoHasADoorLooksAfterThePathsToOthersReplicas) {
-  Start(0);
-  Start(1, 0, [](BootState& boot) { boot.meta.door = {}; });
-  Run(2s);
-  Deploy(0, {Service("web", 2)});
-  const auto serves = [&] {
-    const DoorTable door = ViewOf(1).door;
-    return !door.services.empty() && door.services.at(0).servers.size() == 2;
-  };
-  ASSERT_TRUE(RunUntil(serves, 10s));
-  for (auto& [i, box] : boxes_) box.said.clear();
-  Run(3s);
-  const auto looks = [&](int i) {
-    return std::ranges::count_if(SaidBy<SendDatagram>(i), [](const auto& said) {
-      return std::holds_alternative<PathPing>(said.second.message.body);
-    });
-  };
-  EXPECT_GE(looks(0), 5);
-  EXPECT_EQ(looks(1), 0);
-}
-
-TEST_F(NodeTest, ARestartedAgentTouchesItsDoorOnlyWhenItKnowsWhatTheOthersServe) {
-  GrowTo(3);
-  Deploy(0, {Service("web", 3)});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
-  const auto documents = ViewOf(1).documents;
-  Start(1, 0, [&](BootState& boot) { boot.documents = documents; });
-  EXPECT_THAT(SaidBy<ApplyDoor>(1), IsEmpty()) << "its own table would name nobody";
-  ASSERT_TRUE(RunUntil([&] { return !SaidBy<ApplyDoor>(1).empty(); }, 5s));
-  EXPECT_LT(now_ - std::get<0>(SaidBy<ApplyDoor>(1).front()), 1ms);
-  EXPECT_THAT(SaidBy<ApplyDoor>(1).front().second.table.services.at(0).servers, SizeIs(2))
-      << "both other boxes serve";
-}
-
-TEST_F(NodeTest, ABoxThatFellHasNoDoorThatServesAndWaitsForNobody) {
-  for (const bool alive : {true, false}) {
-    SCOPED_TRACE(alive);
-    Start(7, 6, [&](BootState& boot) {  // nobody answers there
-      AdoptedReplica replica;
-      replica.id = ReplicaId{1};
-      replica.spec = Service("web", 1);
-      replica.alive = alive;
-      boot.replicas.push_back(replica);
-    });
-    Run(100ms);
-    EXPECT_EQ(SaidBy<ApplyDoor>(7).size(), alive ? 0U : 1U);
-  }
-}
-
-TEST_F(NodeTest, ADoorDoesNotWaitLongerThanStartPatienceForOthers) {
-  const StackSpec stack{"shop", {Service("web", 0)}};
-  Start(0, 5, [&](BootState& boot) {  // nobody is at that address
-    boot.documents = {{StackKey("shop", 1), Stamp{1'700'000'000'000, 0, IdOf(0)}, stack, {}}};
-  });
-  Run(tunables_.start_patience - 10ms);
-  EXPECT_THAT(SaidBy<ApplyDoor>(0), IsEmpty());
-  Run(20ms);
-  EXPECT_THAT(SaidBy<ApplyDoor>(0), SizeIs(1));
-}
-
-TEST_F(NodeTest, ASilentMemberIsDownAtTheDoorsUntilItsReportGoes) {
-  GrowTo(4);
-  Deploy(0, {Service("web", 4)});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 4 && AllSteady(); }, 10s));
-  Run(1s);
-  boxes_.at(3).gone = true;  // silent: what is sent to it is lost
-  const auto state = [&] {
-    const DoorTable door = ViewOf(0).door;
-    for (const DoorServer& server : door.services.at(0).servers) {
-      if (server.name == IdOf(3).Hex()) return std::string(ToString(server.state));
-    }
-    return std::string("absent");
-  };
-  EXPECT_EQ(state(), ToString(ServerState::kReady));
-  ASSERT_TRUE(RunUntil([&] { return state() != ToString(ServerState::kReady); }, 10s));
-  EXPECT_EQ(state(), ToString(ServerState::kDown));
 }
 
 // ------------------------------------------------------------------------------------------------ writes
@@ -276,86 +189,6 @@ TEST_F(NodeTest, AnEarlyWriteGoesOnAloneAfterStartPatience) {
   EXPECT_THAT(SaidBy<Persist>(0), IsEmpty());
   Run(20ms);
   EXPECT_THAT(SaidBy<Persist>(0), SizeIs(1));
-}
-
-// ------------------------------------------------------------------------------------------------ leaving
-
-TEST_F(NodeTest, ALeavingNodeGivesItsWorkAwayThenSaysGoodbyeAndEnds) {
-  GrowTo(3);
-  Deploy(0, {Service("web", 3)});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
-  Hand(2, LeaveRequested{});
-  bool short_of_work = false;
-  ASSERT_TRUE(RunUntil(
-      [&] {
-        short_of_work = short_of_work || RunningInAll() < 3;
-        return boxes_.at(2).gone;
-      },
-      60s));
-  EXPECT_FALSE(short_of_work) << "its replica stopped before another ran";
-  EXPECT_EQ(SaidBy<Gone>(2).front().second.error, "");
-  ASSERT_TRUE(RunUntil([&] { return AllSteady(); }, 10s));
-  EXPECT_EQ(RunningOn(0) + RunningOn(1), 3U);
-  EXPECT_EQ(ViewOf(0).members.at(2).state, MemberState::kLeft);
-  const Document* drain = node(0).FindDocument(DrainKey(IdOf(2)));
-  EXPECT_TRUE(drain == nullptr || drain->IsTombstone()) << "when it comes back it gets work again";
-}
-
-TEST_F(NodeTest, ANodeAloneLeavesAtOnceByStoppingWhatItRuns) {
-  GrowTo(1);
-  Deploy(0, {Service("web", 2)});
-  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 2; }, 10s));
-  Hand(0, LeaveRequested{});
-  Run(30s);
-  EXPECT_FALSE(boxes_.at(0).gone) << "nobody took its work";
-  EXPECT_EQ(RunningOn(0), 2U);
-  Hand(0, LeaveRequested{true});
-  ASSERT_TRUE(RunUntil([&] { return boxes_.at(0).gone; }, 30s));
-  EXPECT_EQ(RunningOn(0), 0U);
-}
-
-TEST_F(NodeTest, TakingTheDrainBackKeepsALeavingNodeHere) {
-  GrowTo(1);
-  Deploy(0, {Service("web", 1)});
-  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 1; }, 10s));
-  Hand(0, LeaveRequested{});
-  Run(2s);
-  Hand(0, ClientWrite{RequestId{99}, {{DrainKey(IdOf(0)), std::monostate{}}}});
-  Run(1s);
-  EXPECT_THAT(EventsOf(0, "member.staying"), SizeIs(1));
-  Hand(0, ClientWrite{RequestId{100}, {{StackKey("shop", 1), std::monostate{}}}});
-  ASSERT_TRUE(RunUntil([&] { return RunningOn(0) == 0; }, 30s));
-  Run(10s);
-  EXPECT_FALSE(boxes_.at(0).gone);
-}
-
-TEST_F(NodeTest, ARemovedNodeIsGoneForAllAtOnceAndStopsWhatItRan) {
-  GrowTo(3);
-  Deploy(0, {Service("web", 3)});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 10s));
-  Hand(0, ClientWrite{RequestId{99}, {{NodeKey(IdOf(2)), std::monostate{}}}});
-  Run(100ms);
-  for (const int i : {0, 1}) {
-    EXPECT_EQ(ViewOf(i).members.at(2).state, MemberState::kLeft) << "node " << i;
-    EXPECT_THAT(ViewOf(i).door.refused, ElementsAre(IdOf(2)));
-  }
-  ASSERT_TRUE(RunUntil([&] { return boxes_.at(2).gone; }, 30s));
-  EXPECT_THAT(SaidBy<Gone>(2).front().second.error, HasSubstr("was removed from cluster 07070707"));
-  EXPECT_EQ(RunningOn(2), 0U);
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 3 && AllSteady(); }, 30s));
-}
-
-TEST_F(NodeTest, ARemovedNodeThatComesBackIsNotHeard) {
-  GrowTo(3);
-  boxes_.at(2).gone = true;
-  Hand(0, ClientWrite{RequestId{99}, {{NodeKey(IdOf(2)), std::monostate{}}}});
-  Run(1s);
-  Start(2, 0);  // an old disk: it does not know
-  Run(20s);
-  for (const int i : {0, 1}) EXPECT_EQ(ViewOf(i).members.at(2).state, MemberState::kLeft) << "node " << i;
-  // Admitted anew, it is welcome.
-  Hand(0, ClientWrite{RequestId{100}, {{NodeKey(IdOf(2)), NodeDoc{IdOf(2), "n2", DigestOf(1)}}}});
-  EXPECT_TRUE(RunUntil([&] { return ViewOf(1).members.at(2).state == MemberState::kAlive; }, 30s));
 }
 
 // ------------------------------------------------------------------------------------------------ names
@@ -383,8 +216,7 @@ TEST_F(NodeTest, ANewcomerWithTheSmallerIdYieldsToo) {
   EXPECT_EQ(ViewOf(1).members.at(1).meta->name, "box");
 }
 
-// ---------------------------------------------------------------------------------------------- apps'
-// numbers
+// ------------------------------------------------------------------------------------------ apps' numbers
 
 TEST_F(NodeTest, AnAppsNumberThatIsMissingIsSaidOnceAndSoIsItsReturn) {
   ServiceSpec mail = Service("mail", 1);
@@ -474,50 +306,6 @@ TEST_F(NodeTest, WorkWithoutDocumentsStopsWhenTheOthersDoNotAskForItEither) {
   boxes_.at(2).running[ReplicaId{77}] = {};
   EXPECT_TRUE(RunUntil([&] { return AllSteady() && SaidBy<SignalReplica>(2).size() == 1; }, 60s));
   EXPECT_EQ(RunningInAll(), 1U);
-}
-
-// ------------------------------------------------------------------------------------------------ bundles
-
-TEST_F(NodeTest, ABundleGoesWhenNoRevisionAndNoReplicaRefersToItForAWhile) {
-  tunables_.bundle_keep = 60s;
-  const auto with_bundle = [&](int digest) {
-    ServiceSpec web = Service("web", 1);
-    web.bundle = DigestOf(digest);
-    return web;
-  };
-  Start(0, -1, [&](BootState& boot) { boot.bundles = {DigestOf(1), DigestOf(2)}; });
-  Start(1, 0);
-  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(1).disk.size() == 2; }, 30s));
-  Deploy(0, {with_bundle(1)}, 1);
-  Run(10s);
-  Deploy(0, {with_bundle(2)}, 2);
-  Run(200s);
-  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2)) << "the former revision is kept";
-  // Revision 1 goes: its bundle follows, after the grace, on all nodes and for good.
-  Hand(0, ClientWrite{RequestId{99}, {{StackKey("shop", 1), std::monostate{}}}});
-  Run(55s);
-  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2));
-  Run(10s);
-  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
-  Run(300s);
-  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
-  EXPECT_THAT(SaidBy<DropBundle>(0), SizeIs(1));
-  EXPECT_EQ(RunningInAll(), 1U);
-}
-
-TEST_F(NodeTest, ABundleThatIsWantedAgainIsFetchedAgain) {
-  tunables_.bundle_keep = 60s;
-  Start(0);
-  Start(1, 0, [&](BootState& boot) { boot.bundles = {DigestOf(1)}; });
-  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(0).disk.size() == 1; }, 30s));
-  ASSERT_TRUE(RunUntil([&] { return boxes_.at(0).disk.empty() || boxes_.at(1).disk.empty(); }, 120s));
-  boxes_.at(0).disk.insert(DigestOf(1));  // uploaded again
-  Hand(0, BundleReady{DigestOf(1)});
-  ServiceSpec web = Service("web", 2);
-  web.bundle = DigestOf(1);
-  Deploy(0, {web});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 2; }, 30s));
-  EXPECT_EQ(RunningOn(1), 1U);
 }
 
 // ------------------------------------------------------------------------------------------------ poison

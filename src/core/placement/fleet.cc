@@ -264,7 +264,7 @@ std::string Fleet::Uneven(const ServiceSpec& spec, const Spread& spread, BoxInde
   return name(from) + " has " + full(boxes_[from]) + ", " + name(to) + " " + full(boxes_[to]);
 }
 
-std::string Fleet::WhyNot(const ServiceSpec& spec) const {
+Fleet::NoPlace Fleet::WhyNot(const ServiceSpec& spec) const {
   std::size_t away = 0, drained = 0, quarantined = 0, bad_disk = 0, unfit = 0, cpu_full = 0, memory_full = 0;
   std::uint64_t cpu_free_max = 0, memory_free_max = 0;
   for (const Box& box : boxes_) {
@@ -303,7 +303,10 @@ std::string Fleet::WhyNot(const ServiceSpec& spec) const {
   say(bad_disk, "have a disk that takes no writes");
   say(quarantined, "in quarantine");
   say(away, "not alive");
-  return "of " + std::to_string(boxes_.size()) + " boxes " + (why.empty() ? "none can take it" : why);
+  // Of those that are here, not one would take it if it were empty and well.
+  const bool all_unfit = unfit > 0 && unfit + away == boxes_.size();
+  return {all_unfit ? ShortOf::kFitting : ShortOf::kRoom,
+          "of " + std::to_string(boxes_.size()) + " boxes " + (why.empty() ? "none can take it" : why)};
 }
 
 }  // namespace hs

@@ -66,7 +66,11 @@ class Fleet {
   };
   std::optional<Move> FindMove(const ServiceSpec& spec, const Spread& spread, Time settled) const;
   // Why Place found none, with the numbers.
-  std::string WhyNot(const ServiceSpec& spec) const;
+  struct NoPlace {
+    ShortOf of = ShortOf::kRoom;
+    std::string why;
+  };
+  NoPlace WhyNot(const ServiceSpec& spec) const;
 
  private:
   struct Box {

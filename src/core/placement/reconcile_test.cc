@@ -1,3 +1,5 @@
+// What a controller plans: counts, spread and room, what it replaces and how patient it is. Redeploys are in
+// redeploy_test.cc, stops and drains in stop_test.cc, moves in move_test.cc.
 #include "core/placement/reconcile.h"
 
 #include <gmock/gmock.h>
@@ -9,6 +11,8 @@ namespace hs {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
 
 TEST(Reconcile, StartsWhatIsWantedSpreadOverTheBoxesAndThenDoesNothing) {
   World w(3);
@@ -34,358 +38,17 @@ TEST(Reconcile, SpreadsOverZonesBeforeBoxes) {
   EXPECT_EQ(w.On(3), 2) << "zone b has one box and gets half";
 }
 
-TEST(Reconcile, ReplacesAtOnceOnlyWhatIsLost) {
-  struct Row {
-    const char* why;
-    MemberState state;
-    WorkVerdict verdict;
-    Duration after;
-    bool replaced;
-  };
-  const Row rows[] = {
-      {"suspicion proves nothing", MemberState::kSuspect, WorkVerdict::kUnknown, 0s, false},
-      {"agent down, nobody knows more", MemberState::kAgentDown, WorkVerdict::kUnknown, 0s, false},
-      {"agent down, the replica answers", MemberState::kAgentDown, WorkVerdict::kAnswering, 0s, false},
-      {"agent down, the replica answers, just before patience ends", MemberState::kAgentDown,
-       WorkVerdict::kAnswering, 9s, false},
-      {"agent down, the replica refuses", MemberState::kAgentDown, WorkVerdict::kRefused, 0s, true},
-      {"agent down, the whole box silent", MemberState::kAgentDown, WorkVerdict::kSilent, 0s, true},
-      {"agent down for long", MemberState::kAgentDown, WorkVerdict::kAnswering, 10s, true},
-      {"silent", MemberState::kUnreachable, WorkVerdict::kUnknown, 0s, true},
-      {"dead", MemberState::kDead, WorkVerdict::kUnknown, 0s, true},
-      {"left", MemberState::kLeft, WorkVerdict::kUnknown, 0s, true},
-  };
-  for (const Row& row : rows) {
-    SCOPED_TRACE(row.why);
-    World w(3);
-    w.Want(w.Spec("web", "1"), 3);
-    w.Settle();
-    w.SetState(2, row.state);
-    for (const auto& status : w.reports[Box(2)].replicas) w.evidence[status.id] = row.verdict;
-    w.now += row.after;
-    w.Plan();
-    EXPECT_EQ(w.Decided("plan.start"), row.replaced ? 1 : 0);
-    EXPECT_EQ(w.Decided("plan.stop"), 0);
-    w.Settle();
-    if (row.replaced) {
-      EXPECT_EQ(w.Healthy("web"), 3);
-    }
-  }
-}
-
-TEST(Reconcile, AfterItsOwnStartItWaitsForMembersItHasNotSeen) {
+TEST(Reconcile, ConstraintsChooseTheBox) {
   World w(3);
-  w.Want(w.Spec("web", "1"), 3);
+  w.members[Box(2)].meta.Edit().labels["ssd"] = "yes";
+  ServiceSpec only = w.Spec("db", "1"), never = w.Spec("web", "1");
+  only.constraints = {{"node.labels.ssd", "yes", true}};
+  never.constraints = {{"node.labels.ssd", "yes", false}, {"node.id", Box(1).Hex(), false}};
+  w.Want(only, 2);
+  w.Want(never, 2);
   w.Settle();
-  w.started_at = w.now;
-  w.SetState(2, MemberState::kUnreachable);
-  w.members[Box(2)].seen_this_run = false;
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 0);
-  w.now += w.tunables.start_patience;
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 1);
-}
-
-TEST(Reconcile, AfterItsOwnStartItWaitsForReportsOfPresentBoxes) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.started_at = w.now;
-  w.reports.erase(Box(2));
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 0);
-  EXPECT_THAT(w.draft.pending.front(), HasSubstr("n2 has not reported yet"));
-  w.now += w.tunables.start_patience;
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 2);
-}
-
-TEST(Reconcile, AfterItsOwnStartItWaitsForBoxesThatItsDiskRemembers) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.started_at = w.now;
-  w.unmet = {"n3"};
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 0);
-  EXPECT_THAT(w.draft.pending.front(), HasSubstr("n3 has not been met yet"));
-  w.now += w.tunables.start_patience;
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.start"), 2);
-}
-
-TEST(Reconcile, ABoxThatReturnsWithItsWorkBringsSurplusThatStopsWithAKeeper) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 3);
-  w.Settle();
-  w.SetState(2, MemberState::kUnreachable);
-  w.Settle();
-  EXPECT_EQ(w.Healthy("web"), 3);
-  w.healthy_min = 100;
-  w.SetState(2, MemberState::kAlive);
-  w.Plan();
-  ASSERT_EQ(w.Decided("plan.stop"), 1);
-  for (const auto& [node, slice] : w.book.slices()) {
-    for (const Assignment& a : slice.assignments) {
-      if (!a.stop_keeper) continue;
-      EXPECT_NE(a.stop_keeper, a.replica);
-      EXPECT_TRUE(w.HealthyAnywhere(a.stop_keeper));
-    }
-  }
-  w.Settle();
-  EXPECT_EQ(w.Healthy("web"), 3);
-  EXPECT_GE(w.healthy_min, 3);
-  for (int n = 1; n <= 3; ++n) EXPECT_EQ(w.On(n), 1) << "the crowded box gives up its second one";
-}
-
-TEST(Reconcile, ReplicasNobodyPlannedAreAdopted) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.Settle();
-  const auto before = w.Where();
-  w.book = PlanBook{Box(2)};  // another controller that knows only reports
-  w.Settle();
-  EXPECT_EQ(w.Where(), before);
-}
-
-TEST(Reconcile, RedeployGoesOneByOneAndNeverBelowTheWantedCount) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 4);
-  w.Settle();
-  w.healthy_min = 100;
-  w.Want(w.Spec("web", "2"), 4);
-  const SpecHash fresh = HashOf(w.Spec("web", "2"));
-  int most = 0;
-  for (int i = 0; i < 60; ++i) {
-    w.Round();
-    EXPECT_LE(w.Decided("plan.start"), 1);
-    EXPECT_LE(w.Decided("plan.stop"), 1);
-    most = std::max<int>(most, w.Where().size());
-  }
-  EXPECT_EQ(w.Healthy("web", fresh), 4);
-  EXPECT_EQ(w.Healthy("web"), 4);
-  EXPECT_EQ(w.healthy_min, 4);
-  EXPECT_EQ(most, 5);
-  w.Settle();
-}
-
-TEST(Reconcile, RedeployStopsAtTheFirstFailureAndANewerRevisionStartsOver) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 3);
-  w.Settle();
-  w.healthy_min = 100;
-  w.broken.insert(HashOf(w.Spec("web", "2")));
-  w.Want(w.Spec("web", "2"), 3);
-  int told = 0;
-  for (int i = 0; i < 90; ++i) {
-    w.Round();
-    told += w.Decided("rollout.stopped");
-  }
-  EXPECT_EQ(told, 1);
-  EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "1"))), 3);
-  EXPECT_EQ(w.Where().size(), 4U) << "the failed one stays visible";
-  ASSERT_EQ(w.update.report.shortages.size(), 1U);
-  EXPECT_THAT(w.update.report.shortages[0].reason, HasSubstr("the redeploy stopped: new replica web-"));
-  EXPECT_TRUE(w.update.report.pending.empty()) << w.update.report.pending.front();
-
-  // A lost replica of the old version is replaced by the old version.
-  w.SetState(1, MemberState::kDead);
-  w.Settle();
-  EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "1"))), 3);
-
-  w.Want(w.Spec("web", "3"), 3);
-  w.Settle();
-  EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "3"))), 3);
-  EXPECT_EQ(w.Where().size(), 3U);
-}
-
-TEST(Reconcile, RedeployStopsEarlyWhenTheNewOneKeepsRestarting) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.Settle();
-  const SpecHash fresh = HashOf(w.Spec("web", "2"));
-  w.broken.insert(fresh);
-  w.Want(w.Spec("web", "2"), 2);
-  w.Round();
-  for (auto& [node, report] : w.reports) {
-    for (auto& status : report.replicas) {
-      if (status.spec == fresh) status.restarts = 3;
-    }
-  }
-  w.Round();
-  EXPECT_EQ(w.Decided("rollout.stopped"), 1);
-}
-
-// Replicas of a version that ended by themselves so often.
-void SetRestarts(World& w, SpecHash version, std::uint32_t restarts) {
-  for (auto& [node, report] : w.reports) {
-    for (auto& status : report.replicas) {
-      if (status.spec == version) status.restarts = restarts;
-    }
-  }
-}
-
-TEST(Reconcile, WhenABoxIsLostAReplicaThatNeverGotHealthyStandsInForNobody) {
-  World w(4);
-  const SpecHash old = HashOf(w.Spec("web", "1")), bad = HashOf(w.Spec("web", "2"));
-  w.Want(w.Spec("web", "1"), 3);
-  w.Settle();
-  w.broken.insert(bad);
-  w.Want(w.Spec("web", "2"), 3);
-  w.Round();
-  w.Round();
-  SetRestarts(w, bad, 3);
-  w.Settle();
-  for (int n = 1; n <= 4; ++n) {
-    if (w.reports[Box(n)].replicas.empty() || w.reports[Box(n)].replicas[0].spec == bad) continue;
-    w.SetState(n, MemberState::kUnreachable);
-    break;
-  }
-  ASSERT_EQ(w.Healthy("web", old), 2);
-  w.Settle();
-  EXPECT_EQ(w.Healthy("web", old), 3);
-}
-
-TEST(Reconcile, WhereAllThatRanIsLostInAFailedRedeployTheVersionThatRanComesBack) {
-  for (const bool with_the_failed_one : {false, true}) {
-    World w(4);
-    const SpecHash old = HashOf(w.Spec("web", "1")), bad = HashOf(w.Spec("web", "2"));
-    w.Want(w.Spec("web", "1"), 1);
-    w.Settle();
-    w.broken.insert(bad);
-    w.Want(w.Spec("web", "2"), 1);
-    w.Round();
-    w.Round();
-    SetRestarts(w, bad, 3);
-    w.Settle();
-    ASSERT_EQ(w.Where().size(), 2U);
-    for (int n = 1; n <= 4; ++n) {
-      for (const auto& status : std::vector(w.reports[Box(n)].replicas)) {
-        if (status.spec == old || with_the_failed_one) w.SetState(n, MemberState::kUnreachable);
-      }
-    }
-    ASSERT_EQ(w.Healthy("web", old), 0);
-    w.Settle();
-    EXPECT_EQ(w.Healthy("web", old), 1) << with_the_failed_one;
-  }
-}
-
-TEST(Reconcile, WhatABoxWasToStartWhenItsAgentWentIsStartedElsewhereAtOnce) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 1);
-  w.boxes_act = false;
-  w.Round();
-  int chosen = 0;
-  for (int n = 1; n <= 3; ++n) chosen = w.draft.nodes[Box(n)].empty() ? chosen : n;
-  ASSERT_NE(chosen, 0);
-  w.boxes_act = true;
-  w.SetState(chosen, MemberState::kAgentDown);
-  w.Round();
-  w.Round();
-  w.Round();
-  EXPECT_EQ(w.Healthy("web"), 1);
-}
-
-TEST(Reconcile, WhatABoxThatIsAwayRanLongAgoDoesNotComeBack) {
-  World w(4);
-  w.Want(w.Spec("web", "1"), 4);
-  w.Settle();
-  w.SetState(1, MemberState::kUnreachable);
-  w.Want(w.Spec("web", "2"), 4);
-  w.Settle();
-  ASSERT_EQ(w.Healthy("web", HashOf(w.Spec("web", "2"))), 4);
-  w.SetState(2, MemberState::kDead);
-  w.SetState(3, MemberState::kDead);
-  w.reports[Box(2)] = w.reports[Box(3)] = {};
-  for (int i = 0; i < 5; ++i) {
-    w.Round();
-    EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "1"))), 0);
-  }
-  EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", "2"))), 4);
-}
-
-TEST(Reconcile, ADrainedBoxIsEmptiedStartFirst) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 6);
-  w.Settle();
-  w.healthy_min = 100;
-  w.drained.insert(Box(2));
-  w.Settle();
-  EXPECT_EQ(w.On(2), 0);
-  EXPECT_EQ(w.Healthy("web"), 6);
-  EXPECT_EQ(w.healthy_min, 6);
-}
-
-TEST(Reconcile, ADrainDoesNotStopTheOnlyHealthyReplica) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 1);
-  w.Settle();
-  w.drained.insert(w.Where().begin()->second);
-  w.Plan();
-  ASSERT_EQ(w.draft.nodes.size(), 2U);
-  for (const auto& [node, assignments] : w.draft.nodes) {
-    for (const auto& a : assignments) w.broken_ones.insert(a.replica);
-  }
-  for (int i = 0; i < 90; ++i) w.Round();
-  EXPECT_EQ(w.Healthy("web"), 1);
-}
-
-TEST(Reconcile, ScalingDownStopsAilingOnesFirstThenTheMostCrowdedBox) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 5);
-  w.Settle();
-  auto& small = w.On(1) < w.On(2) ? w.reports[Box(1)] : w.reports[Box(2)];
-  small.replicas[0].health = Health::kUnhealthy;
-  w.broken_ones.insert(small.replicas[0].id);
-  const ReplicaId ailing = small.replicas[0].id;
-  w.Want(w.Spec("web", "1"), 3);
-  w.Settle();
-  EXPECT_FALSE(w.Where().contains(ailing));
-  EXPECT_EQ(w.Healthy("web"), 3);
-  EXPECT_GE(w.On(1), 1);
-  EXPECT_GE(w.On(2), 1);
-}
-
-TEST(Reconcile, ScaledToNothingOrRemovedItStopsWithoutAKeeper) {
-  for (const bool removed : {false, true}) {
-    World w(2);
-    w.Want(w.Spec("web", "1"), 3);
-    w.Settle();
-    if (removed) {
-      w.services.clear();
-    } else {
-      w.Want(w.Spec("web", "1"), 0);
-    }
-    w.Settle();
-    EXPECT_TRUE(w.Where().empty());
-    for (const auto& [node, slice] : w.book.slices()) EXPECT_TRUE(slice.assignments.empty());
-    EXPECT_TRUE(w.update.report.pending.empty());
-  }
-}
-
-TEST(Reconcile, WithoutAllDocumentsNothingStops) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 3);
-  w.Want(w.Spec("api", "1"), 2);
-  w.Settle();
-  const auto before = w.Where();
-  w.intent_known = false;
-  w.Want(w.Spec("web", "0"), 1);
-  std::erase_if(w.services, [](const auto& s) { return s.spec.name == "api"; });
-  w.Settle();
-  EXPECT_EQ(w.Where(), before);
-}
-
-TEST(Reconcile, AStopIsTakenBackWhenTheReplicaIsNeededAgain) {
-  World w(3);
-  w.Want(w.Spec("web", "1"), 3);
-  w.Settle();
-  w.Want(w.Spec("web", "1"), 2);
-  w.Plan();
-  ASSERT_EQ(w.Decided("plan.stop"), 1);
-  w.Want(w.Spec("web", "1"), 3);
-  w.Plan();
-  EXPECT_EQ(w.Decided("plan.keep"), 1);
-  EXPECT_EQ(w.Decided("plan.start"), 0);
+  EXPECT_EQ(w.On(2, "db"), 2);
+  EXPECT_EQ(w.On(3, "web"), 2);
 }
 
 TEST(Reconcile, WhatDoesNotFitIsShortWithTheNumbers) {
@@ -446,65 +109,111 @@ TEST(Reconcile, WhatDoesNotFitIsShortWithTheNumbers) {
   }
 }
 
-TEST(Reconcile, ConstraintsChooseTheBox) {
-  World w(3);
-  w.members[Box(2)].meta.Edit().labels["ssd"] = "yes";
-  ServiceSpec only = w.Spec("db", "1"), never = w.Spec("web", "1");
-  only.constraints = {{"node.labels.ssd", "yes", true}};
-  never.constraints = {{"node.labels.ssd", "yes", false}, {"node.id", Box(1).Hex(), false}};
-  w.Want(only, 2);
-  w.Want(never, 2);
-  w.Settle();
-  EXPECT_EQ(w.On(2, "db"), 2);
-  EXPECT_EQ(w.On(3, "web"), 2);
-}
-
-TEST(Reconcile, AReportOfAnEarlierLifeDoesNotCount) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.Settle();
-  w.SetState(2, MemberState::kUnreachable);
-  w.Settle();
-  // The box was rebooted: its old report must not make the replacement look like surplus.
-  w.SetState(2, MemberState::kAlive);
-  std::map<NodeId, ObservedReport> seen;
-  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
-  w.members[Box(2)].incarnation.boot = 9;
-  const KnownSlices known = w.book.Known({});
-  const PlanDraft draft =
-      Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
-                 w.evidence, w.watch.since(), w.moves, w.standing, true},
-                w.prng);
-  for (const auto& [node, assignments] : draft.nodes) {
-    for (const auto& a : assignments) EXPECT_FALSE(a.stop_keeper) << a.cause;
+TEST(Reconcile, ReplacesAtOnceOnlyWhatIsLost) {
+  struct Row {
+    const char* why;
+    MemberState state;
+    WorkVerdict verdict;
+    Duration after;
+    bool replaced;
+  };
+  const Row rows[] = {
+      {"suspicion proves nothing", MemberState::kSuspect, WorkVerdict::kUnknown, 0s, false},
+      {"agent down, nobody knows more", MemberState::kAgentDown, WorkVerdict::kUnknown, 0s, false},
+      {"agent down, the replica answers", MemberState::kAgentDown, WorkVerdict::kAnswering, 0s, false},
+      {"agent down, the replica answers, just before patience ends", MemberState::kAgentDown,
+       WorkVerdict::kAnswering, 9s, false},
+      {"agent down, the replica refuses", MemberState::kAgentDown, WorkVerdict::kRefused, 0s, true},
+      {"agent down, the whole box silent", MemberState::kAgentDown, WorkVerdict::kSilent, 0s, true},
+      {"agent down for long", MemberState::kAgentDown, WorkVerdict::kAnswering, 10s, true},
+      {"silent", MemberState::kUnreachable, WorkVerdict::kUnknown, 0s, true},
+      {"dead", MemberState::kDead, WorkVerdict::kUnknown, 0s, true},
+      {"left", MemberState::kLeft, WorkVerdict::kUnknown, 0s, true},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    World w(3);
+    w.Want(w.Spec("web", "1"), 3);
+    w.Settle();
+    w.SetState(2, row.state);
+    for (const auto& status : w.reports[Box(2)].replicas) w.evidence[status.id] = row.verdict;
+    w.now += row.after;
+    w.Plan();
+    EXPECT_EQ(w.Decided("plan.start"), row.replaced ? 1 : 0);
+    EXPECT_EQ(w.Decided("plan.stop"), 0);
+    w.Settle();
+    if (row.replaced) {
+      EXPECT_EQ(w.Healthy("web"), 3);
+    }
   }
 }
 
-TEST(Reconcile, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
-  World w(2);
-  const ServiceSpec web = w.Spec("web", "1");
-  w.Want(web, 1);
+TEST(Reconcile, WhatABoxWasToStartWhenItsAgentWentIsStartedElsewhereAtOnce) {
+  World w(3);
+  w.Want(w.Spec("web", "1"), 1);
+  w.boxes_act = false;
+  w.Round();
+  int chosen = 0;
+  for (int n = 1; n <= 3; ++n) chosen = w.draft.nodes[Box(n)].empty() ? chosen : n;
+  ASSERT_NE(chosen, 0);
+  w.boxes_act = true;
+  w.SetState(chosen, MemberState::kAgentDown);
+  w.Round();
+  w.Round();
+  w.Round();
+  EXPECT_EQ(w.Healthy("web"), 1);
+}
+
+TEST(Reconcile, AfterItsOwnStartItWaitsForMembersItHasNotSeen) {
+  World w(3);
+  w.Want(w.Spec("web", "1"), 3);
   w.Settle();
-  w.Want(web, 0);
-  std::map<NodeId, ObservedReport> seen;
-  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
-  const auto keepers_of_stops = [&](std::map<std::string, ReplicaId> elsewhere) {
-    const KnownSlices known = w.book.Known({});
-    const PlanDraft draft =
-        Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
-                   w.evidence, w.watch.since(), w.moves, w.standing, true, std::move(elsewhere)},
-                  w.prng);
-    std::vector<ReplicaId> keepers;
-    for (const auto& [node, assignments] : draft.nodes) {
-      for (const auto& a : assignments) {
-        if (a.stop_keeper) keepers.push_back(a.stop_keeper);
-      }
-    }
-    return keepers;
+  w.started_at = w.now;
+  w.SetState(2, MemberState::kUnreachable);
+  w.members[Box(2)].seen_this_run = false;
+  w.Plan();
+  EXPECT_EQ(w.Decided("plan.start"), 0);
+  w.now += w.tunables.start_patience;
+  w.Plan();
+  EXPECT_EQ(w.Decided("plan.start"), 1);
+}
+
+TEST(Reconcile, AfterItsOwnStartItWaitsForBoxesItHasNotHeard) {
+  struct Row {
+    const char* why;
+    void (*miss)(World&);
+    const char* words;
   };
-  EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{}}}).size(), 0u) << "wanted elsewhere, and not healthy there";
-  EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{77}}}), std::vector<ReplicaId>{ReplicaId{77}});
-  EXPECT_EQ(keepers_of_stops({}).size(), 1u) << "wanted nowhere";
+  const Row rows[] = {
+      {"a present box may run what nobody knows of", [](World& w) { w.reports.erase(Box(2)); },
+       "n2 has not reported yet"},
+      {"so may a box that only the disk remembers", [](World& w) { w.unmet = {"n3"}; },
+       "n3 has not been met yet"},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    World w(2);
+    w.Want(w.Spec("web", "1"), 2);
+    w.started_at = w.now;
+    row.miss(w);
+    w.Plan();
+    EXPECT_EQ(w.Decided("plan.start"), 0);
+    ASSERT_THAT(w.draft.pending, Not(IsEmpty()));
+    EXPECT_THAT(w.draft.pending.front(), HasSubstr(row.words));
+    w.now += w.tunables.start_patience;
+    w.Plan();
+    EXPECT_EQ(w.Decided("plan.start"), 2);
+  }
+}
+
+TEST(Reconcile, ReplicasNobodyPlannedAreAdopted) {
+  World w(2);
+  w.Want(w.Spec("web", "1"), 2);
+  w.Settle();
+  const auto before = w.Where();
+  w.book = PlanBook{Box(2)};  // another controller that knows only reports
+  w.Settle();
+  EXPECT_EQ(w.Where(), before);
 }
 
 // Whatever happens to the boxes, once it stops happening the cluster reaches its counts and then rests.
@@ -551,22 +260,6 @@ TEST(Reconcile, FromAnyHistoryItReachesTheSameCountsAndRests) {
     EXPECT_EQ(w.Where().size(), 7U);
     EXPECT_TRUE(w.update.report.pending.empty()) << w.update.report.pending.front();
   }
-}
-
-TEST(Reconcile, OneIdOnTwoBoxesIsNotItsOwnKeeper) {
-  World w(2);
-  w.Want(w.Spec("web", "1"), 2);
-  w.Settle();
-  // A copied data directory: the second box runs the first one's replica, and not its own.
-  w.reports[Box(2)].replicas = w.reports[Box(1)].replicas;
-  w.book = PlanBook{Box(1)};
-  for (int i = 0; i < 30; ++i) {
-    w.Round();
-    for (const auto& [node, slice] : w.book.slices()) {
-      for (const Assignment& a : slice.assignments) EXPECT_NE(a.stop_keeper, a.replica);
-    }
-  }
-  EXPECT_EQ(w.Healthy("web"), 2);
 }
 
 }  // namespace

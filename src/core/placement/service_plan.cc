@@ -194,7 +194,8 @@ void ServicePlan::Start(const ServiceSpec& spec, SpecHash hash, std::uint32_t co
   for (; count > 0; --count) {
     const BoxIndex box = fleet_.Place(spec, spread_);
     if (box == kNoBox) {
-      draft_.shortages.push_back({spec.name, count, fleet_.WhyNot(spec)});
+      Fleet::NoPlace none = fleet_.WhyNot(spec);
+      draft_.shortages.push_back({spec.name, count, std::move(none.why), none.of});
       return;
     }
     Assignment assignment{.replica = {}, .service = spec.name, .spec = hash, .stop_keeper = {}, .cause = {}};
@@ -345,9 +346,9 @@ void ServicePlan::SayPending() {
   if (counts.leaving > 0) draft_.pending.push_back(Of(name, Plural(counts.leaving, "replica") + " stopping"));
   if (failed_ != nullptr) {
     const std::uint32_t target = service_->replicas;
-    draft_.shortages.push_back(
-        {name, target - std::min(target, counts.good_healthy),
-         "the redeploy stopped: " + failed_cause_ + "; the old version keeps running"});
+    draft_.shortages.push_back({name, target - std::min(target, counts.good_healthy),
+                                "the redeploy stopped: " + failed_cause_ + "; the old version keeps running",
+                                ShortOf::kVersion});
   } else if (counts.old > 0) {
     draft_.pending.push_back(Of(name, "redeploy, " + std::to_string(counts.good_healthy) + " of " +
                                           std::to_string(service_->replicas) + " on the new version"));
@@ -396,7 +397,8 @@ bool ServicePlan::Paused() {
   if (!found_->pieces.empty()) draft_.pending.push_back(Of(service_->spec.name, "stopping: " + cause));
   draft_.shortages.push_back({service_->spec.name, service_->replicas,
                               cause + "; it starts again when they meet, or when those that will not come "
-                                      "back are removed: homeostat nodes rm"});
+                                      "back are removed: homeostat nodes rm",
+                              ShortOf::kMajority});
   return true;
 }
 

@@ -311,9 +311,9 @@ void Agent::WriteFirstDocuments() {
   Write(std::move(documents), [this](Result<Stamp> result) {
     if (!result && formed_) {
       // Without its token nobody could ever join: the next start is the first again.
-      const std::string state = directory_.PathOf(kStateFile);
-      for (const std::string& file : {directory_.PathOf("identity"), state, state + "-wal", state + "-shm"})
-        ::unlink(file.c_str());
+      const std::string state(kStateFile);
+      for (const std::string& file : {std::string("identity"), state, state + "-wal", state + "-shm"})
+        directory_.Remove(file);
       outcome_ = Fail(result.error().reaction, "no cluster could be formed: " + result.error().message);
       return loop_.stop();
     }

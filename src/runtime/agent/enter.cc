@@ -85,8 +85,8 @@ Result<Entry> EnterCluster(boost::asio::io_context& loop, const DataDir& directo
   if (options.dial_out) {
     return BadInput(
         "--dial-out without --join: nobody could join a cluster whose only box cannot be connected to; form "
-        "it on "
-        "another box, or, if others can connect to this one, leave --dial-out out");
+        "it "
+        "on another box, or, if others can connect to this one, leave --dial-out out");
   }
   auto identity = FormCluster(directory);
   if (!identity) return std::unexpected(identity.error());

@@ -129,4 +129,6 @@ Result<void> DataDir::Write(std::string_view name, std::string_view bytes) const
   return {};
 }
 
+void DataDir::Remove(std::string_view name) const { ::unlink(PathOf(name).c_str()); }
+
 }  // namespace hs

@@ -27,6 +27,8 @@ class DataDir {
   Result<std::string> Read(std::string_view name) const;
   // Writes beside, syncs, renames, syncs the directory.
   Result<void> Write(std::string_view name, std::string_view bytes) const;
+  // One that is not there is no error.
+  void Remove(std::string_view name) const;
 
  private:
   DataDir(std::string path, int lock_fd) : path_(std::move(path)), lock_fd_(lock_fd) {}

@@ -254,6 +254,7 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   std::optional<HaproxyProcesses> processes = co_await Processes();
   if (!processes && table.services.empty() && loaded.empty()) {  // nothing to do yet
     if (FindProgram(config.binary).empty()) round.Failed(kNotInstalled, kRetryRefused);
+    (void)TakenPorts(table, false, round);
     co_return;
   }
   round.errors = Problems(table, config);

@@ -4,6 +4,7 @@
 
 #include "runtime/haproxy/door_fixture_test.h"
 #include "runtime/haproxy/limiter.h"
+#include "runtime/net/sockets.h"
 
 namespace hs {
 namespace {
@@ -464,6 +465,19 @@ TEST_F(DoorWorld, ARefusedConfigurationAndAPortInUseLeaveTheOldOneServing) {
   EXPECT_EQ(Ask(box.config.door, "/").status, 200);
   EXPECT_EQ(WorkerOf(box), worker);
   std::filesystem::rename(folder_ + "/away.pem", folder_ + "/node.pem");
+  EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
+}
+
+TEST_F(DoorWorld, ATakenDoorIsSaidBeforeAnythingIsServed) {
+  Box& box = MakeBox(1);
+  const ListenSockets holder = Listen(box.config.door).value();
+  Apply(box, {});
+  EXPECT_TRUE(Eventually([&] {
+    return StatusOf(box).find("the door cannot listen on " + box.config.door.ToString()) == 0;
+  })) << StatusOf(box);
+  EXPECT_NE(StatusOf(box).find(" (pid "), std::string::npos) << StatusOf(box);
+  ::close(holder.tcp);
+  ::close(holder.udp);
   EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
 }
 

@@ -9,17 +9,15 @@
 #include "base/prng.h"
 #include "runtime/crypto/primitives.h"
 #include "runtime/net/link_connection.h"
-#include "runtime/net/sockets.h"
+#include "runtime/net/tls_acceptor.h"
 
 namespace hs {
 namespace {
 
-using boost::asio::ip::tcp;
 using ErrorCode = boost::system::error_code;
 using Connection = std::shared_ptr<LinkConnection>;
 using Clock = std::chrono::steady_clock;
 
-constexpr Duration kAcceptPause = 100ms;  // out of file descriptors: others must finish first
 constexpr Duration kLeavePatience = 2s;
 
 }  // namespace
@@ -29,37 +27,33 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   Impl(boost::asio::io_context& loop, const Identity& identity, LinkHostConfig config,
        LinkHostHandlers handlers, std::shared_ptr<TlsContext> tls)
       : loop_(loop),
-        acceptor_(loop),
-        accept_timer_(loop),
         sweep_timer_(loop),
         leave_timer_(loop),
         tls_(std::move(tls)),
+        acceptor_(std::make_shared<TlsAcceptor>(loop, tls_, config.handshakes)),
         cluster_(identity.cluster),
         self_(identity.node),
         boot_(identity.boot_id),
         config_(config),
         handlers_(std::move(handlers)),
         jitter_(RandomU64()) {
-    limits_.handshake_timeout = config.handshake_timeout;
+    limits_.handshake_timeout = config.handshakes.timeout;
     limits_.queue_bytes_max = config.queue_bytes_max;
   }
 
   Result<void> Open() {
-    ErrorCode failure;
-    acceptor_.assign(config_.listen.ip.IsV4() ? tcp::v4() : tcp::v6(), config_.tcp_fd, failure);
-    if (failure)
-      return BadInput("cannot accept connections on " + config_.listen.ToString() + ": " + failure.message());
-    Accept();
-    Sweep();
-    return {};
+    const Result<void> started =
+        acceptor_->Start(config_.tcp_fd, config_.listen, [weak = weak_from_this()](TlsStream&& stream) {
+          if (const auto self = weak.lock()) self->Dispatch(std::move(stream));
+        });
+    if (started) Sweep();
+    return started;
   }
 
   void Close() {
     closed_ = true;
     handlers_ = {};
-    ErrorCode ignored;
-    acceptor_.close(ignored);
-    accept_timer_.cancel();
+    acceptor_->Close();
     sweep_timer_.cancel();
     leave_timer_.cancel();
     for (const auto& connection : All()) connection->End(LinkEnd::kClosed, true);
@@ -142,8 +136,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   void Leave(std::function<void()> done) {
     leaving_ = true;
     left_ = std::move(done);
-    ErrorCode ignored;
-    acceptor_.close(ignored);
+    acceptor_->Close();
     for (const auto& connection : All()) {
       if (connection->proven()) {
         connection->SendBye();
@@ -160,6 +153,9 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
 
   LinkCounts counts() const {
     LinkCounts counts = counts_;
+    counts.accepted = acceptor_->counts().accepted;
+    counts.refused_busy = acceptor_->counts().refused_busy;
+    counts.handshakes_failed += acceptor_->counts().failed;
     for (const auto& [id, peer] : peers_) counts.links += peer.up;
     return counts;
   }
@@ -365,70 +361,7 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
     if (auto done = std::exchange(left_, nullptr)) done();
   }
 
-  // ---- accepting
-
-  // A connection whose handshake is in progress; counts against the limits as long as it lives.
-  struct Handshake {
-    Handshake(Impl& host, TlsStream tls, IpAddress from)
-        : owner(host.shared_from_this()), stream(std::move(tls)), timer(host.loop_), ip(from) {
-      ++owner->handshakes_;
-      ++owner->handshakes_by_ip_[ip];
-    }
-    ~Handshake() {
-      --owner->handshakes_;
-      if (--owner->handshakes_by_ip_[ip] == 0) owner->handshakes_by_ip_.erase(ip);
-    }
-    std::shared_ptr<Impl> owner;
-    TlsStream stream;
-    boost::asio::steady_timer timer;
-    IpAddress ip;
-  };
-
-  void Accept() {
-    acceptor_.async_accept([self = shared_from_this()](ErrorCode failure, tcp::socket socket) {
-      if (self->closed_ || self->leaving_) return;
-      if (failure) {
-        self->accept_timer_.expires_after(kAcceptPause);
-        self->accept_timer_.async_wait([self](ErrorCode stopped) {
-          if (!stopped && !self->closed_ && !self->leaving_) self->Accept();
-        });
-        return;
-      }
-      self->StartHandshake(std::move(socket));
-      self->Accept();
-    });
-  }
-
-  void StartHandshake(tcp::socket socket) {
-    ++counts_.accepted;
-    ErrorCode failure;
-    const auto remote = socket.remote_endpoint(failure);
-    if (failure) return;
-    const IpAddress ip = ToEndpoint(remote.data()).ip;
-    const auto from_there = handshakes_by_ip_.find(ip);
-    if (handshakes_ >= config_.handshakes_max ||
-        (from_there != handshakes_by_ip_.end() && from_there->second >= config_.handshakes_per_ip_max)) {
-      ++counts_.refused_busy;
-      return;
-    }
-    socket.non_blocking(true, failure);
-    auto handshake = std::make_shared<Handshake>(*this, TlsStream(std::move(socket), *tls_), ip);
-    handshake->timer.expires_after(config_.handshake_timeout);
-    handshake->timer.async_wait([weak = std::weak_ptr(handshake)](ErrorCode stopped) {
-      ErrorCode ignored;
-      if (const auto slow = stopped ? nullptr : weak.lock()) slow->stream.next_layer().close(ignored);
-    });
-    handshake->stream.async_handshake(TlsStream::server, [handshake](ErrorCode failed) {
-      handshake->timer.cancel();
-      Impl& host = *handshake->owner;
-      if (host.closed_) return;
-      if (failed) {
-        ++host.counts_.handshakes_failed;
-        return;
-      }
-      host.Dispatch(std::move(handshake->stream));
-    });
-  }
+  // ---- accepted
 
   void Dispatch(TlsStream stream) {
     const std::string_view protocol = AgreedAlpn(stream);
@@ -453,11 +386,10 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   }
 
   boost::asio::io_context& loop_;
-  tcp::acceptor acceptor_;
-  boost::asio::steady_timer accept_timer_;
   boost::asio::steady_timer sweep_timer_;
   boost::asio::steady_timer leave_timer_;
   std::shared_ptr<TlsContext> tls_;
+  std::shared_ptr<TlsAcceptor> acceptor_;
   ClusterId cluster_;
   NodeId self_;
   BootId boot_;
@@ -468,8 +400,6 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
   std::map<NodeId, Peer> peers_;
   std::map<Endpoint, Connection> anonymous_;  // dialed without knowing who lives there
   std::set<Connection> newcomers_;            // accepted, not ready yet
-  std::map<IpAddress, std::size_t> handshakes_by_ip_;
-  std::size_t handshakes_ = 0;
   LinkCounts counts_;
   bool closed_ = false;
   bool leaving_ = false;

@@ -11,7 +11,6 @@
 //  - A zero id dials whoever lives at the address (join hints); the link comes up under the true id.
 //
 // Messages are opaque bytes here; wire/ encodes and validates. Runs on one io_context; not thread-safe.
-// Bounded against strangers: handshakes in progress, in all and per address, have a limit and a deadline.
 #pragma once
 
 #include <functional>
@@ -23,6 +22,7 @@
 #include "core/node/contract.h"
 #include "runtime/crypto/identity.h"
 #include "runtime/net/http_handover.h"
+#include "runtime/net/tls_acceptor.h"
 
 namespace hs {
 
@@ -30,9 +30,7 @@ struct LinkHostConfig {
   int tcp_fd = -1;  // listening (Listen); taken over
   Endpoint listen;  // its address: outgoing connections come from it
   Duration idle_close = 20s;
-  Duration handshake_timeout = 5s;
-  std::size_t handshakes_max = 512;
-  std::size_t handshakes_per_ip_max = 128;
+  HandshakeLimits handshakes;
   std::size_t queue_bytes_max = 96u << 20;
   Duration backoff_first = 50ms;
   Duration backoff_max = 5s;

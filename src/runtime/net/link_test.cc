@@ -165,8 +165,8 @@ TEST_F(LinkTest, APeerThatDoesNotReadIsLeftAfterABoundedQueue) {
 
 TEST_F(LinkTest, GarbageAndSilenceOnThePortAreDroppedAndCounted) {
   LinkHostConfig config;
-  config.handshake_timeout = 300ms;
-  config.handshakes_per_ip_max = 3;
+  config.handshakes.timeout = 300ms;
+  config.handshakes.per_ip = 3;
   TestNode a(loop_, cluster_.Member(1), config);
   std::vector<int> sockets;
   const SocketAddress to = ToSocketAddress(a.endpoint, AF_INET);
@@ -177,6 +177,26 @@ TEST_F(LinkTest, GarbageAndSilenceOnThePortAreDroppedAndCounted) {
   ASSERT_TRUE(Until([&] { return a.host->counts().refused_busy == 2; }));
   ASSERT_EQ(::send(sockets[0], "GET / HTTP/1.0\r\n\r\n", 18, 0), 18);
   ASSERT_TRUE(Until([&] { return a.host->counts().handshakes_failed == 3; }));
+  for (const int fd : sockets) ::close(fd);
+}
+
+TEST_F(LinkTest, WhoConnectsAndSaysNothingShutsNobodyOut) {
+  LinkHostConfig config;
+  config.handshakes.timeout = 1min;
+  config.handshakes.usual = 0ms;
+  config.handshakes.per_ip = 3;
+  TestNode a(loop_, cluster_.Member(1), config);
+  TestNode b(loop_, cluster_.Member(2));
+  std::vector<int> sockets;
+  const SocketAddress to = ToSocketAddress(a.endpoint, AF_INET);
+  for (int i = 0; i < 3; ++i) {
+    sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(sockets.back(), to.get(), to.size), 0);
+  }
+  ASSERT_TRUE(Until([&] { return a.host->counts().accepted == 3; }));
+  b.Send(a, "let me in");
+  ASSERT_TRUE(Until([&] { return a.Saw("2: let me in"); }));
+  EXPECT_EQ(a.host->counts().handshakes_failed, 1) << "the oldest silent one gave way";
   for (const int fd : sockets) ::close(fd);
 }
 

@@ -1,0 +1,209 @@
+// How members end and come back, in clusters in virtual time: agents that are killed, boxes that fall silent
+// for long, who leaves; who tells of it, how soon all know, and whose word is not enough.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdio>
+
+#include "core/membership/membership_test_support.h"
+#include "core/membership/ring.h"
+
+namespace hs {
+namespace {
+
+TEST(MembershipEnds, AKilledAgentIsKnownToAllWithinMilliseconds) {
+  for (const int n : {2, 3, 16, 64}) {
+    std::vector<Duration> times;
+    MiniNetwork net(5000);
+    net.Grow(n);
+    for (int round = 0; round < 20; ++round) {
+      const int victim = 1 + round % (n - 1);
+      const auto before = net.datagrams;
+      net.changes.clear();
+      net.Kill(victim);
+      times.push_back(net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 10s));
+      EXPECT_EQ(Accused(net, [&](int i) { return i != victim; }), "");
+      if (round == 0) std::printf("kill at %d nodes: %lu datagrams\n", n, net.datagrams - before);
+      net.Start(victim, {0, (victim + 1) % n});
+      net.Run(2s + std::chrono::milliseconds(37 * round));
+    }
+    std::printf("kill known to all %d: median %ld ms, p99 %ld ms\n", n, ToMs(SpreadOf(times).median),
+                ToMs(SpreadOf(times).p99));
+    EXPECT_LE(SpreadOf(times).median, 30ms);
+    // Nobody waits for claims to go wider (60 ms): those who were refused themselves believe one other.
+    EXPECT_LE(SpreadOf(times).p99, 40ms);
+  }
+}
+
+TEST(MembershipEnds, OfAllWhoNoticeAKilledAgentAFewDecideAndTell) {
+  MiniNetwork net(77);
+  net.Grow(64);
+  for (int victim = 3; victim < 9; ++victim) {
+    net.changes.clear();
+    const auto before = net.datagrams;
+    net.Kill(victim);
+    net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s);
+    net.Run(20ms);
+    const auto decided = std::ranges::count_if(net.changes, [&](const MiniNetwork::Change& change) {
+      return change.subject == victim && change.cause.find("refused a connection to") != std::string::npos;
+    });
+    EXPECT_GE(decided, 1);
+    // The two whom all claims go to.
+    EXPECT_LE(decided, 2);
+    // One of those tells everybody; all who noticed ask the two; probes go on.
+    EXPECT_LE(net.datagrams - before, 63u + 2 * 25 + 30);
+    net.Run(100ms);
+    EXPECT_LE(net.datagrams - before, 2u * 63 + 2 * 25 + 60) << "the other tells everybody again";
+    net.Start(victim, {0});
+    net.Run(5s);
+  }
+}
+
+// The one of `n` members that is next to member `of` on the ring.
+int NextOnRing(MiniNetwork& net, int of, int n, bool forward) {
+  const Ring ring(net.node(0).members(), [](const Member& member) { return IsPresent(member.state); });
+  const std::vector<NodeId> next = ring.Nearest(MiniNetwork::IdOf(of), 1, forward);
+  for (int i = 0; i < n; ++i) {
+    if (MiniNetwork::IdOf(i) == next.front()) return i;
+  }
+  return -1;
+}
+
+TEST(MembershipEnds, WhereTheFirstToTellCannotAnotherDoes) {
+  constexpr int kNodes = 40;
+  for (const bool stopped : {true, false}) {
+    MiniNetwork net(78);
+    net.Grow(kNodes);
+    for (int victim = 3; victim < 9; ++victim) {
+      const int first = NextOnRing(net, victim, kNodes, true);
+      if (stopped) {
+        net.Stop(first);
+      } else {
+        // What it says is lost on half of the ways.
+        net.Cut([first](int from, int to) { return from == first && to % 2 == 0; });
+      }
+      net.Kill(victim);
+      const Duration took = net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s);
+      EXPECT_LE(took, 60ms) << "stopped " << stopped << ", victim " << victim << ", first " << first;
+      net.Cut([](int, int) { return false; });
+      if (stopped) net.Go(first);
+      net.Start(victim, {0});
+      net.Run(5s);
+    }
+  }
+}
+
+TEST(MembershipEnds, TheMemberBeforeItTellsAgainAlsoWhereItOnlyHeardOfTheEnd) {
+  constexpr int kNodes = 40;
+  MiniNetwork net(79);
+  net.Grow(kNodes);
+  const int victim = 5;
+  const int first = NextOnRing(net, victim, kNodes, true);
+  const int second = NextOnRing(net, victim, kNodes, false);
+  // It is refused by nobody, and a third of the others miss the first word.
+  net.Cut([&](int from, int to) {
+    return (to == second && from != first) || (from == first && to % 3 == 0 && to != second);
+  });
+  net.Kill(victim);
+  EXPECT_LE(net.RunUntil([&] { return net.AllSee(victim, MemberState::kAgentDown); }, 1s), 60ms);
+}
+
+TEST(MembershipEnds, MostOfTheClusterDiesAtOnce) {
+  MiniNetwork net(51);
+  net.Grow(32);
+  for (int i = 0; i < 32; ++i) {
+    if (i % 8 != 3) net.Kill(i);
+  }
+  const Duration known = net.RunUntil([&] { return net.AllAgree(); }, 60s);
+  std::printf("28 of 32 killed: survivors agree after %ld ms\n", ToMs(known));
+  EXPECT_LT(known, 20s);
+}
+
+TEST(MembershipEnds, ARestartedAgentIsAliveAtOnce) {
+  MiniNetwork net(81);
+  net.Grow(16);
+  net.Kill(4);
+  net.Run(1s);
+  ASSERT_TRUE(net.AllSee(4, MemberState::kAgentDown));
+  net.Start(4, {0, 1, 2});
+  EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 10s), 300ms);
+}
+
+TEST(MembershipEnds, AllKilledAtOnceFindEachOtherFromWhatTheyRemember) {
+  MiniNetwork net(101);
+  net.Grow(9);
+  for (int i = 0; i < 9; ++i) net.Kill(i);
+  net.Run(1s);
+  for (int i = 0; i < 9; ++i) net.Start(i, {(i + 1) % 9, (i + 2) % 9});
+  EXPECT_LT(net.RunUntil([&] { return net.AllAgree(); }, 20s), 3s);
+}
+
+TEST(MembershipEnds, ALeaverIsKnownAsLeftAndNotMissed) {
+  MiniNetwork net(91);
+  net.Grow(16);
+  net.changes.clear();
+  net.Hand(6, Membership::Leave{});
+  net.Run(300ms);
+  EXPECT_TRUE(net.AllSee(6, MemberState::kLeft));
+  EXPECT_TRUE(std::any_of(net.noted.begin(), net.noted.end(), [](const auto& note) {
+    return note.first == 6 && std::holds_alternative<Membership::LeaveDone>(note.second);
+  }));
+  net.Kill(6);
+  net.Run(20s);
+  EXPECT_TRUE(net.AllSee(6, MemberState::kLeft));
+}
+
+TEST(MembershipEnds, SilenceForLongIsDeath) {
+  Tunables tunables;
+  tunables.dead_after = 60s;
+  MiniNetwork net(151, tunables);
+  net.Grow(4);
+  net.PowerOff(3);
+  net.Run(55s);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kUnreachable));
+  net.Run(15s);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
+}
+
+TEST(MembershipEnds, ProofFromElsewhereMakesAnAgentThatIsDownDeadForAll) {
+  MiniNetwork net(141);
+  net.Grow(8);
+  net.Hand(0, Membership::MarkDead{MiniNetwork::IdOf(3), "its work refuses too"});
+  EXPECT_TRUE(net.AllSee(3, MemberState::kAlive)) << "a present member is not killed by an order";
+  net.Kill(3);
+  net.Run(500ms);
+  net.Hand(0, Membership::MarkDead{MiniNetwork::IdOf(3), "its work refuses too"});
+  net.Run(100ms);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
+}
+
+TEST(MembershipEnds, OneWitnessAloneNeitherKillsNorDowns) {
+  for (const MemberState state : {MemberState::kUnreachable, MemberState::kAgentDown, MemberState::kDead}) {
+    MiniNetwork net(131);
+    net.Grow(8);
+    net.changes.clear();
+    const Member& target = net.node(0).members().at(MiniNetwork::IdOf(5));
+    DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
+    datagram.message.body = News{};
+    datagram.message.updates = {
+        {target.id, target.boot_id, target.incarnation, state, {}, {{MiniNetwork::IdOf(2)}}}};
+    net.Hand(0, datagram);
+    net.Run(5s);
+    EXPECT_EQ(Accused(net, [](int) { return true; }), "") << ToString(state);
+    EXPECT_TRUE(net.AllAgree());
+  }
+}
+
+TEST(MembershipEnds, OneRefusalIsCheckedByOthersNotBelieved) {
+  MiniNetwork net(135);
+  net.Grow(8);
+  net.changes.clear();
+  DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
+  datagram.message.body = RefusalClaim{MiniNetwork::IdOf(5), net.node(5).self().incarnation};
+  for (const int i : {0, 1, 3}) net.Hand(i, datagram);
+  net.Run(10s);
+  EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+}
+
+}  // namespace
+}  // namespace hs

@@ -1,0 +1,58 @@
+// How long a node keeps the bundles of code, and where it gets them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "core/node/node_fixture_test.h"
+
+namespace hs {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::SizeIs;
+
+using NodeBundlesTest = NodeFixture;
+
+TEST_F(NodeBundlesTest, ABundleGoesWhenNoRevisionAndNoReplicaRefersToItForAWhile) {
+  tunables_.bundle_keep = 60s;
+  const auto with_bundle = [&](int digest) {
+    ServiceSpec web = Service("web", 1);
+    web.bundle = DigestOf(digest);
+    return web;
+  };
+  Start(0, -1, [&](BootState& boot) { boot.bundles = {DigestOf(1), DigestOf(2)}; });
+  Start(1, 0);
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(1).disk.size() == 2; }, 30s));
+  Deploy(0, {with_bundle(1)}, 1);
+  Run(10s);
+  Deploy(0, {with_bundle(2)}, 2);
+  Run(200s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2)) << "the former revision is kept";
+  // Revision 1 goes: its bundle follows, after the grace, on all nodes and for good.
+  Hand(0, ClientWrite{RequestId{99}, {{StackKey("shop", 1), std::monostate{}}}});
+  Run(55s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, SizeIs(2));
+  Run(10s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
+  Run(300s);
+  for (const int i : {0, 1}) EXPECT_THAT(boxes_.at(i).disk, ElementsAre(DigestOf(2))) << "node " << i;
+  EXPECT_THAT(SaidBy<DropBundle>(0), SizeIs(1));
+  EXPECT_EQ(RunningInAll(), 1U);
+}
+
+TEST_F(NodeBundlesTest, ABundleThatIsWantedAgainIsFetchedAgain) {
+  tunables_.bundle_keep = 60s;
+  Start(0);
+  Start(1, 0, [&](BootState& boot) { boot.bundles = {DigestOf(1)}; });
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(0).disk.size() == 1; }, 30s));
+  ASSERT_TRUE(RunUntil([&] { return boxes_.at(0).disk.empty() || boxes_.at(1).disk.empty(); }, 120s));
+  boxes_.at(0).disk.insert(DigestOf(1));  // uploaded again
+  Hand(0, BundleReady{DigestOf(1)});
+  ServiceSpec web = Service("web", 2);
+  web.bundle = DigestOf(1);
+  Deploy(0, {web});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 2; }, 30s));
+  EXPECT_EQ(RunningOn(1), 1U);
+}
+
+}  // namespace
+}  // namespace hs
