@@ -84,6 +84,23 @@ const DesiredService* FindService(const NodeView& view, std::string_view name) {
   return it == view.services.end() ? nullptr : &*it;
 }
 
+const Shortage* ShortageOf(const NodeView& view, const DesiredService& service) {
+  const Shortage* found = nullptr;
+  for (const Shortage& shortage : view.steady.shortages) {
+    if (shortage.service != service.spec.name) continue;
+    if (shortage.of != ShortOf::kVersion) {
+      if (found == nullptr) found = &shortage;
+      continue;
+    }
+    const auto rows = ReplicasOf(view, service.spec.name);
+    const bool wanted_ails = std::ranges::any_of(rows, [&](const ReplicaRow& row) {
+      return row.status->spec == service.hash && row.status->health != Health::kHealthy;
+    });
+    if (wanted_ails) return &shortage;
+  }
+  return found;
+}
+
 std::optional<ReplicaRow> FindReplica(const NodeView& view, std::string_view name) {
   for (const auto& row : ReplicasOf(view)) {
     if (ReplicaName(row.status->service, row.status->id) == name) return row;

@@ -29,6 +29,9 @@ const Member* FindMember(const NodeView& view, NodeId id);
 // ambiguous.
 Result<const Member*> FindNode(const NodeView& view, std::string_view word);
 const DesiredService* FindService(const NodeView& view, std::string_view name);
+// What the service is short of; null when nothing. A version that does not get healthy goes before all else,
+// as long as the wanted one is there and is not healthy: the controller may speak of an earlier one.
+const Shortage* ShortageOf(const NodeView& view, const DesiredService& service);
 std::optional<ReplicaRow> FindReplica(const NodeView& view, std::string_view name);
 // Names of the stacks that are deployed now, sorted.
 std::vector<std::string> StackNames(const NodeView& view);

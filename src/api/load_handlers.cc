@@ -57,8 +57,12 @@ json::object NodeTop(const Member& member, const std::map<NodeId, NodeLoad>& loa
 json::object ServiceTop(const NodeView& view, const DesiredService& service,
                         const std::map<std::string, ServiceLoad>& loads) {
   const auto count = CountService(view, service);
-  const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
-  const std::uint32_t missing = shortage == view.steady.shortages.end() ? 0 : shortage->missing;
+  std::uint32_t missing = 0;
+  for (const Shortage& shortage : view.steady.shortages) {
+    // Where a rollout stopped the version before serves on.
+    if (shortage.service == service.spec.name && shortage.of != ShortOf::kVersion)
+      missing += shortage.missing;
+  }
   json::object out{{"service", SafeText(service.spec.name)},
                    {"desired", count.desired},
                    {"granted", count.desired - std::min(count.desired, missing)},

@@ -41,8 +41,9 @@ void ReplicaMetrics(const NodeView& view, Exposition& out) {
   out.Gauge("homeostat_replicas_desired", "Replicas asked for, by service.");
   for (const auto& service : view.services) out.Sample({{"service", service.spec.name}}, service.replicas);
   out.Gauge("homeostat_replicas_short", "Replicas that cannot be placed now, by service.");
-  for (const auto& shortage : view.steady.shortages)
-    out.Sample({{"service", shortage.service}}, shortage.missing);
+  std::map<std::string, std::uint32_t> missing;
+  for (const auto& shortage : view.steady.shortages) missing[shortage.service] += shortage.missing;
+  for (const auto& [service, count] : missing) out.Sample({{"service", service}}, count);
 }
 
 void ControlMetrics(const NodeView& view, Exposition& out) {

@@ -82,7 +82,7 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
   }
   std::vector<std::string> subjects{std::string(stack)};
   bool all_done = true, all_placed = true, reachable = false;
-  std::string short_reason;
+  std::string short_reason, stopped_reason;
   for (const auto& service : view.services) {
     if (service.stack != stack) continue;
     subjects.push_back(service.spec.name);
@@ -91,13 +91,16 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     const bool done = level.healthy >= service.replicas && level.older == 0;
     progress.lines.push_back(LineOf(service, level));
     all_done = all_done && done;
-    const auto shortage = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service);
-    if (shortage != view.steady.shortages.end() && !done) {
-      progress.lines.back() += fmt::format(", {} short: {}", shortage->missing, shortage->reason);
-      progress.stopped = shortage->of == ShortOf::kVersion;
-      short_reason = progress.stopped ? fmt::format("{}: {}", service.spec.name, shortage->reason)
-                                      : fmt::format("{} of {} cannot be placed: {}", shortage->missing,
-                                                    service.spec.name, shortage->reason);
+    const Shortage* shortage = ShortageOf(view, service);
+    if (shortage != nullptr && !done) {
+      const bool stopped = shortage->of == ShortOf::kVersion;
+      progress.lines.back() += stopped ? ", " + shortage->reason
+                                       : fmt::format(", {} short: {}", shortage->missing, shortage->reason);
+      if (stopped && stopped_reason.empty())
+        stopped_reason = fmt::format("{}: {}", service.spec.name, shortage->reason);
+      if (!stopped)
+        short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name,
+                                   shortage->reason);
       all_placed = all_placed && level.healthy + shortage->missing >= service.replicas;
     } else {
       all_placed = all_placed && done;
@@ -108,8 +111,10 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     progress.reason = stopped->cause;
   }
   progress.done = all_done && !progress.failed;
-  progress.is_short = !progress.done && !progress.failed && all_placed && !short_reason.empty();
-  if (progress.is_short) progress.reason = short_reason;
+  const bool any_short = !short_reason.empty() || !stopped_reason.empty();
+  progress.is_short = !progress.done && !progress.failed && all_placed && any_short;
+  progress.stopped = progress.is_short && !stopped_reason.empty();
+  if (progress.is_short) progress.reason = progress.stopped ? stopped_reason : short_reason;
   if (reachable) LookAtDoors(view, progress);
   return progress;
 }

@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "api/find.h"
 #include "core/intent/keys.h"
@@ -238,6 +239,23 @@ const ReplicaRow* Worst(const std::vector<ReplicaRow>& rows) {
   return worst;
 }
 
+// Why the rollout of the wanted version stopped; empty when it did not. A new controller has to see it fail
+// for itself before it says so; until then the word of the one before it stands, if it is of this revision.
+std::string StoppedRollout(const NodeView& view, const DesiredService& service, const Shortage* shortage) {
+  const std::string& name = service.spec.name;
+  if (shortage != nullptr && shortage->of == ShortOf::kVersion)
+    return fmt::format("{}: {}", name, shortage->reason);
+  const auto* event = Newest(view, {name, service.stack}, "rollout.");
+  if (event == nullptr || event->kind != "rollout.stopped" || event->at_ms < service.revision.wall_ms)
+    return "";
+  const auto rows = ReplicasOf(view, name);
+  const auto of_new = std::ranges::count_if(rows, [&](const ReplicaRow& row) {
+    return row.status->spec == service.hash && row.status->health == Health::kHealthy;
+  });
+  if (std::cmp_greater_equal(of_new, service.replicas)) return "";
+  return fmt::format("{}: the redeploy stopped: {}; the old version keeps running", name, event->cause);
+}
+
 std::string BelowLevel(const NodeView& view, const DesiredService& service, const ServiceCount& count,
                        Why& why) {
   const auto& name = service.spec.name;
@@ -289,13 +307,8 @@ std::string LimitInForce(const NodeView& view, const std::string& subject) {
 void ShortageAdvice(const NodeView& view, const DesiredService& service, const Shortage& shortage, Why& why) {
   const std::string& name = service.spec.name;
   const std::string own = "service." + name;
-  const std::string less = fmt::format("or ask for less: homeostat scale {}={}", name,
-                                       service.replicas - std::min(service.replicas, shortage.missing));
   switch (shortage.of) {
-    case ShortOf::kVersion:
-      why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
-                    "deploy a repaired version, or the former one"};
-      return;
+    case ShortOf::kVersion:  // StoppedRollout
     case ShortOf::kMajority:
       return;  // its reason says what is waited for
     case ShortOf::kQuota:
@@ -310,7 +323,7 @@ void ShortageAdvice(const NodeView& view, const DesiredService& service, const S
                                   service.replicas)};
         return;
       }
-      why.advice = {"raise the maximum in its stack", less};
+      why.advice = {"raise the maximum in its stack"};
       return;
     case ShortOf::kFitting: {
       std::vector<std::string> asked;
@@ -324,18 +337,31 @@ void ShortageAdvice(const NodeView& view, const DesiredService& service, const S
       return;
     }
     case ShortOf::kRoom:
-      why.advice = {"add a box, or free one: homeostat drain --undo NODE", less};
+      why.advice = {"add a box, or free one: homeostat drain --undo NODE",
+                    fmt::format("or ask for less: homeostat scale {}={}", name,
+                                service.replicas - std::min(service.replicas, shortage.missing))};
       return;
   }
+}
+
+// A door's error may be several, each of one service or of the door as a whole.
+bool Concerns(std::string_view error, const std::string& service) {
+  while (!error.empty()) {
+    const std::size_t end = std::min(error.find("; "), error.size());
+    const std::string_view one = error.substr(0, end);
+    if (!one.starts_with("service ") || one.starts_with("service " + service + " ")) return true;
+    error.remove_prefix(std::min(end + 2, error.size()));
+  }
+  return false;
 }
 
 // People are to reach it, and some doors do not let them.
 std::string DoorWords(const NodeView& view, const ServiceSpec& spec) {
   if (!spec.http && spec.ports.empty()) return "";
-  for (const NodesSaying& trouble : DoorTroubles(view)) {
-    const bool of_one = trouble.what.find("service ") != std::string::npos;
-    if (of_one && trouble.what.find("service " + spec.name + " ") == std::string::npos) continue;
-    return ", but " + ToText(trouble);
+  for (const Member& member : view.members) {
+    const NodeReport* report = IsPresent(member.state) ? ReportOf(view, member.id) : nullptr;
+    if (report != nullptr && Concerns(report->door_error, spec.name))
+      return fmt::format(", but the door of {} does not serve it: {}", member.meta->name, report->door_error);
   }
   return "";
 }
@@ -344,11 +370,12 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   const auto& name = service.spec.name;
   Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
   const auto count = CountService(view, service);
-  const auto shortage = std::ranges::find(view.steady.shortages, name, &Shortage::service);
-  if (shortage != view.steady.shortages.end() && shortage->of == ShortOf::kVersion) {
-    why.cause = fmt::format("{}: {}", name, shortage->reason);
-    ShortageAdvice(view, service, *shortage, why);
-  } else if (shortage != view.steady.shortages.end()) {
+  const Shortage* shortage = ShortageOf(view, service);
+  if (std::string stopped = StoppedRollout(view, service, shortage); !stopped.empty()) {
+    why.cause = std::move(stopped);
+    why.advice = {"homeostat logs " + name + "  shows what the new version wrote",
+                  "deploy a repaired version, or the former one"};
+  } else if (shortage != nullptr) {
     why.cause = fmt::format("{} of {} replicas of {} cannot be placed: {}", shortage->missing, count.desired,
                             name, shortage->reason);
     ShortageAdvice(view, service, *shortage, why);
@@ -377,16 +404,32 @@ Why WhyService(const NodeView& view, const DesiredService& service) {
   return why;
 }
 
+// Replicas that run though no stack here asks for them.
+Why WhyUnasked(const NodeView& view, const std::string& name) {
+  Why why{.subject = name, .cause = {}, .advice = {}, .events = {}};
+  why.cause =
+      fmt::format("{} replicas of {} are left running, though no stack that is known here asks for them",
+                  ReplicasOf(view, name).size(), name);
+  why.advice = {
+      "wait, if nodes that have the stack are away or on their way",
+      "where its documents are lost, deploy it again: what runs is taken over, and can then be removed"};
+  AddEvents(view, {name}, why);
+  return why;
+}
+
 Why WhyStack(const NodeView& view, const std::string& stack) {
   Why why{.subject = stack, .cause = {}, .advice = {}, .events = {}};
   std::vector<std::string> subjects{stack}, troubled;
+  std::string doors;
   for (const auto& service : view.services) {
     if (service.stack != stack) continue;
     subjects.push_back(service.spec.name);
     const auto count = CountService(view, service);
-    const bool is_short = std::ranges::find(view.steady.shortages, service.spec.name, &Shortage::service) !=
-                          view.steady.shortages.end();
-    if (count.healthy == count.desired && !is_short) continue;
+    const Shortage* shortage = ShortageOf(view, service);
+    const bool well = count.healthy == count.desired && shortage == nullptr &&
+                      StoppedRollout(view, service, shortage).empty();
+    if (doors.empty()) doors = DoorWords(view, service.spec);
+    if (well) continue;
     if (troubled.empty()) {
       const Why inner = WhyService(view, service);
       why.cause = inner.cause;
@@ -395,8 +438,8 @@ Why WhyStack(const NodeView& view, const std::string& stack) {
     troubled.push_back(service.spec.name);
   }
   if (troubled.empty()) {
-    why.cause =
-        fmt::format("{} is as asked: all its {} services are at their level", stack, subjects.size() - 1);
+    why.cause = fmt::format("{} is as asked: all its {} services are at their level{}", stack,
+                            subjects.size() - 1, doors);
   } else if (troubled.size() > 1) {
     why.advice.push_back(fmt::format("homeostat why {}  for the others",
                                      fmt::join(troubled.begin() + 1, troubled.end(), ", ")));
@@ -415,9 +458,15 @@ Why WhyCluster(const NodeView& view) {
       why.advice.push_back("also pending: " + steady.pending[i]);
   } else if (!steady.shortages.empty()) {
     const auto& first = steady.shortages.front();
-    why.cause = fmt::format("the cluster is steady for {}, but {} of {} cannot be placed: {}",
-                            AgoText(view, steady.since), first.missing, first.service, first.reason);
-    why.advice = {"add a box, or ask for less"};
+    const std::string what = first.of == ShortOf::kVersion
+                                 ? first.service + " is not of the wanted version: "
+                                 : fmt::format("{} of {} cannot be placed: ", first.missing, first.service);
+    why.cause = fmt::format("the cluster is steady for {}, but {}{}", AgoText(view, steady.since), what,
+                            first.reason);
+    why.advice = {fmt::format("homeostat why {}  says what can be done", first.service)};
+  } else if (const auto troubles = AllTroubles(view); !troubles.empty()) {
+    why.cause = fmt::format("the cluster is steady for {}, but {}", AgoText(view, steady.since),
+                            ToText(troubles.front()));
   } else {
     why.cause = fmt::format("the cluster is steady for {}: everything asked for is there",
                             AgoText(view, steady.since));
@@ -438,6 +487,8 @@ Result<Why> Explain(const NodeView& view, std::string_view subject) {
   if (node) return WhyNode(view, **node);
   if (FindStack(view, subject) != nullptr) return WhyStack(view, std::string(subject));
   if (subject.empty() || subject == "cluster") return WhyCluster(view);
+  if (!subject.empty() && !ReplicasOf(view, std::string(subject)).empty())
+    return WhyUnasked(view, std::string(subject));
   if (auto gone = WhyReplica(view, subject)) return *std::move(gone);
   return BadInput(fmt::format(
       "nothing here is called '{}': name a service, replica, node or stack, or 'cluster'", subject));

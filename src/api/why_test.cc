@@ -152,6 +152,9 @@ TEST(Why, AShortageSaysWhatItIsAShortageOf) {
     });
     EXPECT_EQ(scale, row.of == ShortOf::kRoom) << "no number helps against " << ToString(row.of);
   }
+  std::erase_if(view.documents, [](const Document& each) { return each.key == "quota/service.api"; });
+  view.steady.shortages = {{"api", 1, "for a reason", ShortOf::kMaximum}};
+  EXPECT_EQ(Explain(view, "api")->advice.at(0), "raise the maximum in its stack");
 }
 
 TEST(Why, AMetricThatDoesNotComeIsNamedAsTheReasonOfALevelThatHolds) {
@@ -176,10 +179,30 @@ TEST(Why, AMetricThatDoesNotComeIsNamedAsTheReasonOfALevelThatHolds) {
 
 TEST(Why, AStoppedRolloutIsToldWhileTheVersionIsWantedThatDoesNotGetHealthy) {
   auto view = TestView();
-  view.steady.shortages = {{"api", 2, "the redeploy stopped: v2 ended", ShortOf::kVersion}};
+  view.steady.shortages = {{"api", 1, "no box fits"},
+                           {"api", 2, "the redeploy stopped: v2 ended", ShortOf::kVersion}};
   EXPECT_EQ(CauseOf(view, "api"), "api: the redeploy stopped: v2 ended");
   EXPECT_EQ(CauseOf(view, "shop"), "api: the redeploy stopped: v2 ended");
   EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u);
+  // None of the wanted version ails: the controller still speaks of the one before it.
+  SetReport(view, 2, {});
+  EXPECT_EQ(CauseOf(view, "api"), "1 of 2 replicas of api cannot be placed: no box fits");
+}
+
+TEST(Why, AStoppedRolloutIsToldByItsEventUntilANewControllerSeesItFail) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("rollout.stopped", "api", "v2 was not healthy within 60 s"));
+  EXPECT_EQ(CauseOf(view, "api"),
+            "api: the redeploy stopped: v2 was not healthy within 60 s; the old version keeps running");
+  view.events.push_back(TestEvent("rollout.stopped", "web", "an old story"));
+  EXPECT_EQ(CauseOf(view, "web").find("web is as asked"), 0u)
+      << "all of web's replicas are of the wanted version";
+}
+
+TEST(Why, ARolloutThatStoppedBeforeThePresentRevisionIsAnOldStory) {
+  auto view = TestView();
+  view.events.push_back(TestEvent("rollout.stopped", "api", "v0", view.services[0].revision.wall_ms - 1));
+  EXPECT_EQ(CauseOf(view, "api").find("1 of 2 replicas of api are healthy"), 0u);
 }
 
 TEST(Why, AHealthyServiceThatADoorDoesNotServeSaysSo) {
@@ -192,11 +215,26 @@ TEST(Why, AHealthyServiceThatADoorDoesNotServeSaysSo) {
     return CauseOf(view, "web");
   };
   EXPECT_NE(
-      told("service web cannot listen on 127.0.0.11:9100: x has it").find(", but n1: the door does not"),
+      told("service web cannot listen on 127.0.0.11:9100: x has it").find(", but the door of n1 does not"),
       std::string::npos);
-  EXPECT_NE(told("HAProxy does not answer").find("HAProxy does not answer"), std::string::npos);
-  EXPECT_EQ(told("service api cannot listen on 127.0.0.11:9101: x has it").find("but"), std::string::npos);
+  EXPECT_NE(told("service api cannot listen on :9101: x; HAProxy does not answer").find("does not answer"),
+            std::string::npos);
+  EXPECT_EQ(told("service api cannot listen on 127.0.0.11:9101: service web has it").find("but"),
+            std::string::npos);
   EXPECT_EQ(told("").find("but"), std::string::npos);
+}
+
+TEST(Why, WhatNoStackAsksForAndWhatDoorsLackIsNotHidden) {
+  auto view = TestView();
+  view.services.pop_back();
+  EXPECT_EQ(CauseOf(view, "web"),
+            "2 replicas of web are left running, though no stack that is known here asks for them");
+  view = TestView();
+  NodeReport report = *ReportOf(view, TestNode(1));
+  report.door_error = "haproxy is not installed";
+  view.reports[TestNode(1)] = std::make_shared<const RecordBody>(report);
+  EXPECT_EQ(CauseOf(view, "cluster"),
+            "the cluster is steady for 34 s, but n1: the door does not work: haproxy is not installed");
 }
 
 TEST(Why, WithoutAControllerNothingIsPlanned) {
@@ -296,6 +334,30 @@ TEST(Progress, OfAVersionWhoseRolloutStoppedBeforeIsShortAndStopped) {
   EXPECT_TRUE(progress.is_short);
   EXPECT_TRUE(progress.stopped);
   EXPECT_EQ(progress.reason, "api: the redeploy stopped: v2 ended");
+}
+
+TEST(Progress, ARolloutThatStoppedGoesBeforeWhatHasNoPlace) {
+  for (const bool api_first : {true, false}) {
+    auto view = TestView();
+    const Shortage stopped{"api", 1, "v2 ended", ShortOf::kVersion};
+    const Shortage no_room{"web", 2, "no box fits", ShortOf::kRoom};
+    view.steady.shortages = {api_first ? stopped : no_room, api_first ? no_room : stopped};
+    SetReport(view, 1, {TestReplica(view.services[0], 0xa1, ReplicaState::kRunning, Health::kHealthy)});
+    std::erase_if(view.reports, [](const auto& each) { return each.first == TestNode(3); });
+    const auto progress = DeployProgress(view, "shop", kRevision);
+    EXPECT_TRUE(progress.stopped);
+    EXPECT_EQ(progress.reason, "api: v2 ended");
+  }
+}
+
+TEST(Progress, WhatTheControllerSaysOfAnEarlierVersionIsNotThisOne) {
+  auto view = TestView();
+  view.steady.shortages = {{"api", 2, "the redeploy stopped: v2 ended", ShortOf::kVersion}};
+  SetReport(view, 1, {TestReplica(view.services[1], 0xb1, ReplicaState::kRunning, Health::kHealthy)});
+  SetReport(view, 2, {TestReplica(view.services[1], 0xb2, ReplicaState::kRunning, Health::kHealthy)});
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_FALSE(progress.is_short);
+  EXPECT_FALSE(progress.stopped);
 }
 
 TEST(Progress, IsShortWhenAllThatFitsIsHealthy) {

@@ -71,28 +71,37 @@ Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, co
   return std::unexpected(member.error());
 }
 
-// What of this node listens on that port of its door's address; null: nothing.
-const char* OwnListener(const MemberMeta& meta, std::uint16_t port) {
-  if (meta.door.port == 0) return nullptr;  // it publishes nothing
+// What of this node has that port of its door's address; null: nothing.
+const char* OwnerOf(const MemberMeta& meta, std::uint16_t port) {
   if (port == meta.door.port) return "the door";
   if (meta.address.ip != meta.door.ip) return nullptr;
   if (port == meta.address.port) return "the agent";
   return port == meta.inbound_http || port == meta.inbound_tcp ? "the way between doors" : nullptr;
 }
 
-// A port that a node needs itself could never be served there.
+// A port that no door could serve, since each node needs it itself. Where some could, the others say so, and
+// so does whoever was published before they came.
 Result<void> CheckPorts(const NodeView& view, const StackSpec& stack) {
   std::string complaints;
   for (const ServiceSpec& service : stack.services) {
+    const DesiredService* before = FindService(view, service.name);
     for (const PublishedPort& published : service.ports) {
+      if (before != nullptr && std::ranges::find(before->spec.ports, published) != before->spec.ports.end())
+        continue;
+      const char* owner = nullptr;
+      std::size_t doors = 0, taken = 0;
       for (const Member& member : view.members) {
-        const char* owner = IsPresent(member.state) ? OwnListener(*member.meta, published.port) : nullptr;
-        if (owner == nullptr) continue;
-        complaints +=
-            fmt::format("\nservice {} cannot publish port {}: it is that of {} on {}; publish another",
-                        service.name, published.port, owner, member.meta->name);
-        break;
+        if (!IsPresent(member.state) || member.meta->door.port == 0) continue;
+        ++doors;
+        if (const char* has = OwnerOf(*member.meta, published.port)) {
+          owner = has;
+          ++taken;
+        }
       }
+      if (doors == 0 || taken < doors) continue;
+      complaints +=
+          fmt::format("\nservice {} cannot publish port {}: on every node it is that of {}; publish another",
+                      service.name, published.port, owner);
     }
   }
   if (complaints.empty()) return {};
@@ -129,6 +138,12 @@ ApiResult PutStack(const RouteCall& call) {
   }
   command.note = fmt::format("{} is accepted with {} service{}", name, stack->services.size(),
                              stack->services.size() == 1 ? "" : "s");
+  for (const auto& service : stack->services) {
+    if (HasLive(call.view, ScaleKey(service.name)))
+      command.note +=
+          fmt::format("; a scale command sets the level of {} (homeostat scale {}=auto ends that)",
+                      service.name, service.name);
+  }
   if (const auto* before = FindStack(call.view, name)) {
     std::vector<std::string> removed;
     for (const auto& old : std::get<StackSpec>(before->body).services) {

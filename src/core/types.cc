@@ -99,7 +99,7 @@ const char* ToString(ShortOf of) {
     case ShortOf::kMajority:
       return "majority";
   }
-  return "room";
+  return "?";
 }
 
 const char* ToString(DiskFault fault) {

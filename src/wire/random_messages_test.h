@@ -247,6 +247,11 @@ class RandomMessages {
     return report;
   }
 
+  Shortage Short() {
+    constexpr auto kKinds = static_cast<std::uint32_t>(ShortOf::kMajority) + 1;
+    return {Name(), Number<std::uint32_t>(), Words(),
+            ShortOf{static_cast<std::uint8_t>(prng_.Below(kKinds))}};
+  }
   RegionReport Levels() {
     RegionReport report{.region = Number<RegionId>(), .stamp = Plan()};
     std::map<std::string, ServiceLevel> levels;
@@ -395,14 +400,8 @@ class RandomMessages {
         body = Slice();
         break;
       case RecordKind::kRegionReport:
-        body =
-            RegionReport{Number<RegionId>(), Plan(),
-                         List<Shortage>(3,
-                                        [this] {
-                                          return Shortage{Name(), Number<std::uint32_t>(), Words(),
-                                                          static_cast<ShortOf>(Number<std::uint32_t>() % 6)};
-                                        }),
-                         List<std::string>(3, [this] { return Words(); })};
+        body = RegionReport{Number<RegionId>(), Plan(), List<Shortage>(3, [this] { return Short(); }),
+                            List<std::string>(3, [this] { return Words(); })};
         break;
       case RecordKind::kReach:
         body = Reach();

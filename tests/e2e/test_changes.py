@@ -1,5 +1,6 @@
 """Deploying, changing and removing work: pages through every door, redeploys, scaling, draining, bad compose files."""
 
+import glob
 import json
 import os
 import re
@@ -120,6 +121,20 @@ class Changes(ClusterCase):
 
     def versions(self):
         return {self.echo(node)["version"] for node in self.cluster.nodes for _ in range(4)}
+
+    def test_a_damaged_bundle_is_fetched_again_from_another_node(self):
+        self.deploy_echo(replicas=3)
+        self.wait_healthy("echo", 3)
+        (path,) = glob.glob(os.path.join(self.cluster.nodes[2].data, "bundles", "*.tar.zst"))
+        with open(path, "r+b") as file:
+            whole = file.read()
+            file.seek(len(whole) // 2)
+            file.write(bytes([whole[len(whole) // 2] ^ 255]))
+        self.cluster.cli("scale", "echo=6")
+        self.wait_healthy("echo", 6)
+        with open(path, "rb") as file:
+            self.assertEqual(file.read(), whole)
+        self.assertIn("bundle.lost", [event["kind"] for event in self.events()])
 
     def test_a_new_version_takes_over_one_by_one_without_a_failed_request(self):
         self.deploy_echo(replicas=3)

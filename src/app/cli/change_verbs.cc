@@ -50,7 +50,8 @@ std::string ShortageOf(CliContext& context, const std::string& service, std::uin
   while (std::chrono::steady_clock::now() < deadline) {
     const auto status = ParseBody(context.Get("/v1/status"));
     for (const auto& item : status.at("short").as_array()) {
-      if (Word(item, "service") == service)
+      // An earlier version serves on where a rollout stopped.
+      if (Word(item, "service") == service && Word(item, "of") != "version")
         return fmt::format("{} of {}: {}", Word(item, "missing"), service, Word(item, "reason"));
     }
     const auto services = ParseBody(context.Get("/v1/services"));
@@ -167,8 +168,9 @@ void Leave(CliContext& context, bool now) {
       }
       const auto status = ParseBody(context.Get("/v1/status"));
       for (const auto& item : status.at("short").as_array())
-        pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
-                               Word(item, "service"), Word(item, "reason"));
+        if (Word(item, "of") != "version")
+          pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
+                                 Word(item, "service"), Word(item, "reason"));
     } catch (const CliError&) {
       break;  // its agent has ended
     }

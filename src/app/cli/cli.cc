@@ -1,6 +1,7 @@
 #include "app/cli/cli.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
@@ -19,26 +20,35 @@ void AddOptions(CLI::App& app, CliOptions& options) {
   app.add_flag("--insecure", options.insecure, "with --addr IP:PORT: do not check which cluster answers");
 }
 
-// As `kubectl help` and `docker help` do.
+// As `docker help` and `kubectl help` do.
 void AddHelp(CLI::App& app) {
   auto* help = app.add_subcommand("help", "How to use a command");
-  auto verb = std::make_shared<std::string>();
-  help->add_option("COMMAND", *verb, "its name; without one, all commands");
-  help->callback([&app, verb] {
+  auto words = std::make_shared<std::vector<std::string>>();
+  help->add_option("COMMAND", *words, "its name; without one, all commands");
+  help->callback([&app, words] {
+    const CLI::App* about = &app;
+    std::string name = "homeostat";
+    for (const std::string& word : *words) {
+      const auto named =
+          about->get_subcommands([&](const CLI::App* each) { return each->get_name() == word; });
+      if (named.empty())
+        throw CliError(
+            fmt::format("there is no command '{}'; homeostat help lists them", fmt::join(*words, " ")));
+      about = named.front();
+      if (words->back() != word) name += " " + word;
+    }
     // App::help() would be that of the verb at hand.
-    if (verb->empty())
-      return PrintLine(app.get_formatter()->make_help(&app, "homeostat", CLI::AppFormatMode::Normal));
-    const auto named = app.get_subcommands([&](const CLI::App* each) { return each->get_name() == *verb; });
-    if (named.empty())
-      throw CliError(fmt::format("there is no command '{}'; homeostat help lists them", *verb));
-    PrintLine(named.front()->help("homeostat"));
+    if (words->empty())
+      return PrintLine(app.get_formatter()->make_help(&app, name, CLI::AppFormatMode::Normal));
+    PrintLine(about->help(name));
   });
 }
 
-// A name that is empty comes from a variable that is not set.
+// Comes from a variable that is not set. Where a name only narrows what is shown, it means all.
 void RefuseEmptyWords(CLI::App& app) {
-  for (CLI::Option* word :
-       app.get_options([](const CLI::Option* option) { return option->get_positional(); })) {
+  for (CLI::Option* word : app.get_options([](const CLI::Option* option) {
+         return option->get_positional() && (option->get_required() || !option->get_lnames().empty());
+       })) {
     word->check([](const std::string& given) {
       return given.empty() ? "is empty: is a variable of your script not set?" : std::string();
     });
@@ -70,6 +80,7 @@ int RunCli(int argc, char** argv, const AddVerbs& more) {
       "the network.\n"
       "Exit codes: 0 done, 1 error, 2 accepted but not placeable now.");
   AddOptions(app, context.options);
+  app.set_version_flag("--version", "homeostat " HS_VERSION);
   if (more) more(app, context.exit_code);
   AddDeployVerb(app, context);
   AddShowVerbs(app, context);

@@ -52,7 +52,8 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"deploy", "--timeout", "soon"}, "--timeout"},
       {{"deploy", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"token", "revoke", ""}, "is empty"},
-      {{"why", ""}, "is empty"},
+      {{"logs", ""}, "is empty"},
+      {{"deploy", ""}, "is empty"},
       {{"help", "frobnicate"}, "no command 'frobnicate'"},
       {{"ls", "--data", "/nonexistent/homeostat"}, "homeostat up"},
       {{"--data", "/nonexistent/homeostat", "ls", "--json"}, "/nonexistent/homeostat/api.sock"},
@@ -81,6 +82,7 @@ TEST(Cli, HelpNamesEveryVerb) {
 TEST(Cli, HelpIsAVerbToo) {
   EXPECT_EQ(RunWords({"help"}).out, RunWords({"--help"}).out);
   EXPECT_EQ(RunWords({"help", "deploy"}).out, RunWords({"deploy", "--help"}).out);
+  EXPECT_EQ(RunWords({"help", "quota", "set"}).out, RunWords({"quota", "set", "--help"}).out);
 }
 
 TEST(Cli, VersionNeedsNoNode) {
@@ -106,13 +108,14 @@ TEST(Target, TheMoreExplicitWins) {
   EXPECT_EQ(socket(options, environment), "10.0.0.2:99 t");
   options.addr = "/run/x.sock";
   EXPECT_EQ(socket(options, environment), "/run/x.sock");
+  const std::string path = testing::TempDir() + "cli_test." + std::to_string(::getpid()) + ".sock";
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{AF_UNIX, "near.sock"};
-  ::unlink(address.sun_path);
-  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-  options.addr = address.sun_path;
-  EXPECT_EQ(socket(options, environment), "near.sock");
-  ::unlink(address.sun_path);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  options.addr = std::filesystem::relative(path).string();
+  EXPECT_EQ(socket(options, environment), options.addr);
+  ::unlink(path.c_str());
   ::close(fd);
   EXPECT_EQ(DefaultDataDir({{"HOME", "/home/u"}}, false), "/home/u/.local/share/homeostat");
   EXPECT_EQ(DefaultDataDir({{"HOME", "/root"}}, true), "/var/lib/homeostat");

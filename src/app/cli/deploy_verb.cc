@@ -147,7 +147,8 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       printer.Show(lines);
       const bool healthy = progress.at("done").as_bool();
       healthy_since = healthy ? std::min(healthy_since, now) : std::chrono::steady_clock::time_point::max();
-      if (healthy && (progress.at("warnings").as_array().empty() || now - healthy_since > kDoorsHold)) {
+      if (healthy && (progress.at("warnings").as_array().empty() || now - healthy_since > kDoorsHold ||
+                      now > deadline)) {
         Ending ending;
         for (const auto& warning : progress.at("warnings").as_array())
           ending.warnings.push_back(TextOf(warning));

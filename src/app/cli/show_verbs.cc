@@ -155,7 +155,6 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
   auto thing = std::make_shared<std::string>();
   inspect->add_option("NAME", *thing, "its name")->required();
   inspect->callback([&context, thing] { PrintLine(context.Get("/v1/inspect/" + PercentEncode(*thing))); });
-  app.set_version_flag("--version", "homeostat " HS_VERSION);
   app.add_subcommand("version", "The version of this program")->callback([&context] {
     PrintLine(context.options.json ? std::string("{\"version\":\"" HS_VERSION "\"}")
                                    : std::string("homeostat " HS_VERSION));

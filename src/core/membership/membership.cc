@@ -212,7 +212,7 @@ void Membership::Forget(NodeId id) {
 // This node was stopped, swapped out or starved: whoever seems not to have answered may have answered long
 // ago, with the answer still in a socket buffer or thrown away. So it blames nobody for that time.
 void Membership::OnLateWake(Duration late) {
-  RenewSweeps();
+  ForgetProbes();
   relays_.clear();
   AddHealth(late > tunables_.probe_interval ? 2 : 1);
   grace_until_ = now_.mono + (Slept(late) ? tunables_.probe_interval : Scaled(tunables_.probe_interval));

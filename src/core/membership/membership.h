@@ -294,8 +294,7 @@ class Membership {
   // membership_probe.cc
   void ProbeNext();
   void StartProbe(NodeId target, Endpoint address, ProbeKind kind);
-  void ArmProbe(std::uint32_t sequence, Probe& probe);
-  void RenewSweeps();
+  void ForgetProbes();
   void OnProbeTimeout(std::uint32_t sequence);
   void OnProbeEnd(std::uint32_t sequence);
   void Sweep(const Probe& unheard);
@@ -412,7 +411,7 @@ class Membership {
   Duration late_before_{};
   Time late_window_;
   std::size_t push_pulls_skipped_ = 0;
-  Time grace_until_;              // woke late: accuses nobody before
+  Time grace_until_;              // woke late: before, only a roll that it calls accuses
   Time sweep_next_{};             // not before
   Time exchange_next_{};          // a whole table because of some difference: not before
   Time retry_soon_next_{};        // all who were silent, since one is back: not before

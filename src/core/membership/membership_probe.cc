@@ -51,12 +51,8 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
   // Whoever may not know us, or not think us alive, learns of us.
   if (member == nullptr || !IsPresent(member->state)) first.push_back(UpdateOf(self()));
   Send(target, address, Ping{sequence, target}, std::move(first));
-  ArmProbe(sequence, probe);
-}
-
-void Membership::ArmProbe(std::uint32_t sequence, Probe& probe) {
-  const bool sweep = probe.kind == ProbeKind::kSweep;
-  if (probe.kind != ProbeKind::kRetry && probe.asked.empty()) {
+  const bool sweep = kind == ProbeKind::kSweep;
+  if (kind != ProbeKind::kRetry) {
     const Duration wait = sweep ? tunables_.probe_timeout : Scaled(tunables_.probe_timeout);
     probe.timeout = Arm(now_.mono + wait + kWakesDirect * lateness(), TimerKind::kProbeTimeout, sequence);
   }
@@ -85,16 +81,17 @@ void Membership::CallRoll(const std::vector<Slot>& except) {
   }
 }
 
-// All probes are forgotten but those of a roll that is being called: whoever wakes after a long sleep is late
-// again and again while it hears what it missed, and would never learn that it is cut off. They get their
-// whole time once more, in which this node has to be awake.
-void Membership::RenewSweeps() {
-  std::erase_if(probes_, [](const auto& each) { return each.second.kind != ProbeKind::kSweep; });
-  for (auto& [sequence, probe] : probes_) {
-    timers_.Disarm(probe.timeout);
-    timers_.Disarm(probe.end);
-    probe.timeout = {};
-    ArmProbe(sequence, probe);
+// What was asked before this node slept is void, its answers and those of relays with it. But whoever wakes
+// after a long sleep is late again and again while it hears what it missed, and would never learn that it is
+// cut off: so those of a roll that was being called are asked once more.
+void Membership::ForgetProbes() {
+  std::vector<NodeId> called;
+  for (const auto& [sequence, probe] : probes_) {
+    if (probe.kind == ProbeKind::kSweep) called.push_back(probe.target);
+  }
+  probes_.clear();
+  for (const NodeId& id : called) {
+    if (Present(id)) StartProbe(id, At(id).meta->address, ProbeKind::kSweep);
   }
 }
 
@@ -143,7 +140,7 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
   if (regular) AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
   if (regular && !probe.asked.empty() && probe.nacked.empty()) Sweep(probe);
-  // A sweep has had its whole time since this node was late last.
+  // A sweep was begun after this node was late last.
   if (regular && now_.mono < grace_until_) return;
   std::vector<NodeId> witnesses = probe.nacked;
   witnesses.push_back(self_);

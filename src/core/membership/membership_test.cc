@@ -248,6 +248,43 @@ TEST(Membership, WhoIsLateAgainWhileItReadsWhatItMissedKnowsItAllTheSame) {
   }
 }
 
+TEST(Membership, WhatWasAskedBeforeASleepCountsForNothing) {
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    MiniNetwork net(seed);
+    net.Grow(7);
+    net.Run(10s);
+    const auto sleep = [&](Duration span) {
+      net.Stop(0);
+      net.Run(span);
+      net.Go(0);  // and calls the roll
+    };
+    sleep(3s);
+    net.noted.clear();
+    sleep(20min);  // its answers came meanwhile
+    net.Run(2s);
+    for (const auto& [observer, note] : net.noted) {
+      const auto* sample = std::get_if<Membership::ClockSample>(&note);
+      const auto* answered = std::get_if<Membership::PingAnswered>(&note);
+      EXPECT_LT(sample == nullptr ? 0 : std::abs(sample->offset_ms), 10'000) << "seed " << seed;
+      EXPECT_LT(answered == nullptr ? Duration{} : answered->round_trip, 10s) << "seed " << seed;
+    }
+    // What it had found while it was cut off is not so any more when it wakes.
+    net.Cut([](int from, int to) { return (from == 0) != (to == 0); });
+    sleep(3s);
+    net.Run(250ms);
+    net.Stop(0);
+    net.Cut([](int, int) { return false; });
+    net.Run(10s);
+    net.changes.clear();
+    net.Go(0);
+    net.Run(3s);
+    for (const auto& change : net.changes) {
+      EXPECT_FALSE(change.observer == 0 && change.to == MemberState::kSuspect)
+          << change.subject << ": " << change.cause << ", seed " << seed;
+    }
+  }
+}
+
 TEST(Membership, ASleepIsNoLatenessAndLatenessIsNoSleep) {
   Tunables tunables;
   tunables.probe_interval = 400ms;

@@ -135,6 +135,7 @@ struct ReplicaIdle {
 struct BundleReady {
   Digest digest;
 };
+// It could not be fetched; or it was here, and is gone or damaged.
 struct BundleFailed {
   Digest digest;
   std::string reason;

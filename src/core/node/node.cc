@@ -66,6 +66,7 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       asks_lan_(boot.asks_lan),
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
+  steady_.since = now.mono;
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
   const auto found = supervisor_.statuses();
   box_fell_ = !found.empty() && std::ranges::none_of(found, [](const ReplicaStatus& status) {
@@ -231,7 +232,13 @@ void Node::Impl::Apply(const BundleReady& input) {
 }
 
 void Node::Impl::Apply(const BundleFailed& input) {
-  Emit("bundle.failed", input.digest.Short(), "the bundle could not be fetched: " + input.reason);
+  if (bundles_.erase(input.digest) > 0) {
+    Emit("bundle.lost", input.digest.Short(), input.reason + "; it is fetched again");
+    fetching_.erase(input.digest);
+    dirty_.statuses = true;
+  } else {
+    Emit("bundle.failed", input.digest.Short(), "the bundle could not be fetched: " + input.reason);
+  }
   Supervise(input);
 }
 

@@ -54,5 +54,22 @@ TEST_F(NodeBundlesTest, ABundleThatIsWantedAgainIsFetchedAgain) {
   EXPECT_EQ(RunningOn(1), 1U);
 }
 
+TEST_F(NodeBundlesTest, ABundleThatIsFoundDamagedIsFetchedAgainAndNotSaidToBeHeld) {
+  Start(0, -1, [&](BootState& boot) { boot.bundles = {DigestOf(1)}; });
+  Start(1, 0);
+  ASSERT_TRUE(RunUntil([&] { return AllSteady() && boxes_.at(1).disk.size() == 1; }, 30s));
+  boxes_.at(1).disk.clear();
+  boxes_.at(1).said.clear();
+  Hand(1, BundleFailed{DigestOf(1), "damaged on disk"});
+  ASSERT_TRUE(RunUntil([&] { return boxes_.at(1).disk.size() == 1; }, 2s));
+  EXPECT_THAT(EventsOf(1, "bundle.lost"), SizeIs(1));
+  Run(10ms);
+  // Where nobody has it any more it is said to be held nowhere.
+  for (const int i : {0, 1}) boxes_.at(i).disk.clear();
+  for (const int i : {0, 1}) Hand(i, BundleFailed{DigestOf(1), "gone"});
+  Run(1s);
+  EXPECT_TRUE(std::get<NodeReport>(*ViewOf(1).reports.at(IdOf(1))).bundles.empty());
+}
+
 }  // namespace
 }  // namespace hs

@@ -134,8 +134,8 @@ void Node::Impl::Grant(std::vector<ServiceLevel>& levels) {
     auto level = std::ranges::lower_bound(levels, grant.service, {}, &ServiceLevel::service);
     const bool scaled = level != levels.end() && level->service == grant.service;
     if (grant.short_by > 0) {
-      withheld_.push_back(
-          {grant.service, static_cast<std::uint32_t>(grant.short_by), grant.reason, ShortBy(grant.limit)});
+      withheld_.push_back({grant.service, static_cast<std::uint32_t>(grant.short_by), grant.reason,
+                           complete ? ShortBy(grant.limit) : ShortOf::kRoom});
       if (!scaled) {
         const auto asked = static_cast<std::uint32_t>(grant.level + grant.short_by);
         level = levels.insert(level, ServiceLevel{grant.service, asked, granted, 0, grant.reason});

@@ -334,16 +334,16 @@ void Node::Impl::WhatIsPendingElsewhere(std::vector<std::string>& pending) const
 }
 
 std::vector<Shortage> Node::Impl::AllShortages() const {
-  std::map<std::string, Shortage> all;
+  std::map<std::pair<std::string, ShortOf>, Shortage> all;
   for (const RegionReport* summary : Summaries()) {
     if (!HasLeaf(summary->region)) continue;
     for (const Shortage& shortage : summary->shortages) {
-      const auto [it, fresh] = all.try_emplace(shortage.service, shortage);
+      const auto [it, fresh] = all.try_emplace({shortage.service, shortage.of}, shortage);
       if (!fresh) it->second.missing += shortage.missing;
     }
   }
   std::vector<Shortage> shortages;
-  for (auto& [service, shortage] : all) shortages.push_back(std::move(shortage));
+  for (auto& [of, shortage] : all) shortages.push_back(std::move(shortage));
   return shortages;
 }
 

@@ -270,12 +270,12 @@ Fleet::NoPlace Fleet::WhyNot(const ServiceSpec& spec) const {
   for (const Box& box : boxes_) {
     if (box.member->state != MemberState::kAlive) {
       ++away;
+    } else if (!Matches(*box.member, spec)) {
+      ++unfit;
     } else if (box.drained) {
       ++drained;
     } else if (box.quarantined) {
       ++quarantined;
-    } else if (!Matches(*box.member, spec)) {
-      ++unfit;
     } else if (box.bad_disk && AnyOpen(spec)) {
       ++bad_disk;
     } else {

@@ -65,7 +65,10 @@ TEST(Stop, OneIdOnTwoBoxesIsNotItsOwnKeeper) {
   w.reports[Box(2)].replicas = w.reports[Box(1)].replicas;
   w.book = PlanBook{Box(1)};
   for (int i = 0; i < 30; ++i) {
-    if (i == 15) w.Want(web, 1);
+    if (i == 15) {
+      EXPECT_EQ(w.Healthy("web"), 2);
+      w.Want(web, 1);
+    }
     w.Round();
     for (const auto& [node, slice] : w.book.slices()) {
       for (const Assignment& a : slice.assignments) EXPECT_NE(a.stop_keeper, a.replica);

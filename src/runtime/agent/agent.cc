@@ -150,8 +150,12 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   if (meta.door) hosting.door_url = "http://" + meta.door.ToString();
   hosting.encode_spec = [](const ServiceSpec& spec) { return EncodeServiceSpec(spec); };
   hosting.decode_spec = [](std::string_view bytes) { return DecodeServiceSpec(bytes); };
-  hosting.unpack = [store = *bundles_](const Digest& digest, const std::filesystem::path& path) {
-    return store.Unpack(digest, path);
+  hosting.unpack = [this, store = *bundles_](const Digest& digest, const std::filesystem::path& path) {
+    Result<void> unpacked = store.Unpack(digest, path);
+    if (!unpacked && !store.Has(digest)) {
+      boost::asio::post(loop_, [this, lost = BundleFailed{digest, unpacked.error().message}] { Feed(lost); });
+    }
+    return unpacked;
   };
   hosting.reachable = [this](const std::string& service) { return door_->Serves(service); };
   processes_ = std::make_unique<ProcessHost>(loop_, std::move(hosting), [this](Input input) {
@@ -210,7 +214,11 @@ Result<void> Agent::StartTransport() {
   http_ = std::make_unique<HttpServer>(loop_.get_executor(), *this);
   LinkHostHandlers handlers;
   handlers.up = [this](NodeId peer) { Feed(LinkUp{peer}); };
-  handlers.down = [this](NodeId peer, LinkEnd end) { Feed(LinkDown{peer, end}); };
+  handlers.down = [this](NodeId peer, LinkEnd end) {
+    if (!peer && end == LinkEnd::kDenied && !std::exchange(told_stranger_, true))
+      Log("who answers at the address given with --join is of another cluster, or knows this box no more");
+    Feed(LinkDown{peer, end});
+  };
   handlers.received = [this, refuse](NodeId from, std::string_view bytes) {
     std::vector<std::string> left_out;
     auto message = DecodeLinkMessage(bytes, left_out);

@@ -64,7 +64,8 @@ Result<std::string> Agent::JoinToken() {
   const Document* document = node_->FindDocument(TokenKey(token->id));
   // Revoked is a tombstone; nothing at all has only not come yet.
   if (document == nullptr)
-    return Fail(Reaction::kRetryLater, "the cluster's documents have not come yet; try again");
+    return Fail(Reaction::kRetryLater,
+                "the cluster's documents have not come yet; try again; if they are lost" + advice);
   const auto* body = std::get_if<TokenDoc>(&document->body);
   if (body == nullptr || !CheckToken(*body, token->secret, ReadClocks().wall_ms)) {
     return Fail(Reaction::kFixInput,

@@ -250,8 +250,7 @@ Result<void> BundleStore::Unpack(const Digest& digest, const fs::path& target) c
   if (!present) return std::unexpected(present.error());
   if (*present != digest) {
     if (auto removed = Remove(digest); !removed) return removed;
-    return Fail(Reaction::kRetryLater,
-                path.string() + ": damaged on disk, and removed so that it is fetched again");
+    return Fail(Reaction::kRetryLater, path.string() + ": damaged on disk, and removed");
   }
   // The helper reads the very file that was verified, not whatever has its name by then.
   if (lseek(handle.get(), 0, SEEK_SET) != 0) return DiskError(path);

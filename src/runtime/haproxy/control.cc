@@ -21,6 +21,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "runtime/haproxy/processes.h"
 #include "runtime/process/proc_tree.h"
 
 extern char** environ;
@@ -176,6 +177,17 @@ std::string FindProgram(const std::string& name) {
     if (!folder.empty() && access(candidate.c_str(), X_OK) == 0) return candidate;
   }
   return "";
+}
+
+awaitable<Result<void>> CheckHaproxyConfig(std::string binary, std::string path) {
+  const std::string program = FindProgram(binary);
+  if (program.empty()) co_return Fail(Reaction::kRetryLater, kHaproxyMissing);
+  const std::vector<std::string> argv = {program, "-c", "-q", "-f", path};
+  const Result<ProgramEnd> end = co_await RunProgram(argv, kHaproxyStart);
+  if (!end) co_return std::unexpected(end.error());
+  if (end->exit_code != 0)
+    co_return BadInput("HAProxy refuses the new configuration: " + AlertsOf(end->output));
+  co_return Result<void>{};
 }
 
 }  // namespace hs

@@ -29,6 +29,12 @@ struct ProgramEnd {
 // kFixInput when there is no such program.
 boost::asio::awaitable<Result<ProgramEnd>> RunProgram(std::vector<std::string> argv, Duration timeout);
 
+inline constexpr const char* kHaproxyMissing = "haproxy is not installed: apt-get install haproxy";
+inline constexpr Duration kHaproxyStart = 20s;  // to read its configuration, at most
+
+// Whether HAProxy takes this configuration; else its words.
+boost::asio::awaitable<Result<void>> CheckHaproxyConfig(std::string binary, std::string path);
+
 // The path of `name`, looked up in PATH and the usual system folders; empty when it is not installed.
 std::string FindProgram(const std::string& name);
 

@@ -17,6 +17,7 @@
 #include "runtime/haproxy/commands.h"
 #include "runtime/haproxy/control.h"
 #include "runtime/haproxy/drains.h"
+#include "runtime/haproxy/ending.h"
 #include "runtime/haproxy/files.h"
 #include "runtime/haproxy/limits.h"
 #include "runtime/haproxy/processes.h"
@@ -34,14 +35,14 @@ using WallTimer = std::chrono::steady_clock;
 namespace {
 
 constexpr Duration kAskTimeout = 2s;
-constexpr Duration kProgramTimeout = 20s;
 constexpr Duration kReloadTimeout = 10s;
+constexpr Duration kStuck = 5s;  // three questions to a worker; more would fill its master's own socket
 constexpr Duration kPoll = 10ms;
 // The master starts itself afresh at a start and a reload, and forgets who was asking: ask again soon.
 constexpr Duration kPollTimeout = 100ms;
-constexpr Duration kRetry = 1s;  // something HAProxy could not do now, such as deleting a busy server
-constexpr const char* kNotInstalled = "haproxy is not installed: apt-get install haproxy";
+constexpr Duration kRetry = 1s;         // something HAProxy could not do now, such as deleting a busy server
 constexpr Duration kRetryRefused = 5s;  // a refused configuration or a port in use
+constexpr Duration kLook = 5s;          // whether it still answers, when nothing else is asked of it
 constexpr Duration kBackoffFirst = 200ms;
 constexpr Duration kBackoffMax = 10s;
 
@@ -71,7 +72,6 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   awaitable<void> Start(const DoorTable& table, const std::string& wanted, Round& round);
   awaitable<bool> Reload(const DoorTable& table, const std::string& wanted, const HaproxyProcesses& before,
                          Round& round);
-  awaitable<Result<void>> CheckConfig(const std::string& path);
   awaitable<Result<void>> AwaitReload(std::uint32_t reloads_before);
   awaitable<void> AdjustServers(const DoorTable& table, const HaproxyProcesses& processes, Round& round);
   awaitable<void> AdjustMap(std::string path, std::optional<Routes>& known, Routes wanted, Round& round);
@@ -82,7 +82,11 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
 
   Result<void> WriteMaps(const DoorTable& table) const;
   std::set<Endpoint> TakenPorts(const DoorTable& table, bool running, Round& round) const;
-  void AwaitAnswer(pid_t master, Round& round);
+  void AwaitAnswer(Round& round);
+  // Its pid file is not written yet.
+  bool IsStarting() const {
+    return WallTimer::now() < started_at + kReloadTimeout && !ProcessesOf(config).empty();
+  }
   void Report(const Round& round);
   void Wake() { wake.expires_at(WallTimer::time_point::min()); }
 
@@ -108,7 +112,9 @@ struct HaproxyDoor::Impl : std::enable_shared_from_this<Impl> {
   WallTimer::time_point refused_until{};
   Duration backoff = kBackoffFirst;
   WallTimer::time_point start_not_before{};
-  std::optional<WallTimer::time_point> silent_since;
+  WallTimer::time_point started_at{};
+  std::optional<WallTimer::time_point> silent_since;  // the master
+  std::optional<WallTimer::time_point> stuck_since;   // the worker, though its master answers
   pid_t watched = 0;
   std::optional<std::string> reported;
   std::set<std::string> served;  // backends it had when its status was told last
@@ -187,7 +193,9 @@ awaitable<void> HaproxyDoor::Impl::Run() {
     Report(round);
     if (closed || seen != generation) continue;
     // Woken during the round (HAProxy died, say): the timer was set to the past and is left alone.
-    if (wake.expiry() != WallTimer::time_point::min() && round.again) wake.expires_after(*round.again);
+    const Duration again =
+        std::min(round.again.value_or(Duration::max()), loaded.empty() ? Duration::max() : kLook);
+    if (wake.expiry() != WallTimer::time_point::min() && again != Duration::max()) wake.expires_after(again);
     error_code error;
     co_await wake.async_wait(asio::redirect_error(use_awaitable, error));
   }
@@ -253,17 +261,20 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
   const DoorTable table = want;
   std::optional<HaproxyProcesses> processes = co_await Processes();
   if (!processes && table.services.empty() && loaded.empty()) {  // nothing to do yet
-    if (FindProgram(config.binary).empty()) round.Failed(kNotInstalled, kRetryRefused);
-    (void)TakenPorts(table, false, round);
+    if (FindProgram(config.binary).empty()) round.Failed(kHaproxyMissing, kRetryRefused);
+    if (RunningMaster(config) == 0) (void)TakenPorts(table, false, round);  // said in `round`
     co_return;
   }
+  const bool may_answer = !processes && (RunningMaster(config) != 0 || IsStarting());
+  if (!processes && !may_answer) co_await KillHaproxy(config);
   round.errors = Problems(table, config);
   if (processes && loaded.empty()) loaded = ReadText(ConfigPath(config));  // taken over from an earlier agent
   const std::set<Endpoint> taken = TakenPorts(table, processes.has_value(), round);
   const std::string wanted = RenderConfig(table, config, ports, taken);
   if (!processes) {
-    if (const pid_t master = RunningMaster(config); master != 0) {
-      AwaitAnswer(master, round);
+    if (may_answer) {
+      AwaitAnswer(round);
+      if (!silent_since) co_await KillHaproxy(config);
     } else {
       co_await Start(table, wanted, round);
     }
@@ -290,7 +301,7 @@ awaitable<void> HaproxyDoor::Impl::Converge(Round& round) {
 
 // The process is there and does not answer: it is starting, reloading, or stuck. Never start a second one
 // beside it, since the kernel would let both have the ports.
-void HaproxyDoor::Impl::AwaitAnswer(pid_t master, Round& round) {
+void HaproxyDoor::Impl::AwaitAnswer(Round& round) {
   const auto now = WallTimer::now();
   if (!silent_since) silent_since = now;
   if (now - *silent_since < kAskTimeout) {
@@ -299,10 +310,7 @@ void HaproxyDoor::Impl::AwaitAnswer(pid_t master, Round& round) {
     return;
   }
   round.Failed("HAProxy does not answer", kRetry);
-  if (now - *silent_since > kReloadTimeout) {
-    kill(master, SIGKILL);  // its workers end with it
-    silent_since.reset();
-  }
+  if (now - *silent_since > kReloadTimeout) silent_since.reset();  // it is ended
 }
 
 // What a configuration refers to.
@@ -326,7 +334,7 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
   backoff = std::min(backoff * 2, kBackoffMax);
   const std::string binary = FindProgram(config.binary);
   if (binary.empty()) {
-    refusal = kNotInstalled;
+    refusal = kHaproxyMissing;
     round.Failed(refusal, wait);
     co_return;
   }
@@ -345,13 +353,14 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
                                          PidPath(config),
                                          "-f",
                                          ConfigPath(config)};
-  const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
+  const Result<ProgramEnd> end = co_await RunProgram(argv, kHaproxyStart);
   if (!end || end->exit_code != 0) {
     refusal = end ? "HAProxy does not start: " + AlertsOf(end->output) : end.error().message;
     round.Failed(refusal, wait);
     co_return;
   }
   refusal.clear();
+  started_at = WallTimer::now();
   loaded = wanted;
   routes = RoutesOf(table);
   removed = RemovedOf(table);
@@ -365,17 +374,6 @@ awaitable<void> HaproxyDoor::Impl::Start(const DoorTable& table, const std::stri
     co_await Sleep(kPoll);
   }
   round.Failed("HAProxy started and does not answer", wait);
-}
-
-awaitable<Result<void>> HaproxyDoor::Impl::CheckConfig(const std::string& path) {
-  const std::string binary = FindProgram(config.binary);
-  if (binary.empty()) co_return Fail(Reaction::kRetryLater, kNotInstalled);
-  const std::vector<std::string> argv = {binary, "-c", "-q", "-f", path};
-  const Result<ProgramEnd> end = co_await RunProgram(argv, kProgramTimeout);
-  if (!end) co_return std::unexpected(end.error());
-  if (end->exit_code != 0)
-    co_return BadInput("HAProxy refuses the new configuration: " + AlertsOf(end->output));
-  co_return Result<void>{};
 }
 
 awaitable<Result<void>> HaproxyDoor::Impl::AwaitReload(std::uint32_t reloads_before) {
@@ -403,7 +401,7 @@ awaitable<bool> HaproxyDoor::Impl::Reload(const DoorTable& table, const std::str
   const std::string previous = ReadText(ConfigPath(config));
   Result<void> result = WriteMaps(table);
   if (result) result = WriteText(candidate, wanted);
-  if (result) result = co_await CheckConfig(candidate);
+  if (result) result = co_await CheckHaproxyConfig(config.binary, candidate);
   if (result) {
     result = WriteText(ConfigPath(config), wanted);
     if (result) (void)co_await AskHaproxy(MasterSocketPath(config), "reload", kAskTimeout);
@@ -429,10 +427,16 @@ awaitable<void> HaproxyDoor::Impl::AdjustServers(const DoorTable& table, const H
                                                  Round& round) {
   const Result<std::string> answer = co_await AskWorker("show servers state");
   Result<Backends> have = answer ? ParseServersState(*answer) : std::unexpected(answer.error());
+  const auto now = WallTimer::now();
   if (!have) {
-    round.Failed(have.error().message, kRetry);
+    if (!stuck_since) stuck_since = now;
+    round.Failed("HAProxy's worker does not answer: " + have.error().message, kRetry);
+    if (now - *stuck_since < kStuck) co_return;
+    stuck_since.reset();
+    kill(processes.worker, SIGKILL);  // its master ends with it, and is started afresh
     co_return;
   }
+  stuck_since.reset();
   for (const std::string& name : BackendNamesOf(loaded)) (*have)[name];
   backoff = kBackoffFirst;
   for (const std::string& command : RuntimeCommands(*have, BackendsOf(table), config)) {
@@ -488,11 +492,7 @@ awaitable<void> HaproxyDoor::Impl::AdjustMap(std::string path, std::optional<Rou
 
 awaitable<void> HaproxyDoor::Impl::End(std::function<void()> done) {
   const auto self = shared_from_this();
-  if (const pid_t master = RunningMaster(config); master != 0) {
-    kill(master, SIGTERM);  // it ends its workers and then itself
-    for (Duration waited{}; waited < 5s && RunningMaster(config) == master; waited += kPoll)
-      co_await Sleep(kPoll);
-  }
+  co_await StopHaproxy(config);
   if (done) done();
 }
 

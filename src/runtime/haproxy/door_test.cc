@@ -468,6 +468,40 @@ TEST_F(DoorWorld, ARefusedConfigurationAndAPortInUseLeaveTheOldOneServing) {
   EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty(); })) << StatusOf(box);
 }
 
+TEST_F(DoorWorld, AStuckWorkerIsSaidAndReplacedThoughNothingChanges) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200 && StatusOf(box).empty(); }))
+      << StatusOf(box);
+  const pid_t worker = WorkerOf(box);
+  kill(worker, SIGSTOP);
+  EXPECT_TRUE(Eventually([&] { return StatusOf(box).find("does not answer") != std::string::npos; }, 12s));
+  EXPECT_TRUE(
+      Eventually([&] { return StatusOf(box).empty() && Ask(box.config.door, "/").status == 200; }, 30s))
+      << StatusOf(box);
+  EXPECT_NE(WorkerOf(box), worker);
+}
+
+TEST_F(DoorWorld, AHaproxyWithoutItsFilesIsReplaced) {
+  Box& box = MakeBox(1);
+  const DoorServer one = StartReplica("r1", 1, 20001);
+  Apply(box, Web({one}, {one}));
+  ASSERT_TRUE(Eventually([&] {
+    return Ask(box.config.door, "/").status == 200 && MasterOf(box) > 0 && StatusOf(box).empty();
+  })) << StatusOf(box);
+  const pid_t master = MasterOf(box);
+  for (const std::string& path : {PidPath(box.config), MasterSocketPath(box.config), ConfigPath(box.config)})
+    std::filesystem::remove(path);
+  DoorTable table = Web({one}, {one});
+  table.services.push_back({.name = "zoo"});
+  Apply(box, table);
+  // It may only be starting: that long it is waited for.
+  EXPECT_TRUE(Eventually([&] { return MasterOf(box) > 0 && MasterOf(box) != master; }, 25s)) << StatusOf(box);
+  EXPECT_TRUE(Eventually([&] { return StatusOf(box).empty() && Ask(box.config.door, "/").status == 200; }))
+      << StatusOf(box);
+}
+
 TEST_F(DoorWorld, ATakenDoorIsSaidBeforeAnythingIsServed) {
   Box& box = MakeBox(1);
   const ListenSockets holder = Listen(box.config.door).value();

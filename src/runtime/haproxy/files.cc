@@ -11,7 +11,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
@@ -120,6 +122,20 @@ pid_t RunningMaster(const DoorConfig& config) {
   // The number may have gone to another process, and a zombie has no command line.
   const std::string command = ReadText(fmt::format("/proc/{}/cmdline", pid));
   return command.find(ConfigPath(config) + '\0') != std::string::npos ? pid : 0;
+}
+
+std::vector<pid_t> ProcessesOf(const DoorConfig& config) {
+  std::vector<pid_t> found;
+  std::error_code ended;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc", ended)) {
+    const std::string name = entry.path().filename().string();
+    pid_t pid = 0;
+    const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), pid);
+    if (failure != std::errc{} || end != name.data() + name.size()) continue;
+    if (ReadText("/proc/" + name + "/cmdline").find(ConfigPath(config) + '\0') != std::string::npos)
+      found.push_back(pid);
+  }
+  return found;
 }
 
 Result<DoorPorts> ChoosePorts(const DoorConfig& config) {

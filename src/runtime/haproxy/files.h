@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "core/types.h"
@@ -28,6 +29,9 @@ bool IsListening(const std::string& socket_path);
 
 // The master process that runs this configuration, by its pid file and command line; 0 when there is none.
 pid_t RunningMaster(const DoorConfig& config);
+
+// All processes that run it, masters and workers, whoever started them.
+std::vector<pid_t> ProcessesOf(const DoorConfig& config);
 
 // See HaproxyDoor::Prepare.
 Result<DoorPorts> ChoosePorts(const DoorConfig& config);

@@ -1,7 +1,9 @@
 // What the server does to clients that send garbage, are slow, or are too many.
 #include <gtest/gtest.h>
 
+#include "api/view_fixture_test.h"
 #include "base/prng.h"
+#include "runtime/http/connection_shares.h"
 #include "runtime/http/http_fixture_test.h"
 
 namespace hs {
@@ -85,6 +87,22 @@ TEST_F(HttpHostileTest, TooManyConnectionsAreClosedAtOnce) {
     EXPECT_EQ(::recv(fd, &byte, 1, MSG_DONTWAIT), -1) << "those before it had not been cut off yet";
     ::close(fd);
   }
+}
+
+TEST(ConnectionShares, StrangersLeaveRoomForOneAnotherAndForOurs) {
+  ConnectionShares shares(4, 3);
+  const ConnectionSource one = IpAddress::V4(10, 0, 0, 1), other = IpAddress::V4(10, 0, 0, 2);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shares.Take(one));
+  EXPECT_FALSE(shares.Take(one)) << "its share";
+  EXPECT_TRUE(shares.Take(other));
+  EXPECT_FALSE(shares.Take(other)) << "all that strangers have";
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(shares.Take(TestNode(1)));
+  EXPECT_FALSE(shares.Take(TestNode(1)));
+  EXPECT_TRUE(shares.Take(TestNode(2)));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(shares.Take(OwnUser{}));
+  EXPECT_FALSE(shares.Take(OwnUser{}));
+  shares.Give(one);
+  EXPECT_TRUE(shares.Take(other));
 }
 
 }  // namespace

@@ -6,7 +6,9 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <map>
 
+#include "runtime/http/connection_shares.h"
 #include "runtime/http/session.h"
+#include "runtime/net/sockets.h"
 
 namespace hs {
 
@@ -15,7 +17,10 @@ using UnixSocket = asio::local::stream_protocol::socket;
 class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
  public:
   Impl(asio::any_io_executor executor, ApiBackend& backend, HttpLimits limits)
-      : executor_(std::move(executor)), backend_(backend), limits_(limits) {}
+      : executor_(std::move(executor)),
+        backend_(backend),
+        limits_(limits),
+        shares_(limits.connections, limits.connections_per_source) {}
 
   Result<void> ListenUnix(const std::filesystem::path& path) {
     const std::string name = path.string();
@@ -42,14 +47,9 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     return {};
   }
 
-  // `source`: an IP address, or empty for the box's own socket, which nobody else fills.
   template <typename Stream>
-  void Serve(Stream stream, Caller caller, const std::string& source) {
-    const std::size_t local = CountOf("");
-    const bool full = source.empty() ? local >= limits_.connections
-                                     : open_.size() - local >= limits_.connections ||
-                                           CountOf(source) >= limits_.connections_per_ip;
-    if (stopped_ || full) return;  // dropping it closes it
+  void Serve(Stream stream, Caller caller, const ConnectionSource& source) {
+    if (stopped_ || !shares_.Take(source)) return;  // dropping it closes it
     auto shared = std::make_shared<Stream>(std::move(stream));
     const std::uint64_t id = ++last_id_;
     auto close = [weak = std::weak_ptr<Stream>(shared)] {
@@ -59,11 +59,10 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
       }
     };
     open_.emplace(id, close);
-    ++by_source_[source];
     asio::co_spawn(executor_, Converse(shared_from_this(), shared, std::move(caller), std::move(close)),
                    [self = shared_from_this(), id, source](std::exception_ptr) {
                      self->open_.erase(id);
-                     if (--self->by_source_[source] == 0) self->by_source_.erase(source);
+                     self->shares_.Give(source);
                    });
   }
 
@@ -82,11 +81,6 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   std::size_t connections() const { return open_.size(); }
 
  private:
-  std::size_t CountOf(const std::string& source) const {
-    const auto found = by_source_.find(source);
-    return found == by_source_.end() ? 0 : found->second;
-  }
-
   // Everything that may throw (memory, a library) ends this one conversation and no more.
   template <typename Stream>
   static Task<void> Converse(std::shared_ptr<Impl> self, std::shared_ptr<Stream> stream, Caller caller,
@@ -103,7 +97,7 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
         [self = shared_from_this()](const boost::system::error_code& code, UnixSocket socket) {
           if (self->stopped_ || code == asio::error::operation_aborted) return;
           if (!code) {
-            self->Serve(std::move(socket), Caller{Who{"the box's own user", true}, false}, "");
+            self->Serve(std::move(socket), Caller{Who{"the box's own user", true}, false}, OwnUser{});
             return self->Accept();
           }
           // Out of descriptors or memory: that passes, and asking again at once would spin.
@@ -117,11 +111,11 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
   asio::any_io_executor executor_;
   ApiBackend& backend_;
   HttpLimits limits_;
+  ConnectionShares shares_;
   std::unique_ptr<asio::local::stream_protocol::acceptor> acceptor_;
   asio::steady_timer retry_{executor_};
   std::string unix_path_;
   std::map<std::uint64_t, std::function<void()>> open_;  // how to close each
-  std::map<std::string, std::size_t> by_source_;         // how many of them
   std::uint64_t last_id_ = 0;
   bool stopped_ = false;
 };
@@ -137,10 +131,11 @@ void HttpServer::ServeTls(TlsStream&& stream, std::optional<NodeId> peer) {
   Caller caller;
   // Nodes read each other's logs and bundles; what they write goes over their links.
   if (peer) caller = {Who{"node " + peer->Short(), false}, true};
+  if (peer) return impl_->Serve(std::move(stream), std::move(caller), *peer);
   boost::system::error_code failure;
   const auto remote = stream.lowest_layer().remote_endpoint(failure);
   if (failure) return;  // it has gone
-  impl_->Serve(std::move(stream), std::move(caller), remote.address().to_string());
+  impl_->Serve(std::move(stream), std::move(caller), ToEndpoint(remote.data()).ip);
 }
 
 std::size_t HttpServer::connections() const { return impl_->connections(); }

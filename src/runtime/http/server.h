@@ -24,8 +24,8 @@ struct HttpLimits {
   std::uint32_t header_bytes = 16 << 10;
   std::uint64_t body_bytes = 8 << 20;
   std::uint64_t bundle_bytes = 2ull << 30;
-  std::size_t connections = 512;  // over TLS, and as many again over the box's own socket
-  std::size_t connections_per_ip = 128;
+  std::size_t connections = 512;  // of the box's own user, of nodes, and of others: each
+  std::size_t connections_per_source = 128;
   Duration header_wait = 30s;    // from the last answer to the end of the next request's header
   Duration progress_wait = 30s;  // for any progress in sending or receiving a body
   Duration write_wait = 15s;     // for the cluster to acknowledge a write

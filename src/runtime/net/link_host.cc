@@ -9,7 +9,6 @@
 #include "base/prng.h"
 #include "runtime/crypto/primitives.h"
 #include "runtime/net/link_connection.h"
-#include "runtime/net/tls_acceptor.h"
 
 namespace hs {
 namespace {
@@ -371,8 +370,8 @@ class LinkHost::Impl final : public LinkOwner, public std::enable_shared_from_th
       newcomers_.insert(connection);
       connection->StartAccepted();
     } else if (protocol == kAlpnJoin) {
-      if (handlers_.join && !leaving_) handlers_.join(std::move(stream));
-    } else if (!leaving_) {
+      if (handlers_.join) handlers_.join(std::move(stream));
+    } else {
       const auto peer = PeerOf(stream, cluster_);
       const bool allowed = peer && (!handlers_.allowed || handlers_.allowed(peer->node, peer->public_key));
       if (protocol == kAlpnRelay || protocol == kAlpnLine) {

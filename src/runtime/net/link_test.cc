@@ -181,23 +181,27 @@ TEST_F(LinkTest, GarbageAndSilenceOnThePortAreDroppedAndCounted) {
 }
 
 TEST_F(LinkTest, WhoConnectsAndSaysNothingShutsNobodyOut) {
-  LinkHostConfig config;
-  config.handshakes.timeout = 1min;
-  config.handshakes.usual = 0ms;
-  config.handshakes.per_ip = 3;
-  TestNode a(loop_, cluster_.Member(1), config);
-  TestNode b(loop_, cluster_.Member(2));
-  std::vector<int> sockets;
-  const SocketAddress to = ToSocketAddress(a.endpoint, AF_INET);
-  for (int i = 0; i < 3; ++i) {
-    sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ASSERT_EQ(::connect(sockets.back(), to.get(), to.size), 0);
+  for (const bool by_share : {true, false}) {
+    SCOPED_TRACE(by_share);
+    LinkHostConfig config;
+    config.handshakes = {.timeout = 1min, .usual = 0ms, .in_all = 3, .per_ip = by_share ? 3u : 9u};
+    TestNode a(loop_, cluster_.Member(1), config);
+    TestNode b(loop_, cluster_.Member(2));
+    std::vector<int> sockets;
+    const SocketAddress to = ToSocketAddress(a.endpoint, AF_INET);
+    for (int i = 0; i < 3; ++i) {
+      sockets.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      ASSERT_EQ(::connect(sockets.back(), to.get(), to.size), 0);
+    }
+    ASSERT_TRUE(Until([&] { return a.host->counts().accepted == 3; }));
+    b.Send(a, "let me in");
+    ASSERT_TRUE(Until([&] { return a.Saw("2: let me in"); }));
+    ASSERT_TRUE(Until([&] { return a.host->counts().handshakes_failed == 1; }));
+    char byte;
+    EXPECT_EQ(::recv(sockets[0], &byte, 1, 0), 0) << "the oldest gave way";
+    EXPECT_EQ(::recv(sockets[1], &byte, 1, MSG_DONTWAIT), -1);
+    for (const int fd : sockets) ::close(fd);
   }
-  ASSERT_TRUE(Until([&] { return a.host->counts().accepted == 3; }));
-  b.Send(a, "let me in");
-  ASSERT_TRUE(Until([&] { return a.Saw("2: let me in"); }));
-  EXPECT_EQ(a.host->counts().handshakes_failed, 1) << "the oldest silent one gave way";
-  for (const int fd : sockets) ::close(fd);
 }
 
 TEST_F(LinkTest, TryConnectTellsAcceptedRefusedAndSilence) {

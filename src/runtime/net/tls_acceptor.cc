@@ -35,6 +35,8 @@ struct TlsAcceptor::Handshake {
     stream.next_layer().close(ignored);
   }
 
+  bool Silent() { return SSL_get_state(stream.native_handle()) == TLS_ST_BEFORE; }
+
   std::shared_ptr<TlsAcceptor> owner;
   TlsStream stream;
   boost::asio::steady_timer deadline;
@@ -98,7 +100,7 @@ void TlsAcceptor::Greet(tcp::socket socket) {
     handshake->deadline.cancel();
     TlsAcceptor& owner = *handshake->owner;
     if (owner.closed_) return;
-    if (failed) {
+    if (failed || !handshake->place) {
       ++owner.counts_.failed;
       return;
     }
@@ -110,11 +112,13 @@ bool TlsAcceptor::MakeRoom(const IpAddress& ip) {
   const auto [first, last] = handshakes_.equal_range(ip);
   const bool share_taken = std::cmp_greater_equal(std::distance(first, last), limits_.per_ip);
   if (!share_taken && handshakes_.size() < limits_.in_all) return true;
-  const auto by_age = [](const auto& each) { return each.second->since; };
-  Handshake& oldest =
-      share_taken ? *first->second : *std::ranges::min_element(handshakes_, {}, by_age)->second;
-  if (Clock::now() - oldest.since < limits_.usual) return false;
-  oldest.GiveUp();
+  Handshake* oldest = nullptr;
+  for (auto it = share_taken ? first : handshakes_.begin(); it != (share_taken ? last : handshakes_.end());
+       ++it) {
+    if (it->second->Silent() && (oldest == nullptr || it->second->since < oldest->since)) oldest = it->second;
+  }
+  if (oldest == nullptr || Clock::now() - oldest->since < limits_.usual) return false;
+  oldest->GiveUp();
   return true;
 }
 

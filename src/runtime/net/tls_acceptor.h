@@ -1,11 +1,12 @@
 // Takes connections on a port and hands them over once their TLS handshake is done.
 //
 // Like a doorman with a small hall: who shows no paper in good time has to leave, and when the hall is full,
-// whoever has stood there longest makes place for the next.
+// whoever has stood there longest without a word makes place for the next.
 //
 // Bounded against strangers: handshakes in progress, in all and per IP address, have a limit and a deadline.
-// Where there are too many, the oldest gives way if it has taken unusually long; else the new one is refused.
-// So who connects and says nothing shuts nobody out, and where all are slow none of them is cut short.
+// Where there are too many, the oldest from which nothing has come gives way, if it was given time to speak;
+// else the new one is refused. So who connects and says nothing shuts others out for `usual` at most, unless
+// he connects anew as fast as that. Whoever has begun is let finish.
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
@@ -23,7 +24,7 @@ namespace hs {
 
 struct HandshakeLimits {
   Duration timeout = 5s;
-  Duration usual = 1s;  // even where all share few cores
+  Duration usual = 1s;  // until the first word of whoever means it, even where all share few cores
   std::size_t in_all = 512;
   std::size_t per_ip = 128;
 };
@@ -33,7 +34,7 @@ class TlsAcceptor : public std::enable_shared_from_this<TlsAcceptor> {
   struct Counts {
     std::uint64_t accepted = 0;
     std::uint64_t refused_busy = 0;
-    std::uint64_t failed = 0;  // not TLS, or too slow
+    std::uint64_t failed = 0;  // not TLS, too slow, or gave way
   };
   using Take = std::function<void(TlsStream&&)>;
 

@@ -150,9 +150,10 @@ Result<std::unique_ptr<Store>> Store::Open(boost::asio::io_context& loop, std::s
     if (database) database = BadInput("damaged");  // closes the file
     const auto aside = MoveAside(path);
     if (!aside) return std::unexpected(aside.error());
-    content.warnings.push_back("the local store " + path + " is damaged; it was moved to " + *aside + ", " +
-                               std::to_string(rows.size()) +
-                               " documents could be kept, and the other nodes will bring back the rest");
+    content.warnings.push_back(
+        "the local store " + path + " is damaged; it was moved to " + *aside + ", " +
+        std::to_string(rows.size()) +
+        " documents could be kept, and other nodes, where there are any, bring back the rest");
     database = Database::Open(path, damaged);
     if (!database) return std::unexpected(database.error());
     auto saved = database->Begin();
