@@ -214,11 +214,7 @@ Result<void> Agent::StartTransport() {
   http_ = std::make_unique<HttpServer>(loop_.get_executor(), *this);
   LinkHostHandlers handlers;
   handlers.up = [this](NodeId peer) { Feed(LinkUp{peer}); };
-  handlers.down = [this](NodeId peer, LinkEnd end) {
-    if (!peer && end == LinkEnd::kDenied && !std::exchange(told_stranger_, true))
-      Log("who answers at the address given with --join is of another cluster, or knows this box no more");
-    Feed(LinkDown{peer, end});
-  };
+  handlers.down = [this](NodeId peer, LinkEnd end) { Feed(LinkDown{peer, end}); };
   handlers.received = [this, refuse](NodeId from, std::string_view bytes) {
     std::vector<std::string> left_out;
     auto message = DecodeLinkMessage(bytes, left_out);

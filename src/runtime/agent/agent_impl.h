@@ -170,8 +170,7 @@ class Agent : public ApiBackend {
   std::uint64_t refused_messages_ = 0;   // authentic, but not decodable: another release, or a defect
   Result<void> outcome_{};
   bool formed_ = false;
-  bool knows_others_ = false;   // by the documents on its disk
-  bool told_stranger_ = false;  // of another cluster behind --join
+  bool knows_others_ = false;  // by the documents on its disk
 };
 
 }  // namespace hs

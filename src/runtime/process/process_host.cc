@@ -439,8 +439,10 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
   // What the shim wrote down. If it wrote nothing it was killed itself: then so is what it held.
   static ReplicaEnd EndOf(const Entry& entry) {
     if (const std::optional<ReplicaEnd> end = entry.dir.ReadEnd()) return *end;
-    CgroupTree::Kill(entry.cgroup);
     const ShimPids pids = entry.pids.shim ? entry.pids : entry.dir.ReadPids().value_or(ShimPids{});
+    // It lives and holds the lock of another directory, of which this is a copy: what runs is not ours.
+    if (pids.shim && IsAlive(pids.shim)) return {.term_signal = SIGKILL};
+    CgroupTree::Kill(entry.cgroup);
     // A session's number is not given away while it has members; a fresh process that has it was started
     // later.
     if (pids.shim && !IsAlive({pids.shim.pid, StartTimeOf(pids.shim.pid)})) KillSession(pids.shim.pid);

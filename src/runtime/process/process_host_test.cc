@@ -236,6 +236,26 @@ TEST_F(ProcessHostTest, ANewAgentHearsOfAnEndThatNobodySaw) {
   EXPECT_EQ(found[0].exit_code, 5);
 }
 
+TEST_F(ProcessHostTest, AnAgentOverACopyOfTheDirectoryLeavesTheOriginalsWorkAlone) {
+  Start({"sleep", "1000"});
+  const auto started = Next<ReplicaStarted>();
+  ASSERT_TRUE(started);
+  const fs::path original = dir_;
+  const fs::path copy = dir_.string() + ".copy";
+  fs::copy(original, copy, fs::copy_options::recursive);
+  dir_ = copy;
+  Revive();
+  const auto found = host_->Scan();
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_FALSE(found[0].alive) << "not its own";
+  host_.reset();
+  dir_ = original;
+  fs::remove_all(copy);
+  EXPECT_EQ(kill(static_cast<pid_t>(started->pid), 0), 0);
+  Revive();
+  EXPECT_TRUE(host_->Scan().at(0).alive);
+}
+
 TEST_F(ProcessHostTest, WhatDoesNotParseIsLeftAloneAndNamed) {
   fs::create_directories(dir_ / "replicas" / "00000000000000ff");
   std::ofstream(dir_ / "replicas" / "00000000000000ff" / "spec").close();
