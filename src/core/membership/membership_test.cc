@@ -249,7 +249,7 @@ TEST(Membership, WhoIsLateAgainWhileItReadsWhatItMissedKnowsItAllTheSame) {
 }
 
 TEST(Membership, WhatWasAskedBeforeASleepCountsForNothing) {
-  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+  for (std::uint64_t seed = 0; seed < 5; ++seed) {
     MiniNetwork net(seed);
     net.Grow(7);
     net.Run(10s);
@@ -260,12 +260,12 @@ TEST(Membership, WhatWasAskedBeforeASleepCountsForNothing) {
     };
     sleep(3s);
     net.noted.clear();
-    sleep(20min);  // its answers came meanwhile
+    sleep(60s);  // its answers came meanwhile
     net.Run(2s);
     for (const auto& [observer, note] : net.noted) {
       const auto* sample = std::get_if<Membership::ClockSample>(&note);
       const auto* answered = std::get_if<Membership::PingAnswered>(&note);
-      EXPECT_LT(sample == nullptr ? 0 : std::abs(sample->offset_ms), 10'000) << "seed " << seed;
+      EXPECT_LT(sample == nullptr ? 0 : std::abs(sample->offset_ms), 7'000) << "seed " << seed;
       EXPECT_LT(answered == nullptr ? Duration{} : answered->round_trip, 10s) << "seed " << seed;
     }
     // What it had found while it was cut off is not so any more when it wakes.
