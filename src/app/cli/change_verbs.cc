@@ -167,10 +167,11 @@ void Leave(CliContext& context, bool now) {
         if (Word(item, "node") == node) running += (running.empty() ? "" : ", ") + Word(item, "replica");
       }
       const auto status = ParseBody(context.Get("/v1/status"));
-      for (const auto& item : status.at("short").as_array())
-        if (Word(item, "of") != "version")
-          pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
-                                 Word(item, "service"), Word(item, "reason"));
+      for (const auto& item : status.at("short").as_array()) {
+        if (Word(item, "of") == "version") continue;
+        pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
+                               Word(item, "service"), Word(item, "reason"));
+      }
     } catch (const CliError&) {
       break;  // its agent has ended
     }

@@ -34,8 +34,8 @@ void AddHelp(CLI::App& app) {
       if (named.empty())
         throw CliError(
             fmt::format("there is no command '{}'; homeostat help lists them", fmt::join(*words, " ")));
+      if (about != &app) name += " " + about->get_name();
       about = named.front();
-      if (words->back() != word) name += " " + word;
     }
     // App::help() would be that of the verb at hand.
     if (words->empty())
