@@ -296,4 +296,12 @@ class DoorWorld : public ::testing::Test {
   std::thread thread_;
 };
 
+inline DoorTable Web(std::vector<DoorServer> servers, std::vector<DoorServer> local,
+                     std::vector<PublishedPort> ports = {}) {
+  DoorService web{.name = "web", .http = HttpRoute{}, .ports = std::move(ports)};
+  web.servers = std::move(servers);
+  web.local = std::move(local);
+  return {{web}};
+}
+
 }  // namespace hs
