@@ -10,6 +10,11 @@ void DifferenceWatch::AskAt(NodeId peer, Peer& entry, Time at) {
   entry.ask_at = at;
 }
 
+// News since it was said may be all the difference.
+bool DifferenceWatch::OvertakenByNews(Time now, const Peer& entry) const {
+  return (entry.said_at == kNever || changed_at_ > entry.said_at) && !Lasts(now, entry);
+}
+
 void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::uint64_t ours) {
   if (theirs == 0) return;
   if (theirs == ours) return Forget(peer);
@@ -21,10 +26,11 @@ void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::ui
   }
   entry.theirs = theirs;
   if (entry.ask_at != kNever) return;
-  const bool quiet = now - changed_at_ >= patience_;
-  if (!quiet && now - entry.since < pause_max_) return;
-  entry.decided_at = now;
-  AskAt(peer, entry, std::max(now + patience_ + prng_.Between(0s, patience_ / 2), entry.allowed_at));
+  if (OvertakenByNews(now, entry)) {
+    entry.said_at = now - changed_at_ >= patience_ ? now : kNever;
+  } else if (Lasts(now, entry) || now - entry.said_at >= patience_) {
+    AskAt(peer, entry, std::max(now, entry.allowed_at));
+  }
 }
 
 void DifferenceWatch::Forget(NodeId peer) {
@@ -45,8 +51,11 @@ std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
       peers_.erase(it);
       continue;
     }
-    const bool outdated = changed_at_ > entry.decided_at && now - entry.since < pause_max_;
-    if (outdated) continue;
+    if (OvertakenByNews(now, entry)) continue;
+    if (Lasts(now, entry)) {
+      if (now < lasting_next_) continue;
+      lasting_next_ = now + pause_max_ / 4;
+    }
     entry.allowed_at = now + entry.pause;
     entry.pause = std::min(2 * entry.pause, pause_max_);
     next_ask_ = now + patience_ / 4;

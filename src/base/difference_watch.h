@@ -3,10 +3,11 @@
 // Like neighbours who hear different rumours: mostly the news is still on its way, so one waits a moment
 // before walking over; and one does not knock at the same door every minute.
 //
-// Invariants: a difference is acted on only after `patience`, and only when our own side was quiet that long,
-// or when it has lasted `pause_max` in spite of everything; the same peer is asked at growing intervals up to
-// `pause_max`; no two peers are asked within a quarter of `patience`. Does not know what differs, and sends
-// nothing.
+// Invariants: a difference is acted on only when the peer said so twice, at least `patience` apart, and our
+// own side was quiet in between and for `patience` before; or when it has lasted `pause_max` in spite of
+// everything: where there is always news everybody always differs, so of these one is asked per quarter of
+// `pause_max`. The same peer is asked at growing intervals up to `pause_max`; no two peers are asked within a
+// quarter of `patience`. Does not know what differs, and sends nothing.
 #pragma once
 
 #include <algorithm>
@@ -17,15 +18,13 @@
 
 #include "base/flat_map.h"
 #include "base/ids.h"
-#include "base/prng.h"
 #include "base/time.h"
 
 namespace hs {
 
 class DifferenceWatch {
  public:
-  DifferenceWatch(Duration patience, Duration pause_max, Prng prng)
-      : patience_(patience), pause_max_(pause_max), prng_(prng) {}
+  DifferenceWatch(Duration patience, Duration pause_max) : patience_(patience), pause_max_(pause_max) {}
 
   // Our own digest changed.
   void Changed(Time now) { changed_at_ = now; }
@@ -41,21 +40,23 @@ class DifferenceWatch {
  private:
   struct Peer {
     std::uint64_t theirs = 0;
-    Time since{};          // of the unbroken difference
-    Time ask_at = kNever;  // unless the difference goes away
-    Time decided_at{};     // when ask_at was set
+    Time since{};           // of the unbroken difference
+    Time said_at = kNever;  // first, while our own side is quiet
+    Time ask_at = kNever;   // unless the difference goes away
     Time allowed_at{};
     Duration pause{};
   };
+  bool Lasts(Time now, const Peer& entry) const { return now - entry.since >= pause_max_; }
+  bool OvertakenByNews(Time now, const Peer& entry) const;
   void AskAt(NodeId peer, Peer& entry, Time at);
 
   Duration patience_;
   Duration pause_max_;
-  Prng prng_;
   FlatMap<NodeId, Peer> peers_;             // those that differ
   std::set<std::pair<Time, NodeId>> asks_;  // the same, of those with an ask_at: looked at after every step
   Time changed_at_{};
   Time next_ask_{};
+  Time lasting_next_{};  // of those whose difference lasts
 };
 
 }  // namespace hs

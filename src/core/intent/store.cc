@@ -39,12 +39,11 @@ std::uint64_t IntentStore::HashOfVersion(const std::string& key, const Stamp& st
   return CombineHash(hash, Hash64(stamp.node.Hex()));
 }
 
-IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng,
-                         Now now)
+IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Now now)
     : tunables_(tunables),
       self_(self),
       clock_(self, tunables.clock_hold_back),
-      differences_(kPatience, tunables.sync_interval, prng),
+      differences_(kPatience, tunables.sync_interval),
       digest_(kEmptyDigest) {
   for (Document& document : loaded) {
     if (document.key == kFloorKey) {

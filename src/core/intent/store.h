@@ -33,7 +33,6 @@
 
 #include "base/difference_watch.h"
 #include "base/flat_map.h"
-#include "base/prng.h"
 #include "base/tunables.h"
 #include "core/intent/clock.h"
 #include "core/intent/desired.h"
@@ -118,7 +117,7 @@ using IntentOutputs = std::vector<IntentOutput>;
 class IntentStore {
  public:
   // `loaded`: every document on this node's disk. Malformed ones are counted and left out.
-  IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Prng prng, Now now);
+  IntentStore(const Tunables& tunables, NodeId self, std::vector<Document> loaded, Now now);
 
   IntentOutputs Step(Now now, const IntentInput& input);
   Time NextDeadline() const;

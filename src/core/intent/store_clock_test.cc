@@ -174,7 +174,7 @@ TEST(IntentStoreClockTest, WhatABoxWritesAfterItCameBackFromTheFutureCountsForAl
 TEST(IntentStoreClockTest, WhoHoldsWhatWasTakenBackIsToldOfIt) {
   const Stamp taken_back{kStart, 0, IdOf(0)};
   const Document anew{kKey, {kStart - 3'600'000, 0, IdOf(0)}, Scale(1), taken_back};
-  IntentStore store({}, IdOf(2), {anew}, Prng(1), {Time{}, kStart});
+  IntentStore store({}, IdOf(2), {anew}, {Time{}, kStart});
   store.Step({Time{}, kStart}, IntentPeer{IdOf(1), Endpoint{}});
   const auto told = [&](const Stamp& theirs) {
     const DocumentOffer offer{false, Stamp{}, {{kKey, theirs}}};

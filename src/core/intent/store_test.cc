@@ -151,7 +151,7 @@ TEST(IntentStoreTest, ANewNodeTakesDocumentsOlderThanTheFloor) {
 
 TEST(IntentStoreTest, APeerWithALowerFloorIsToldOfOursAlthoughItHasNothingForUs) {
   const Document floor{"token/.floor", {kStart, 0, IdOf(0)}, std::monostate{}, {}};
-  IntentStore store({}, IdOf(0), {floor}, Prng(1), {Time{}, kStart});
+  IntentStore store({}, IdOf(0), {floor}, {Time{}, kStart});
   const auto out = store.Step({Time{}, kStart}, DocumentOfferReceived{IdOf(1), {true, {}, {}}});
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(std::get<DocumentOffer>(std::get<SendLink>(out[0]).message).floor, floor.stamp);

@@ -62,7 +62,7 @@ TEST(IntentStoreWriteTest, MembersThatTheFloodDidNotReachAreToldDirectlyWithinWr
 
 TEST(IntentStoreWriteTest, AFloodThatComesByManyLinksIsAcknowledgedOnceAndWhoAsksAgainIsAnsweredAgain) {
   const Now now{Time{} + 1h, kStart};
-  IntentStore store({}, IdOf(0), {}, Prng(1), now);
+  IntentStore store({}, IdOf(0), {}, now);
   IntentPeers peers;
   for (std::size_t j = 1; j < 6; ++j)
     peers.present.emplace_back(IdOf(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
@@ -86,7 +86,7 @@ TEST(IntentStoreWriteTest, AFloodThatComesByManyLinksIsAcknowledgedOnceAndWhoAsk
 
 TEST(IntentStoreWriteTest, OnlySomeOfManySilentMembersAreToldDirectlyAtOnce) {
   const Now now{Time{} + 1h, kStart};
-  IntentStore store({}, IdOf(0), {}, Prng(1), now);
+  IntentStore store({}, IdOf(0), {}, now);
   IntentPeers peers;
   for (std::size_t j = 1; j < 60; ++j)
     peers.present.emplace_back(IdOf(j), Endpoint{IpAddress::V4(127, 0, 0, 1), 7});
@@ -106,7 +106,7 @@ TEST(IntentStoreWriteTest, OnlySomeOfManySilentMembersAreToldDirectlyAtOnce) {
 
 TEST(IntentStoreWriteTest, SeveralDocumentsGoToDiskTogetherAndAreAnsweredTogether) {
   World world(1, 6);
-  IntentStore store({}, IdOf(0), {}, Prng(1), {world.now_, kStart});
+  IntentStore store({}, IdOf(0), {}, {world.now_, kStart});
   const auto out =
       store.Step({world.now_, kStart},
                  ClientWrite{RequestId{9}, {{kKey, Scale(1)}, {ScaleKey("api"), ScaleOverride{"api", 2}}}});

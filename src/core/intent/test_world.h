@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/prng.h"
 #include "core/intent/keys.h"
 #include "core/intent/store.h"
 
@@ -41,7 +42,7 @@ class World {
     Host& host = hosts_[i];
     std::vector<Document> loaded;
     for (const auto& [key, document] : host.disk) loaded.push_back(document);
-    host.store = std::make_unique<IntentStore>(tunables_, IdOf(i), loaded, prng_.Fork(), NowAt(i));
+    host.store = std::make_unique<IntentStore>(tunables_, IdOf(i), loaded, NowAt(i));
     host.next_gossip = now_ + prng_.Between(0s, 300ms);
     Connect();
   }

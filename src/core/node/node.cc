@@ -52,8 +52,8 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
         return boot.meta;
       }()),
       membership_(tunables, {boot.node, boot.boot_id, boot.boot_counter, boot.meta}, prng_.Fork(), now.mono),
-      intent_(tunables, boot.node, std::move(boot.documents), prng_.Fork(), now),
-      board_(tunables, boot.node, boot.boot_counter, prng_.Fork()),
+      intent_(tunables, boot.node, std::move(boot.documents), now),
+      board_(tunables, boot.node, boot.boot_counter),
       routing_(tunables, boot.node, Prng(Mix64(boot.seed + 1))),
       carrier_(boot.node),
       dialing_(boot.node),

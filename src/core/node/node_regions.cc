@@ -117,14 +117,14 @@ void Node::Impl::SettleScope() {
   if (Regional()) {
     for (const auto& [id, member] : membership_.members()) {
       if (here_.contains(id)) {
-        scope.members.insert(scope.members.end(), id);
+        scope.members.push_back(id);
         if (IsPresent(member.state)) linked.insert(linked.end(), id);
         continue;
       }
       const Place place = PlaceOf(id, member.meta->labels);
       const bool spoken_for =
           std::ranges::any_of(told, [place](RegionId region) { return Contains(region, place); });
-      if (!spoken_for) scope.kept.insert(scope.kept.end(), id);
+      if (!spoken_for) scope.kept.push_back(id);
     }
     if (!scope.members.empty()) plan_book_.KeepOnly(here_);
   }

@@ -23,11 +23,6 @@ constexpr Duration kReachQuiet = 1s;
 constexpr Duration kFloodPause = 5ms;
 constexpr Duration kFloodPausePerPeer = 200us;
 constexpr Duration kFloodPauseMax = 50ms;
-// Ways by which news comes in, and goes out.
-constexpr std::size_t kEagerMin = 3;
-// Where there are so many, a new link is to be left out from the start: in a burst of joins or losses a node
-// has dozens of links, and each would bring everybody what he knows.
-constexpr std::size_t kEagerMax = 4;
 constexpr Duration kAskWait = 1s;
 constexpr Duration kAskAgain = 30s;
 // Records per message, so that one message stays well below a megabyte.
@@ -71,12 +66,12 @@ class Others {
 
 }  // namespace
 
-Board::Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng)
+Board::Board(const Tunables& tunables, NodeId self, std::uint32_t boot)
     : tunables_(tunables),
       self_(self),
       boot_(boot),
-      differences_(kPatience, tunables.sync_interval, prng),
-      region_differences_(kPatience, tunables.sync_interval, Prng(Mix64(self.Prefix64() ^ boot))),
+      differences_(kPatience, tunables.sync_interval),
+      region_differences_(kPatience, tunables.sync_interval),
       digest_(kEmptyDigest),
       region_digest_(kEmptyDigest),
       events_(static_cast<std::size_t>(tunables.events_kept)) {}
@@ -299,7 +294,7 @@ void Board::OnNothingNew(NodeId from) {
   const auto link = links_.find(from);
   if (link == links_.end()) return;
   if (link->second.asked != Time{} && now_ - link->second.asked < kAskAgain) return;
-  if (!link->second.lazy && EagerLinks(from) <= kEagerMin) return;
+  if (!link->second.lazy && HasFewWays(from)) return;
   link->second.asked = now_;
   asking_until_ = now_ + kAskWait;
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
@@ -309,7 +304,7 @@ void Board::OnKnown(NodeId from) {
   const auto link = links_.find(from);
   if (link == links_.end()) return;
   if (link->second.asked != Time{}) asking_until_ = now_;
-  if (link->second.lazy || EagerLinks(from) <= kEagerMin) return;
+  if (link->second.lazy || HasFewWays(from)) return;
   SetLazy(from, true);
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
@@ -336,7 +331,9 @@ void Board::Answer(NodeId from, const RecordOffer& offer) {
 
 void Board::On(const LinkUp& link) {
   if (link.peer == self_) return;
-  const bool enough = EagerLinks(link.peer) >= kEagerMax;
+  // In a burst of joins or losses a node has dozens of links, and each would bring everybody what he knows: a
+  // new one beyond those needed is to be left out from the start.
+  const bool enough = !HasFewWays(link.peer);
   const auto [known, fresh] = links_.try_emplace(link.peer);
   if (!fresh) return;
   eager_links_ = {};
@@ -367,7 +364,7 @@ void Board::On(const LinkDown& down) {
 void Board::BringBack() {
   for (auto& [peer, link] : links_) {
     if (!link.lazy) continue;
-    if (EagerLinks(peer) >= kEagerMax) continue;
+    if (!HasFewWays(peer)) continue;
     link.lazy = false;
     eager_links_ = {};
   }
@@ -405,7 +402,7 @@ void Board::On(const BoardDigestHeard& heard) {
   } else if (peers_.contains(heard.peer)) {
     differences_.Heard(now_, heard.peer, heard.digest, digest());
   }
-  if (region_.members.contains(heard.peer) && peers_.contains(heard.peer))
+  if (IsInside(heard.peer) && peers_.contains(heard.peer))
     region_differences_.Heard(now_, heard.peer, heard.region, region_digest_);
 }
 
@@ -448,10 +445,11 @@ void Board::Flush() {
   std::ranges::sort(changed_, {}, [](const Change& change) { return change.record.key; });
   for (const auto& [peer, link] : links_) {
     if (link.lazy) continue;
+    const bool inside = IsInside(peer);
     std::vector<Record> records;
     records.reserve(changed_.size());
     for (const Change& change : changed_) {
-      if (!change.from.Contains(peer) && Tells(peer, change.record)) records.push_back(change.record);
+      if (!change.from.Contains(peer) && Tells(inside, change.record)) records.push_back(change.record);
     }
     if (!records.empty()) Send(peer, std::move(records), true);
   }

@@ -11,7 +11,7 @@
 //     alone, so that boards which dropped different old events still agree. An offer names only the last
 //     event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
-//  5. News is flooded to at least kEagerMin links, where there are as many; further ones are left out once
+//  5. News is flooded to at least EagerMin() links, where there are as many; further ones are left out once
 //     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
 //     one silent box holds up nothing). A lost link brings others back.
 //  6. A board that has just started, or comes back from the other side of a cut, compares notes over its
@@ -37,7 +37,6 @@
 
 #include "base/difference_watch.h"
 #include "base/flat_map.h"
-#include "base/prng.h"
 #include "base/tunables.h"
 #include "core/messages.h"
 #include "core/node/contract.h"
@@ -84,9 +83,9 @@ struct BoardDigestHeard {
 // While there are several regions: of reports and slices a board has those about its own region alone. The
 // rest is everywhere.
 struct BoardRegion {
-  std::set<NodeId> members;  // of this node's region, present or not; empty: there is one region
-  std::set<NodeId> kept;     // others that no region speaks for yet: what is known of them stays
-  bool another = false;      // than before: its members may not have our report
+  std::vector<NodeId> members;  // of this node's region, present or not; sorted; empty: there is one region
+  std::vector<NodeId> kept;     // others that no region speaks for yet: what is known of them stays; sorted
+  bool another = false;         // than before: its members may not have our report
 };
 // Dead or left: what it said of itself is void. Its events stay.
 struct OwnerGone {
@@ -118,7 +117,7 @@ inline constexpr std::uint64_t kEmptyDigest = 0x5e1f27c3a9b4d681ULL;
 class Board {
  public:
   // `boot`: this life's counter, greater than that of all earlier lives.
-  Board(const Tunables& tunables, NodeId self, std::uint32_t boot, Prng prng);
+  Board(const Tunables& tunables, NodeId self, std::uint32_t boot);
 
   BoardOutputs Step(Time now, const BoardInput& input);
   // The same for what comes most often and is large: without a copy.
@@ -206,7 +205,6 @@ class Board {
   // A flood told nothing new: its sender might leave us out.
   void OnNothingNew(NodeId from);
   void OnKnown(NodeId from);
-  std::size_t EagerLinks(NodeId like) const;  // of those inside the region, or outside, as this peer is
   void SetLazy(NodeId peer, bool lazy);
   void BringBack();
   // Notes are compared at once with who is newly met.
@@ -214,8 +212,13 @@ class Board {
   // ---- board_region.cc
   bool IsRegional(const RecordKey& key) const;
   bool ConcernsUs(const Record& record) const;
-  bool Tells(NodeId peer, const Record& record) const;
+  bool IsInside(NodeId node) const;
+  bool Tells(bool peer_inside, const Record& record) const;
   std::vector<std::pair<RecordKey, RecordVersion>> ConcerningUs(const RecordOffer& offer) const;
+  // Of the links inside the region, or outside, as this peer is: those not left out, and as few as must be.
+  std::size_t EagerLinks(NodeId like) const;
+  std::size_t EagerMin(NodeId like) const;
+  bool HasFewWays(NodeId like) const { return EagerLinks(like) <= EagerMin(like); }
   void Count(const Record& record);  // into the digests, or out of them
   std::shared_ptr<const RecordBody> Find(const RecordKey& key) const;
   Endpoint AddressOf(NodeId peer) const;
@@ -243,7 +246,7 @@ class Board {
   std::uint64_t digest_;                  // of the statements that are everywhere
   std::uint64_t region_digest_;           // of the others
   BoardRegion region_;
-  std::set<std::uint64_t> region_prefixes_;  // of its members' ids, as slices are keyed
+  std::vector<std::uint64_t> region_prefixes_;  // of its members' ids, as slices are keyed; sorted
   EventBook events_;
   std::uint64_t sequence_ = 0;
   std::uint64_t event_number_ = 0;

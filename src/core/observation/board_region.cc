@@ -7,6 +7,10 @@
 namespace hs {
 namespace {
 
+// Ways by which news comes in, and goes out.
+constexpr std::size_t kEagerMin = 3;
+constexpr std::size_t kManyInside = 12;
+
 // Of a report or a slice: whom it is about.
 NodeId AboutWhom(const Record& record) {
   const auto* slice = std::get_if<PlanSlice>(record.body.get());
@@ -20,16 +24,17 @@ bool Board::IsRegional(const RecordKey& key) const {
          (key.kind == RecordKind::kNodeReport || key.kind == RecordKind::kPlanSlice);
 }
 
+bool Board::IsInside(NodeId node) const { return std::ranges::binary_search(region_.members, node); }
+
 bool Board::ConcernsUs(const Record& record) const {
   if (!IsRegional(record.key)) return true;
   const NodeId node = AboutWhom(record);
-  return region_.members.contains(node) || region_.kept.contains(node);
+  return IsInside(node) || std::ranges::binary_search(region_.kept, node);
 }
 
-// To be flooded to it, and compared with it.
-bool Board::Tells(NodeId peer, const Record& record) const {
-  if (!IsRegional(record.key)) return true;
-  return region_.members.contains(peer) && region_.members.contains(AboutWhom(record));
+// To be flooded to a peer, and compared with it.
+bool Board::Tells(bool peer_inside, const Record& record) const {
+  return !IsRegional(record.key) || (peer_inside && IsInside(AboutWhom(record)));
 }
 
 // Of what somebody holds, what we should hold too.
@@ -39,8 +44,8 @@ std::vector<std::pair<RecordKey, RecordVersion>> Board::ConcerningUs(const Recor
   std::erase_if(held, [this](const auto& entry) {
     const RecordKey& key = entry.first;
     if (!IsRegional(key)) return false;
-    return !(key.kind == RecordKind::kNodeReport ? region_.members.contains(key.owner)
-                                                 : region_prefixes_.contains(key.sub));
+    return !(key.kind == RecordKind::kNodeReport ? IsInside(key.owner)
+                                                 : std::ranges::binary_search(region_prefixes_, key.sub));
   });
   return held;
 }
@@ -49,10 +54,11 @@ std::vector<std::pair<RecordKey, RecordVersion>> Board::ConcerningUs(const Recor
 std::vector<std::pair<RecordKey, RecordVersion>> Board::HeldFor(NodeId peer) const {
   std::vector<std::pair<RecordKey, RecordVersion>> held;
   held.reserve(records_.size() + 2 * lives_.size());
+  const bool inside = IsInside(peer);
   const auto after_events = records_.lower_bound({RecordKind::kReach, {}, 0});
   auto it = records_.begin();
   for (; it != after_events; ++it) {
-    if (Tells(peer, it->second)) held.emplace_back(it->first, it->second.version);
+    if (Tells(inside, it->second)) held.emplace_back(it->first, it->second.version);
   }
   events_.AddLastOfLives(held);
   for (; it != records_.end(); ++it) held.emplace_back(it->first, it->second.version);
@@ -61,22 +67,28 @@ std::vector<std::pair<RecordKey, RecordVersion>> Board::HeldFor(NodeId peer) con
 
 // Asked for with every flood that tells nothing new.
 std::size_t Board::EagerLinks(NodeId like) const {
-  const bool inside = region_.members.contains(like);
+  const bool inside = IsInside(like);
   auto& count = eager_links_[inside ? 1 : 0];
   if (!count) {
     count = static_cast<std::size_t>(std::ranges::count_if(links_, [&](const auto& entry) {
-      return !entry.second.lazy && peers_.contains(entry.first) &&
-             region_.members.contains(entry.first) == inside;
+      return !entry.second.lazy && peers_.contains(entry.first) && IsInside(entry.first) == inside;
     }));
   }
   return *count;
+}
+
+// Everybody inside has ways out of his own: where they are many, one each is plenty, and each further one
+// brings all the others what they know.
+std::size_t Board::EagerMin(NodeId like) const {
+  const bool outside = !region_.members.empty() && !IsInside(like);
+  return outside && region_.members.size() >= kManyInside ? 1 : kEagerMin;
 }
 
 void Board::Count(const Record& record) {
   const std::uint64_t hash = HashOfVersion(record.key, record.version);
   if (!IsRegional(record.key)) {
     digest_ ^= hash;
-  } else if (region_.members.contains(AboutWhom(record))) {
+  } else if (IsInside(AboutWhom(record))) {
     region_digest_ ^= hash;
   }
 }
@@ -88,9 +100,9 @@ void Board::On(const BoardRegion& region) {
     it = ConcernsUs(it->second) ? std::next(it) : records_.erase(it);
   if (same_members) return;
   region_prefixes_.clear();
-  for (const NodeId& id : region_.members) region_prefixes_.insert(id.Prefix64());
+  for (const NodeId& id : region_.members) region_prefixes_.push_back(id.Prefix64());
   for (const auto& [peer, address] : peers_) {
-    if (!region_.members.contains(peer)) region_differences_.Forget(peer);
+    if (!IsInside(peer)) region_differences_.Forget(peer);
   }
   eager_links_ = {};
   BringBack();
