@@ -100,6 +100,12 @@ class Refusals(unittest.TestCase):
             other.nodes[0].kill_box()
             done = self.up("--join", self.cluster.token, data=other.nodes[0].data, listen="127.2.2.9:7791")
             self.assert_refused(done, "another cluster")
+            # A bare address may just be wrong: the box goes on with its own work, and says so.
+            self.data = other.nodes[0].data
+            process, output = self.start("--join", "127.2.2.1:7700", "--door", "none", listen="127.2.2.9:7791")
+            self.wait_text(output, r"nobody of this cluster is at 127\.2\.2\.1:7700.*another cluster")
+            self.assertIsNone(process.poll())
+            kill_all_of(self.data)
         self.assertEqual(len(self.cluster.members()), 1)
 
     def test_an_unreachable_peer_is_tried_until_it_appears(self):

@@ -190,10 +190,23 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   if (boot.peers.empty() && !alone) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
+  CheckHints(entry);
   boot.asks_lan = options_.discovery;
   boot.seed = RandomU64();
   node_ = std::make_unique<Node>(options_.tunables, std::move(boot), ReadClocks());
   return {};
+}
+
+// One that is wrong must not keep a member from starting: it may know better itself.
+void Agent::CheckHints(const Entry& entry) {
+  const CaFingerprint ca = FingerprintOf(identity_.authority.certificate_pem);
+  for (const auto& [id, address] : entry.peers) {
+    if (id || address == advertised_) continue;
+    hints_.emplace_back(loop_, address, ca, [](const std::string& found) {
+      Log("--join: nobody of this cluster is at {}; going on with what this box knows, and still trying",
+          found);
+    });
+  }
 }
 
 Result<void> Agent::StartTransport() {

@@ -23,6 +23,7 @@
 #include "runtime/http/backend.h"
 #include "runtime/http/server.h"
 #include "runtime/net/gossip_socket.h"
+#include "runtime/net/hint_check.h"
 #include "runtime/net/join.h"
 #include "runtime/net/lan_member.h"
 #include "runtime/net/line_host.h"
@@ -72,6 +73,7 @@ class Agent : public ApiBackend {
   JoinService MakeJoinService();
   std::optional<TokenDoc> FindToken(const std::string& id) const;
   void StartLan();
+  void CheckHints(const Entry& entry);
   void WriteFirstDocuments();
   MemberMeta MakeMeta(const DoorPorts& ports) const;
   void Announce();
@@ -134,6 +136,7 @@ class Agent : public ApiBackend {
   std::unique_ptr<LinkHost> links_;
   std::unique_ptr<JoinServer> joins_;
   std::unique_ptr<LanMember> lan_;  // null: not asked for, or not possible here
+  std::vector<HintCheck> hints_;    // addresses that a person gave
   std::unique_ptr<Tunnels> tunnels_;
   std::unique_ptr<RelayServer> relay_;
   std::shared_ptr<LineHost> lines_;        // of others to this node

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "runtime/net/hint_check.h"
 #include "runtime/net/net_test_util.h"
 
 namespace hs {
@@ -124,6 +125,27 @@ TEST_F(JoinTest, AStrangerAtOneAddressIsNotFinalWhileAnotherAddressMayStillAnswe
   EXPECT_THAT(progress_[0], HasSubstr("belongs to another cluster than the token"));
   EXPECT_EQ(ended, 0);
   EXPECT_TRUE(nodes_.empty());
+}
+
+TEST_F(JoinTest, WhoIsAtAnAddressThatAMemberWasGivenIsSaidOnce) {
+  const CaFingerprint ours = FingerprintOf(cluster_.authority.certificate_pem);
+  const CaFingerprint theirs = FingerprintOf(CreateAuthority(RandomClusterId()).certificate_pem);
+  const Endpoint nobody{IpAddress::V4(127, 0, 0, 1), 1};
+  const auto say = [this](const std::string& words) { progress_.push_back(words); };
+  boost::asio::ip::tcp::acceptor other_program(loop_, {boost::asio::ip::make_address("127.0.0.1"), 0});
+  other_program.async_accept([](boost::system::error_code, boost::asio::ip::tcp::socket socket) {
+    socket.send(boost::asio::buffer("220 mail.example\r\n", 18));
+  });
+  std::vector<HintCheck> checks;
+  checks.emplace_back(loop_, host_->endpoint, theirs, say);
+  checks.emplace_back(loop_, nobody, ours, say);
+  checks.emplace_back(loop_, Endpoint{nobody.ip, other_program.local_endpoint().port()}, ours, say);
+  checks.emplace_back(loop_, host_->endpoint, ours, say);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return host_->host->counts().accepted >= 4; })) << "asked again and again";
+  EXPECT_THAT(progress_,
+              testing::UnorderedElementsAre(
+                  host_->endpoint.ToString() + ": the box there belongs to another cluster",
+                  "127.0.0.1:1: Connection refused", HasSubstr(": what answers there is no node")));
 }
 
 TEST(JoinCodec, EveryTruncationIsRefused) {
