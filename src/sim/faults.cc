@@ -76,7 +76,8 @@ void FaultInjector::Inject(Time end) {
   const Fault fault = enabled_[prng_.Below(enabled_.size())];
   const HostIndex victim = prng_.Below(world_.size());
   const Duration left = end - world_.now();
-  const Duration span = std::min(left, prng_.Chance(0.5) ? prng_.Between(50ms, 3s) : prng_.Between(1s, 30s));
+  const Duration usual = prng_.Chance(0.5) ? prng_.Between(50ms, 3s) : prng_.Between(1s, 30s);
+  const Duration span = std::min(left, fault == Fault::kLossyNetwork ? 2 * usual : usual);
   Log(fault, victim, span);
   switch (fault) {
     case Fault::kKillAgent:
@@ -134,6 +135,10 @@ void FaultInjector::InjectNetwork(Fault fault, HostIndex victim, Duration span) 
     network.options().loss = 0.2 * prng_.Unit();
     network.options().duplicate = 0.1 * prng_.Unit();
     network.options().straggle = 0.1 * prng_.Unit();
+    lossy_until_ = std::max(lossy_until_, back);
+    world_.At(back, [this] {
+      if (world_.now() >= lossy_until_) world_.network().Clear();
+    });
     return;
   }
   const HostIndex other = (victim + 1 + prng_.Below(world_.size() - 1)) % world_.size();

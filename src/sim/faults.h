@@ -32,7 +32,7 @@ const char* ToString(Fault fault);
 
 class FaultInjector {
  public:
-  // Each of `enabled` happens about every `mean_gap` while Run() lasts.
+  // About every `mean_gap` one of `enabled` happens.
   FaultInjector(World& world, std::vector<Fault> enabled, Duration mean_gap, Prng prng);
 
   static std::vector<Fault> RandomSubset(Prng& prng);
@@ -53,6 +53,7 @@ class FaultInjector {
   Duration mean_gap_;
   Prng prng_;
   std::size_t disks_lost_ = 0;
+  Time lossy_until_{};
   Time fragments_until_{};  // not everyone may hold what was acknowledged before
   std::vector<std::string> log_;
 };

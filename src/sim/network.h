@@ -28,6 +28,8 @@ class Network {
   Network(const NetworkOptions& options, std::size_t hosts, Prng prng);
 
   NetworkOptions& options() { return options_; }
+  // No datagram is lost, doubled or late any more.
+  void Clear() { options_.loss = options_.duplicate = options_.straggle = 0.0; }
 
   bool Open(std::size_t from, std::size_t to) const { return cuts_[from * hosts_ + to] == 0; }
   bool OpenBothWays(std::size_t a, std::size_t b) const { return Open(a, b) && Open(b, a); }

@@ -16,11 +16,9 @@ Result<std::uint64_t> ParseNumber(std::string_view text) {
 }
 
 Result<long long> ParseNanoseconds(std::string_view text) {
-  static constexpr std::pair<std::string_view, long long> kUnits[] = {{"us", 1'000},
-                                                                      {"ms", 1'000'000},
-                                                                      {"min", 60'000'000'000},
-                                                                      {"s", 1'000'000'000},
-                                                                      {"h", 3'600'000'000'000}};
+  static constexpr std::pair<std::string_view, long long> kUnits[] = {
+      {"us", 1'000},         {"ms", 1'000'000},    {"min", 60'000'000'000},
+      {"m", 60'000'000'000}, {"s", 1'000'000'000}, {"h", 3'600'000'000'000}};
   for (const auto& [unit, factor] : kUnits) {
     if (!text.ends_with(unit)) continue;
     const std::string_view digits = text.substr(0, text.size() - unit.size());

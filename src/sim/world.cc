@@ -315,9 +315,7 @@ void World::MendWires(const std::vector<std::pair<HostIndex, HostIndex>>& direct
 }
 
 void World::HealEverything() {
-  network_.options().loss = 0.0;
-  network_.options().duplicate = 0.0;
-  network_.options().straggle = 0.0;
+  network_.Clear();
   MendWires();
   for (HostIndex i = 0; i < hosts_.size(); ++i) {
     Host& host = *hosts_[i];
