@@ -207,6 +207,8 @@ TEST(Api, BadRequestsAreRefusedWithTheReason) {
       {"GET", "/v1/nodes/", "", 404, "no such path"},
       {"POST", "/v1/nodes", "", 405, "GET"},
       {"GET", "/v1/nodes?a=1", "", 400, "unknown query parameter 'a'"},
+      {"GET", "/v1/events?follow=maybe", "", 400, "follow must be 1 or 0"},
+      {"PUT", "/v1/nodes/n2/drain", "junk", 400, "this takes no body"},
       {"GET", "/v1/events?n=x", "", 400, "whole numbers"},
       {"GET", "/v1/events?n=1&n=2", "", 400, "query"},
       {"GET", "/v1/events?n=%4", "", 400, "query"},

@@ -190,7 +190,7 @@ ApiResult GetTop(const RouteCall& call) {
   const NodeId knows = view.regions.empty() ? view.controller : view.steward;
   const Member* controller = FindMember(view, knows);
   const bool ask = controller != nullptr && knows != view.self && IsPresent(controller->state);
-  if (!ask || call.query.contains("local")) return own;
+  if (!ask || call.HasFlag("local")) return own;
   return AskNodeCommand{knows, "/v1/top?local=1", std::move(own)};
 }
 

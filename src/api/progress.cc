@@ -96,11 +96,11 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
       const bool stopped = shortage->of == ShortOf::kVersion;
       progress.lines.back() += stopped ? ", " + shortage->reason
                                        : fmt::format(", {} short: {}", shortage->missing, shortage->reason);
-      if (stopped && stopped_reason.empty())
-        stopped_reason = fmt::format("{}: {}", service.spec.name, shortage->reason);
-      if (!stopped)
-        short_reason = fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name,
-                                   shortage->reason);
+      std::string& reasons = stopped ? stopped_reason : short_reason;
+      if (!reasons.empty()) reasons += "; ";
+      reasons += stopped ? fmt::format("{}: {}", service.spec.name, shortage->reason)
+                         : fmt::format("{} of {} cannot be placed: {}", shortage->missing, service.spec.name,
+                                       shortage->reason);
       all_placed = all_placed && level.healthy + shortage->missing >= service.replicas;
     } else {
       all_placed = all_placed && done;

@@ -161,11 +161,6 @@ std::optional<std::uint64_t> QueryNumber(const RouteCall& call, const char* key,
   return value;
 }
 
-bool QueryFlag(const RouteCall& call, const char* key) {
-  const auto it = call.query.find(key);
-  return it != call.query.end() && it->second != "0" && it->second != "false";
-}
-
 std::string QueryText(const RouteCall& call, const char* key) {
   const auto it = call.query.find(key);
   return it == call.query.end() ? "" : it->second;
@@ -245,7 +240,7 @@ ApiResult GetEvents(const RouteCall& call) {
   const auto since = QueryNumber(call, "since_ms", 0, kMaxWallMs);
   if (!count || !since) return ErrorResponse(400, "n and since_ms must be whole numbers");
   const std::string subject = QueryText(call, "subject");
-  if (QueryFlag(call, "follow")) return FollowEventsCommand{subject, static_cast<WallMs>(*since)};
+  if (call.HasFlag("follow")) return FollowEventsCommand{subject, static_cast<WallMs>(*since)};
   json::array out;
   for (const auto& body : call.view.events) {
     const auto* event = body == nullptr ? nullptr : std::get_if<Event>(body.get());
@@ -420,7 +415,7 @@ ApiResult GetLogs(const RouteCall& call) {
   ReadLogsCommand command{.sources = {},
                           .lines = static_cast<std::uint32_t>(*lines),
                           .since_ms = static_cast<WallMs>(*since),
-                          .follow = QueryFlag(call, "follow")};
+                          .follow = call.HasFlag("follow")};
   for (const auto& row : ReplicasOf(view)) {
     const std::string name = ReplicaName(row.status->service, row.status->id);
     if (row.status->service != word && name != word) continue;

@@ -1,5 +1,7 @@
 #include "api/routes.h"
 
+#include <algorithm>
+
 #include "api/handlers.h"
 #include "api/json.h"
 
@@ -10,13 +12,14 @@ constexpr QueryRow kReplicasQuery[] = {{"service", "only this service"}};
 constexpr QueryRow kEventsQuery[] = {{"n", "the last so many, default 100"},
                                      {"since_ms", "only at or after this time, milliseconds since 1970"},
                                      {"subject", "only about this service, replica or node"},
-                                     {"follow", "1: a stream of server-sent events that goes on"}};
+                                     {"follow", "1: a stream of server-sent events that goes on", true}};
 constexpr QueryRow kProgressQuery[] = {
     {"stamp", "of the revision, as the deploy answered; default the newest"}};
 constexpr QueryRow kLogsQuery[] = {{"n", "the last so many lines, default 100"},
                                    {"since_ms", "only at or after this time, milliseconds since 1970"},
-                                   {"follow", "1: goes on with new lines"}};
-constexpr QueryRow kTopQuery[] = {{"local", "1: what this node knows itself, without asking the controller"}};
+                                   {"follow", "1: goes on with new lines", true}};
+constexpr QueryRow kTopQuery[] = {
+    {"local", "1: what this node knows itself, without asking the controller", true}};
 constexpr QueryRow kLinksQuery[] = {
     {"node",
      "what this node measured itself; without it, the asked node's links and all that are not direct"}};
@@ -24,8 +27,8 @@ constexpr QueryRow kHistoryQuery[] = {{"series", "names, comma between; without 
                                       {"since", "seconds back from now, default 300, at most 3600"},
                                       {"step", "seconds a point stands for, default 1"}};
 
-constexpr QueryRow kRemoveQuery[] = {{"force", "1: also while it is here and runs work"}};
-constexpr QueryRow kLeaveQuery[] = {{"now", "1: its work is stopped instead of given away"}};
+constexpr QueryRow kRemoveQuery[] = {{"force", "1: also while it is here and runs work", true}};
+constexpr QueryRow kLeaveQuery[] = {{"now", "1: its work is stopped instead of given away", true}};
 
 constexpr RouteRow kRoutes[] = {
     {"GET", "/livez", Access::kPublic, "200 while the agent's loop turns", GetLive},
@@ -196,11 +199,13 @@ ApiResult Dispatch(const RouteRow& row, RouteCall call, std::map<std::string, st
   }
   auto query = ParseQuery(call.request.query);
   if (!query) return ErrorResponse(400, "the query is malformed");
-  for (const auto& [key, unused] : *query) {
-    bool known = false;
-    for (const auto& option : row.query) known = known || option.name == key;
-    if (!known) return ErrorResponse(400, "unknown query parameter '" + key + "'");
+  for (const auto& [key, value] : *query) {
+    const auto option = std::ranges::find(row.query, key, &QueryRow::name);
+    if (option == row.query.end()) return ErrorResponse(400, "unknown query parameter '" + key + "'");
+    if (option->flag && value != "1" && value != "0") return ErrorResponse(400, key + " must be 1 or 0");
   }
+  if (row.body.empty() && !call.request.body.empty())
+    return ErrorResponse(400, "this takes no body, and one was sent; nothing was done");
   call.path = std::move(names);
   call.query = *std::move(query);
   if (row.wide && !call.view.joined && !call.view.regions.empty()) {

@@ -18,6 +18,11 @@ struct RouteCall {
   const NodeView& view;
   std::map<std::string, std::string> path;
   std::map<std::string, std::string> query;
+
+  bool HasFlag(const std::string& key) const {
+    const auto it = query.find(key);
+    return it != query.end() && it->second == "1";
+  }
 };
 
 enum class Access { kPublic, kRead, kAdmin };
@@ -25,6 +30,7 @@ enum class Access { kPublic, kRead, kAdmin };
 struct QueryRow {
   std::string_view name;
   std::string_view meaning;
+  bool flag = false;  // 1 or 0
 };
 
 struct RouteRow {

@@ -69,6 +69,9 @@ TEST(Quotas, AreSetShownAndLifted) {
   EXPECT_EQ(command.documents[0].first, "quota/service.web");
   EXPECT_EQ(command.documents[0].second, DocumentBody(QuotaDoc{"service.web", 6, 5000, 0}));
   EXPECT_EQ(command.note, "service.web is limited to 6 replicas, 5 cores");
+  const auto mistyped =
+      std::get<WriteCommand>(Ask(view, "PUT", "/v1/quotas/service.wbe", R"({"replicas": 6})"));
+  EXPECT_NE(mistyped.note.find("no service of that name now"), std::string::npos) << mistyped.note;
   view.documents.push_back({"quota/service.web", {}, QuotaDoc{"service.web", 6, 5000, 0}, {}});
   EXPECT_NE(Answer(Ask(view, "GET", "/v1/quotas")).body.find("\"service.web\""), std::string::npos);
   EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/quotas/service.web")));

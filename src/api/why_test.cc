@@ -350,6 +350,18 @@ TEST(Progress, ARolloutThatStoppedGoesBeforeWhatHasNoPlace) {
   }
 }
 
+TEST(Progress, EveryServiceThatHasNoPlaceIsNamed) {
+  auto view = TestView();
+  view.steady.shortages = {{"api", 1, "no box fits"}, {"web", 2, "a port is taken"}};
+  view.reports.clear();
+  SetReport(view, 1, {TestReplica(view.services[0], 0xa1, ReplicaState::kRunning, Health::kHealthy)});
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.is_short);
+  EXPECT_NE(progress.reason.find("1 of api cannot be placed: no box fits"), std::string::npos)
+      << progress.reason;
+  EXPECT_NE(progress.reason.find("2 of web cannot be placed: a port is taken"), std::string::npos);
+}
+
 TEST(Progress, WhatTheControllerSaysOfAnEarlierVersionIsNotThisOne) {
   auto view = TestView();
   view.steady.shortages = {{"api", 2, "the redeploy stopped: v2 ended", ShortOf::kVersion}};

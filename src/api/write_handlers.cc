@@ -222,6 +222,9 @@ ApiResult PutQuota(const RouteCall& call) {
   if (const auto fits = CheckQuotasAfter(DocumentMap(call.view), command.documents); !fits)
     return ErrorResponse(fits.error());
   command.note = fmt::format("{} is limited to {}", subject, QuotaWords(quota));
+  constexpr std::string_view kOfOne = "service.";
+  if (subject.starts_with(kOfOne) && FindService(call.view, subject.substr(kOfOne.size())) == nullptr)
+    command.note += "; there is no service of that name now: it counts once one is deployed";
   return command;
 }
 
@@ -267,8 +270,7 @@ ApiResult DeleteNode(const RouteCall& call) {
   const auto runs = std::ranges::count_if(ReplicasOf(view), [&](const auto& row) { return row.node == id; });
   const Member* member = FindMember(view, id);
   const bool here = member != nullptr && IsPresent(member->state);
-  const auto force = call.query.find("force");
-  if (here && (runs > 0 || !IsDrained(view, id)) && (force == call.query.end() || force->second == "0")) {
+  if (here && (runs > 0 || !IsDrained(view, id)) && !call.HasFlag("force")) {
     return ErrorResponse(409,
                          fmt::format("{0} is {1} and runs {2} replicas: homeostat leave on that box gives "
                                      "its work away and ends it, homeostat drain {0} empties it; --force "
@@ -282,10 +284,7 @@ ApiResult DeleteNode(const RouteCall& call) {
   return command;
 }
 
-ApiResult PostLeave(const RouteCall& call) {
-  const auto now = call.query.find("now");
-  return LeaveCommand{now != call.query.end() && now->second != "0"};
-}
+ApiResult PostLeave(const RouteCall& call) { return LeaveCommand{call.HasFlag("now")}; }
 
 ApiResult PostToken(const RouteCall& call) {
   const auto body = BodyObject(call, {"use", "ttl_s"});

@@ -175,6 +175,7 @@ void Leave(CliContext& context, bool now) {
     } catch (const CliError&) {
       break;  // its agent has ended
     }
+    if (!pending.empty()) pending += "; 'homeostat leave --now' stops it";
     const std::string line = running.empty() ? "" : fmt::format("{} still runs {}{}", node, running, pending);
     if (!line.empty() && line != said && !context.options.json) PrintError(fmt::format("{}\n", line));
     said = line;

@@ -48,7 +48,7 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"token", "create", "--ttl", "soon"}, "90s"},
       {{"token", "create", "--ttl", "0s"}, "ends at once"},
       {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
-      {{"deploy", "-f", "/tmp"}, "cannot read /tmp"},
+      {{"deploy", "-f", "/tmp"}, "/tmp is a directory; name the file in it: /tmp/compose.yaml"},
       {{"deploy", "--timeout", "soon"}, "--timeout"},
       {{"deploy", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"token", "revoke", ""}, "is empty"},

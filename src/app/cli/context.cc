@@ -135,7 +135,14 @@ HttpTarget CliContext::Target() {
   return *target_;
 }
 
-HttpReply CliContext::Raw(const HttpCall& call) {
+HttpReply CliContext::Raw(HttpCall call) {
+  if (call.body_file.empty()) {  // a large file takes its time
+    call.on_slow = [&call] {
+      PrintError(
+          fmt::format("no answer yet (is the agent stopped, or its box short of CPU?); waiting up to {} s\n",
+                      call.silence_max / 1s));
+    };
+  }
   auto reply = CallHttp(Target(), call);
   if (!reply) throw CliError(reply.error().message);
   return *std::move(reply);

@@ -49,7 +49,7 @@ class CliContext {
   // The body of a 200; anything else is thrown as CliError with the server's message.
   std::string Get(const std::string& target) { return Call("GET", target, ""); }
   std::string Call(const std::string& method, const std::string& target, const std::string& body);
-  HttpReply Raw(const HttpCall& call);
+  HttpReply Raw(HttpCall call);
   void Stream(const std::string& target, const std::function<bool(std::string_view)>& on_bytes);
 
  private:

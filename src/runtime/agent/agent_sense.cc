@@ -9,6 +9,7 @@
 #include "runtime/agent/agent_impl.h"
 #include "runtime/agent/clock.h"
 #include "runtime/agent/disk_check.h"
+#include "runtime/agent/log.h"
 
 namespace hs {
 namespace {
@@ -90,6 +91,7 @@ void Agent::ArmSense() {
   sense_timer_.async_wait([this, due](const boost::system::error_code& failure) {
     if (failure) return;
     MeasureLoad(due);
+    if (http_->KeepUnix()) Log("{} was removed, and is made again", directory_.PathOf("api.sock"));
     ArmSense();
   });
 }

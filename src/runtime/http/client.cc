@@ -221,7 +221,15 @@ Result<HttpReply> Block(const HttpTarget& target, const HttpCall& call, TakePiec
     asio::io_context loop(1);
     Result<HttpReply> reply = Fail(Reaction::kRetryLater, "the call was not made");
     std::exception_ptr thrown;
+    asio::steady_timer slow(loop);
+    if (call.on_slow) {
+      slow.expires_after(call.slow_after);
+      slow.async_wait([&call](error_code answered) {
+        if (!answered) call.on_slow();
+      });
+    }
     const auto keep = [&](std::exception_ptr e, Result<HttpReply> got) {
+      slow.cancel();
       thrown = e;
       reply = std::move(got);
     };

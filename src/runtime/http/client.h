@@ -37,6 +37,9 @@ struct HttpCall {
   std::filesystem::path body_file;  // sent instead of `body` when not empty
   Duration connect_wait = 5s;
   Duration silence_max = 60s;  // between two pieces of the answer
+  // Optional, for who waits: no answer came within `slow_after`.
+  std::function<void()> on_slow;
+  Duration slow_after = 3s;
 };
 
 struct HttpReply {

@@ -159,10 +159,28 @@ TEST_F(HttpTest, ASocketFileLeftBehindIsReplacedAndALivingOneIsNot) {
   OnLoop([&] { second.Stop(); });
 }
 
+TEST_F(HttpTest, ASocketFileThatSomebodyRemovedIsMadeAgain) {
+  Start();
+  std::filesystem::remove(socket_);
+  EXPECT_FALSE(Ask("GET", "/livez"));
+  OnLoop([&] { EXPECT_TRUE(server_->KeepUnix()); });
+  EXPECT_EQ(Ask("GET", "/livez")->status, 200);
+  OnLoop([&] { EXPECT_FALSE(server_->KeepUnix()); });
+  EXPECT_EQ(Ask("GET", "/livez")->status, 200);
+}
+
 TEST_F(HttpTest, WhenNoAgentAnswersTheErrorSaysWhatToDo) {
   const auto reply = Ask("GET", "/livez");
   ASSERT_FALSE(reply);
   EXPECT_NE(reply.error().message.find("homeostat up"), std::string::npos) << reply.error().message;
+}
+
+TEST_F(HttpTest, WhoWaitsForAStoppedAgentIsTold) {
+  const boost::asio::local::stream_protocol::acceptor stopped(loop_, socket_.string());  // accepts nothing
+  int told = 0;
+  HttpCall call{.target = "/livez", .silence_max = 300ms, .on_slow = [&] { ++told; }, .slow_after = 50ms};
+  EXPECT_NE(CallHttp(UnixTarget{socket_}, call).error().message.find("no answer in time"), std::string::npos);
+  EXPECT_EQ(told, 1);
 }
 
 TEST(Client, ANetworkTargetNeedsATokenThatIsOne) {

@@ -47,6 +47,12 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     return {};
   }
 
+  bool KeepUnix() {
+    std::error_code unknown;
+    if (stopped_ || !acceptor_ || std::filesystem::exists(unix_path_, unknown)) return false;
+    return ListenUnix(unix_path_).has_value();
+  }
+
   template <typename Stream>
   void Serve(Stream stream, Caller caller, const ConnectionSource& source) {
     if (stopped_ || !shares_.Take(source)) return;  // dropping it closes it
@@ -126,6 +132,8 @@ HttpServer::HttpServer(asio::any_io_executor executor, ApiBackend& backend, Http
 HttpServer::~HttpServer() { Stop(); }
 
 Result<void> HttpServer::ListenUnix(const std::filesystem::path& path) { return impl_->ListenUnix(path); }
+
+bool HttpServer::KeepUnix() { return impl_->KeepUnix(); }
 
 void HttpServer::ServeTls(TlsStream&& stream, std::optional<NodeId> peer) {
   Caller caller;
