@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "api/json.h"
+#include "app/cli/words.h"
 
 extern char** environ;
 

@@ -85,8 +85,9 @@ void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<Evide
 void WorkEvidence::Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs) {
   box.next_round = now + kInterval;
   for (Target& target : box.targets) {
+    if (target.attempt != 0) continue;  // a busy box is told late how it ended
     target.attempt = kAttemptBit | ++attempts_;
-    outputs.push_back(TryConnect{target.attempt, target.address, kInterval});
+    outputs.push_back(TryConnect{target.attempt, target.address, kPatience});
   }
 }
 
@@ -95,6 +96,7 @@ void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOu
     const auto target = std::find_if(box.targets.begin(), box.targets.end(),
                                      [&](const Target& t) { return t.attempt == outcome.attempt; });
     if (target == box.targets.end()) continue;
+    target->attempt = 0;
     const WorkVerdict before = target->verdict;
     target->unanswered = outcome.result == ConnectResult::kTimeout ? target->unanswered + 1 : 0;
     target->verdict = outcome.result == ConnectResult::kRefused    ? WorkVerdict::kRefused

@@ -48,6 +48,7 @@ class WorkEvidence {
   // Attempts of this part carry this bit, so that the node can tell whose outcome comes in.
   static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 61;
   static constexpr Duration kInterval = 200ms;
+  static constexpr Duration kPatience = 150ms;  // less, so that a time-out is told before the next round
   static constexpr int kSilentAfter = 7;
 
   std::vector<EvidenceOutput> Step(Time now, const EvidenceInput& input);
@@ -58,7 +59,7 @@ class WorkEvidence {
   struct Target {
     ReplicaId replica;  // zero: the inbound port
     Endpoint address;
-    std::uint64_t attempt = 0;  // the latest
+    std::uint64_t attempt = 0;  // under way; 0: none
     WorkVerdict verdict = WorkVerdict::kUnknown;
     int unanswered = 0;  // time-outs on end
   };

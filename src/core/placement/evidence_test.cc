@@ -74,6 +74,7 @@ TEST(WorkEvidence, AsksAtOnceAndThenEvery200Ms) {
   s.Run(1, kOwn);
   EXPECT_THAT(s.Look(), ElementsAre(7701, 20001));
   EXPECT_EQ(s.evidence.NextDeadline(), s.now + 200ms);
+  s.End({kAccepted, kAccepted});
   s.now += 199ms;
   EXPECT_TRUE(s.Look().empty());
   s.now += 1ms;
@@ -181,6 +182,27 @@ TEST(WorkEvidence, ABoxOfWhichNoPortSaysAnythingForAWhileIsSilent) {
   EXPECT_EQ(round({kTimeout, kTimeout, kRefused}), WorkVerdict::kUnknown) << "the kernel is back";
 }
 
+TEST(WorkEvidence, SilenceCountsAlsoWhereItIsToldLate) {
+  Scene s;
+  s.Run(1, kOwn);
+  int rounds = 0;
+  const auto verdict = [&s] {
+    const auto& verdicts = s.evidence.verdicts();
+    return verdicts.contains(ReplicaId{1}) ? verdicts.at(ReplicaId{1}) : WorkVerdict::kUnknown;
+  };
+  for (; verdict() != WorkVerdict::kSilent && rounds < 100; ++rounds) {
+    s.Look();
+    const auto asked = s.outputs;
+    s.now += WorkEvidence::kInterval;
+    s.Look();  // the next round is due before the time-outs of this one are told
+    EXPECT_TRUE(s.outputs.empty());
+    s.outputs = asked;
+    s.End({kTimeout, kTimeout});
+    s.now += WorkEvidence::kInterval;
+  }
+  EXPECT_EQ(rounds, WorkEvidence::kSilentAfter);
+}
+
 TEST(WorkEvidence, ABoxWithNothingToAskIsJudgedByItsInboundPort) {
   Scene s;
   s.Look();
@@ -198,6 +220,7 @@ TEST(WorkEvidence, ANewVerdictIsToldOnceAndFollowsTheLatestAnswer) {
   s.Run(1, kOwn);
   s.Look();
   const auto attempt = std::get<TryConnect>(s.outputs[1]).attempt;
+  s.End({kAccepted});
   EXPECT_EQ(s.evidence.Step(s.now, ConnectOutcome{attempt, kAccepted}).size(), 1U);
   EXPECT_TRUE(s.evidence.Step(s.now, ConnectOutcome{attempt, kAccepted}).empty());
   s.now += 200ms;

@@ -13,6 +13,9 @@ constexpr Duration kProbeLostAfter = 10s;
 // pass.
 constexpr Duration kKillAgainAfter = 1s;
 constexpr Duration kFirstProbePause = 10ms;
+// Without a check, what has run for so long counts as healthy: a version that ends at once must not pass for
+// one.
+constexpr Duration kProofOfLife = 1s;
 
 // A replica that starts is asked the more often the younger it is: the wait for the next question is never
 // more than a fifth of what the start took. Running a command each time would slow the start down.
@@ -85,8 +88,7 @@ Time Supervisor::NextDeadline() const {
   Time next = kNever;
   for (const auto& [id, own] : owns_) {
     next = std::min({next, own.start_at, own.signal_at, own.kill_at});
-    if (own.process != Process::kAlive || own.terminating || own.spec.health.kind == HealthKind::kNone)
-      continue;
+    if (!IsWatched(own)) continue;
     next = std::min(next, own.probe != 0 ? own.probe_lost_at : own.next_probe);
   }
   return next;
@@ -157,13 +159,7 @@ void Supervisor::Apply(Now now, const ReplicaStarted& input) {
     Terminate(now, *own, own->stop_cause);
     return;
   }
-  if (own->spec.health.kind == HealthKind::kNone) {
-    own->status.health = Health::kHealthy;
-    own->status.last_error.clear();
-    Enter(now, *own, ReplicaState::kRunning,
-          "started as pid " + std::to_string(input.pid) + "; it has no health check");
-    return;
-  }
+  if (own->spec.health.kind == HealthKind::kNone) own->next_probe = now.mono + kProofOfLife;
   Enter(now, *own, ReplicaState::kStarting, "started as pid " + std::to_string(input.pid));
 }
 
@@ -336,13 +332,24 @@ Duration Supervisor::BackOffWait(std::uint32_t attempts) {
 
 // ---------------------------------------------------------------------------------------------------- health
 
+bool Supervisor::IsWatched(const Own& own) {
+  if (own.process != Process::kAlive || own.terminating) return false;
+  return own.spec.health.kind != HealthKind::kNone || own.status.state == ReplicaState::kStarting;
+}
+
 void Supervisor::Probe(Now now, Own& own) {
-  if (own.process != Process::kAlive || own.terminating || own.spec.health.kind == HealthKind::kNone) return;
+  if (!IsWatched(own)) return;
   if (own.probe != 0 && own.probe_lost_at <= now.mono) {
     own.probe = 0;
     own.next_probe = now.mono;
   }
   if (own.probe != 0 || own.next_probe > now.mono) return;
+  if (own.spec.health.kind == HealthKind::kNone) {
+    own.status.health = Health::kHealthy;
+    own.status.last_error.clear();
+    return Enter(now, own, ReplicaState::kRunning,
+                 "it has no health check, and has run for " + Seconds(now.mono - own.up_since));
+  }
   own.probe = next_probe_number_++;
   own.probe_lost_at = now.mono + own.spec.health.timeout + kProbeLostAfter;
   outputs_.push_back(ProbeReplica{own.status.id, own.probe, own.spec.health, own.status.address});

@@ -142,6 +142,7 @@ class Supervisor {
   void Start(Now now, Own& own);
   void BackOff(Now now, Own& own, const std::string& what);
   void Ended(Now now, Own& own, const std::string& what);
+  static bool IsWatched(const Own& own);
   void Probe(Now now, Own& own);
   void ProbeSucceeded(Now now, Own& own);
   void ProbeFailed(Now now, Own& own, const std::string& detail);

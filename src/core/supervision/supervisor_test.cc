@@ -88,6 +88,21 @@ TEST_F(SupervisorTest, StartsProbesAndRuns) {
   EXPECT_EQ(Web().last_error, "");
 }
 
+TEST_F(SupervisorTest, WithoutAHealthCheckItCountsAsHealthyOnceItHasRunForAWhile) {
+  spec_.health.kind = HealthKind::kNone;
+  Slice({{kWeb, {}}});
+  Give(ReplicaStarted{kWeb, 100, *Endpoint::Parse("10.0.0.1:10000")});
+  EXPECT_EQ(Web().state, ReplicaState::kStarting);
+  After(999ms);
+  EXPECT_NE(Web().health, Health::kHealthy);
+  EXPECT_EQ(supervisor_->NextDeadline(), now_.mono + 1ms);
+  After(1ms);
+  EXPECT_EQ(Web().state, ReplicaState::kRunning);
+  EXPECT_EQ(Web().health, Health::kHealthy);
+  EXPECT_TRUE(All<ProbeReplica>().empty());
+  EXPECT_EQ(supervisor_->NextDeadline(), kNever);
+}
+
 TEST_F(SupervisorTest, WhatStartsIsAskedTheMoreOftenTheYoungerItIs) {
   const auto pauses = [this] {
     Slice({{kWeb, {}}});

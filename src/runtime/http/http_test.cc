@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <boost/asio/local/stream_protocol.hpp>
 #include <fstream>
 
 #include "base/prng.h"
