@@ -25,6 +25,21 @@ std::uint64_t HashOfServing(const Record& record) {
   return hash;
 }
 
+// The same of a region's summary, and of its ranking among those that overlap.
+std::uint64_t HashOfServing(const Record& record, const RegionReport& report) {
+  std::uint64_t hash = CombineHash(record.version.boot, report.region);
+  hash = CombineHash(hash, report.stamp.term);
+  for (const ServiceInRegion& service : report.services) {
+    hash = CombineHash(hash, Hash64(service.service));
+    for (const ServiceAtNode& at : service.nodes) {
+      hash = CombineHash(hash, at.node.Prefix64());
+      hash = CombineHash(hash, at.running);
+      hash = CombineHash(hash, std::uint64_t{at.well} << 32 | at.draining);
+    }
+  }
+  return hash;
+}
+
 // Of the states of a box, these are the same to a door.
 int DoorSees(MemberState state) {
   if (IsPresent(state) || state == MemberState::kAgentDown) return 0;
@@ -143,6 +158,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     documents_told_.erase(after.id);
     load_book_.Forget(after.id);
     serving_.erase(after.id);
+    region_serving_.erase(after.id);
     sources_.erase(after.id);
   }
 }
@@ -289,7 +305,12 @@ void Node::Impl::On(const RecordChanged& change) {
       return;
     }
     case RecordKind::kRegionReport:
-      if (Regional()) dirty_.serving = true;
+      if (Regional()) {
+        const auto& report = std::get<RegionReport>(*change.record.body);
+        const std::uint64_t serving = HashOfServing(change.record, report);
+        if (std::exchange(region_serving_[change.record.key.owner], serving) != serving)
+          dirty_.serving = true;
+      }
       [[fallthrough]];
     case RecordKind::kPlanSlice:
       dirty_.plans = true;

@@ -390,14 +390,15 @@ class Node::Impl {
   FlatMap<NodeId, std::uint64_t> intent_digests_;  // as present members last said
   // The same, as load reports bring it to monitors and controllers.
   FlatMap<NodeId, std::uint64_t> documents_told_;
-  FlatMap<NodeId, std::uint64_t> serving_;  // a hash of what doors look at in each report
-  std::vector<Decision> decisions_;         // of the last look at the region
-  bool hears_straight_ = true;              // the datagram at hand came from its sender without relays
-  std::uint64_t routes_version_ = 0;        // of what the caller was told
-  std::uint64_t reach_version_ = 0;         // of what was told to others
-  ReachReport reach_told_;                  // the same
-  Time reach_next_{};                       // they are told more
-  TokenBucket member_news_{32, 1};          // of members that came or went, to everybody
+  FlatMap<NodeId, std::uint64_t> serving_;         // a hash of what doors look at in each report
+  FlatMap<NodeId, std::uint64_t> region_serving_;  // the same of each summary of a region
+  std::vector<Decision> decisions_;                // of the last look at the region
+  bool hears_straight_ = true;                     // the datagram at hand came from its sender without relays
+  std::uint64_t routes_version_ = 0;               // of what the caller was told
+  std::uint64_t reach_version_ = 0;                // of what was told to others
+  ReachReport reach_told_;                         // the same
+  Time reach_next_{};                              // they are told more
+  TokenBucket member_news_{32, 1};                 // of members that came or went, to everybody
   // Words on whom this node does not reach. Where packets get lost everywhere, or boxes are short of CPU,
   // everybody's list changes all the time, and each word goes to everybody.
   TokenBucket reach_news_{5, 0.2};

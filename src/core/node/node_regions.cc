@@ -133,6 +133,7 @@ void Node::Impl::SettleScope() {
   if (scope.members == scope_.members && scope.kept == scope_.kept) return;
   scope.another = region_since_ == now_.mono;
   scope_ = scope;
+  dirty_.serving = true;  // of whom there is no report any more, the summary counts
   Observe(std::move(scope));
 }
 
