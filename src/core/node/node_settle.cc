@@ -165,6 +165,8 @@ std::set<NodeId> Node::Impl::NotForWork() const {
 void Node::Impl::WatchEvidence() {
   const bool watch = region_.controller == self_ || region_.standby == self_;
   if (!std::exchange(evidence_watched_, watch) && !watch) return;
+  const auto is_down = [](const auto& entry) { return entry.second.state == MemberState::kAgentDown; };
+  if (evidence_.IsIdle() && std::ranges::none_of(Here(), is_down)) return;
   const auto reports = ObservedReports();
   Weigh(EvidenceWatch{watch, &Here(), &reports, &specs_});
 }

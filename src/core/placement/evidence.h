@@ -53,6 +53,7 @@ class WorkEvidence {
 
   std::vector<EvidenceOutput> Step(Time now, const EvidenceInput& input);
   Time NextDeadline() const;
+  bool IsIdle() const { return boxes_.empty(); }  // nobody is asked
   const std::map<ReplicaId, WorkVerdict>& verdicts() const { return verdicts_; }
 
  private:
