@@ -3,6 +3,12 @@
 #include <algorithm>
 
 namespace hs {
+namespace {
+
+// What was said once may be long over: it is acted on after so many times the patience.
+constexpr std::int64_t kSaidOnce = 3;
+
+}  // namespace
 
 void DifferenceWatch::AskAt(NodeId peer, Peer& entry, Time at) {
   if (entry.ask_at != kNever) asks_.erase({entry.ask_at, peer});
@@ -25,11 +31,12 @@ void DifferenceWatch::Heard(Time now, NodeId peer, std::uint64_t theirs, std::ui
     entry.pause = std::min(2 * patience_, pause_max_);
   }
   entry.theirs = theirs;
-  if (entry.ask_at != kNever) return;
   if (OvertakenByNews(now, entry)) {
-    entry.said_at = now - changed_at_ >= patience_ ? now : kNever;
+    const bool quiet = now - changed_at_ >= patience_;
+    entry.said_at = quiet ? now : kNever;
+    AskAt(peer, entry, quiet ? std::max(now + kSaidOnce * patience_, entry.allowed_at) : kNever);
   } else if (Lasts(now, entry) || now - entry.said_at >= patience_) {
-    AskAt(peer, entry, std::max(now, entry.allowed_at));
+    AskAt(peer, entry, std::min(entry.ask_at, std::max(now, entry.allowed_at)));
   }
 }
 
@@ -56,6 +63,7 @@ std::optional<NodeId> DifferenceWatch::Due(Time now, std::uint64_t ours) {
       if (now < lasting_next_) continue;
       lasting_next_ = now + pause_max_ / 4;
     }
+    entry.said_at = kNever;
     entry.allowed_at = now + entry.pause;
     entry.pause = std::min(2 * entry.pause, pause_max_);
     next_ask_ = now + patience_ / 4;

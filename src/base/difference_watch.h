@@ -3,11 +3,12 @@
 // Like neighbours who hear different rumours: mostly the news is still on its way, so one waits a moment
 // before walking over; and one does not knock at the same door every minute.
 //
-// Invariants: a difference is acted on only when the peer said so twice, at least `patience` apart, and our
-// own side was quiet in between and for `patience` before; or when it has lasted `pause_max` in spite of
-// everything: where there is always news everybody always differs, so of these one is asked per quarter of
-// `pause_max`. The same peer is asked at growing intervals up to `pause_max`; no two peers are asked within a
-// quarter of `patience`. Does not know what differs, and sends nothing.
+// Invariants: a difference is acted on only when the peer said so twice, at least `patience` apart, or once
+// and was not heard since for three times that, and when our own side was quiet all that time and for
+// `patience` before; or when it has lasted `pause_max` in spite of everything: where there is always news
+// everybody always differs, so of these one is asked per quarter of `pause_max`. The same peer is asked at
+// growing intervals up to `pause_max`; no two peers are asked within a quarter of `patience`. Does not know
+// what differs, and sends nothing.
 #pragma once
 
 #include <algorithm>
@@ -40,7 +41,7 @@ class DifferenceWatch {
  private:
   struct Peer {
     std::uint64_t theirs = 0;
-    Time since{};           // of the unbroken difference
+    Time since{};           // of the difference, as far as it was heard
     Time said_at = kNever;  // first, while our own side is quiet
     Time ask_at = kNever;   // unless the difference goes away
     Time allowed_at{};

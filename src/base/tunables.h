@@ -22,7 +22,7 @@ struct Tunables {
   // membership
   Duration probe_interval = 400ms;
   Duration probe_timeout = 200ms;
-  Duration suspicion_min = 350ms;
+  Duration suspicion_min = 300ms;
   std::int64_t suspicion_max_factor = 4;
   std::int64_t indirect_probes = 3;
   std::int64_t ring_neighbours = 3;

@@ -134,6 +134,7 @@ void Node::Impl::SettleScope() {
   scope.another = region_since_ == now_.mono;
   scope_ = scope;
   dirty_.serving = true;  // of whom there is no report any more, the summary counts
+  serving_.clear();       // of reports that may be dropped now
   Observe(std::move(scope));
 }
 

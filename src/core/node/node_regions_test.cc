@@ -1,6 +1,9 @@
 // What the nodes of several regions say to each other.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "core/intent/keys.h"
 #include "core/node/node_fixture_test.h"
 
 namespace hs {
@@ -63,6 +66,24 @@ TEST_F(NodeRegionsTest, UnderChurnARegionIsSummedUpTwiceASecondAndTheLastWordIsT
   ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 8 && AllSteady(); }, 120s));
   Run(1s);
   for (const auto& [i, box] : boxes_) EXPECT_EQ(HealthyBySummaries(i), 8U) << "node " << i;
+}
+
+TEST_F(NodeRegionsTest, ADoorFollowsWhatTheSummaryOfAnotherRegionSaysOfItsBoxes) {
+  const auto far = std::ranges::find_if(boxes_, [this](const auto& entry) {
+    return ViewOf(entry.first).controller != ViewOf(0).controller && !entry.second.running.empty();
+  });
+  ASSERT_NE(far, boxes_.end());
+  const auto offered = [&] {  // by the door of box 0
+    const auto told = SaidBy<ApplyDoor>(0);
+    if (told.empty() || told.back().second.table.services.empty()) return false;
+    const auto& servers = told.back().second.table.services.front().servers;
+    return std::ranges::any_of(servers, [&](const DoorServer& server) {
+      return server.name == IdOf(far->first).Hex() && server.state == ServerState::kReady;
+    });
+  };
+  EXPECT_TRUE(offered());
+  Write(far->first, DrainKey(IdOf(far->first)), DrainOrder{IdOf(far->first)});
+  EXPECT_TRUE(RunUntil([&] { return !offered(); }, 30s));
 }
 
 }  // namespace

@@ -149,8 +149,7 @@ bool Board::Accept(const Record& record) const {
 
 bool Board::Put(const Record& record) {
   if (!(IsEvent(record) ? events_.Put(record) : PutStatement(record))) return false;
-  differences_.Changed(now_);
-  region_differences_.Changed(now_);
+  if (IsEvent(record)) differences_.Changed(now_);
   Tell(record);
   return true;
 }
@@ -232,7 +231,6 @@ void Board::EraseStatements(NodeId owner, std::uint32_t boot) {
       }
       Count(it->second);
       it = records_.erase(it);
-      differences_.Changed(now_);
     }
   }
 }
@@ -383,6 +381,7 @@ void Board::On(const BoardPeers& peers) {
 void Board::On(const BoardPeer& peer) {
   if (peer.id == self_) return;
   eager_links_ = {};
+  present_inside_.reset();
   if (peer.address) {
     peers_[peer.id] = *peer.address;
     gone_.erase(peer.id);  // it lives after all
@@ -393,7 +392,7 @@ void Board::On(const BoardPeer& peer) {
   met_.erase(peer.id);
   differences_.Forget(peer.id);
   region_differences_.Forget(peer.id);
-  if (const auto link = links_.find(peer.id); link != links_.end() && !link->second.lazy) BringBack();
+  BringBack();
 }
 
 void Board::On(const BoardDigestHeard& heard) {

@@ -11,9 +11,10 @@
 //     alone, so that boards which dropped different old events still agree. An offer names only the last
 //     event of each life of an owner, and is answered with those after it.
 //  4. Bodies are shared, never copied or changed.
-//  5. News is flooded to at least EagerMin() links, where there are as many; further ones are left out once
-//     both ends agreed that they only bring what is known (as Plumtree's, but with several ways in, so that
-//     one silent box holds up nothing). A lost link brings others back.
+//  5. News is flooded to at least three links, where there are as many, and out of a region of many to one by
+//     each of its members; further ones are left out once both ends agreed that they only bring what is known
+//     (as Plumtree's, but with several ways in, so that one silent box holds up nothing). A lost link brings
+//     others back.
 //  6. A board that has just started, or comes back from the other side of a cut, compares notes over its
 //     first link to somebody newly present. Waiting for a quiet moment, as with a difference that news on its
 //     way would mend, could leave it ignorant for as long as there is other news.
@@ -255,6 +256,7 @@ class Board {
   FlatMap<NodeId, Link> links_;
   // Inside the region and outside, as counted, until links, peers or members change.
   mutable std::array<std::optional<std::size_t>, 2> eager_links_;
+  mutable std::optional<std::size_t> present_inside_;  // other members of the region, until the same change
   std::set<NodeId> met_;  // of the peers, those offered to since they are present
   Time meet_next_{};      // not before
   Time asking_until_{};   // one is asked at a time

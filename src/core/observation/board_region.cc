@@ -77,19 +77,25 @@ std::size_t Board::EagerLinks(NodeId like) const {
   return *count;
 }
 
-// Everybody inside has ways out of his own: where they are many, one each is plenty, and each further one
-// brings all the others what they know.
+// Everybody inside has ways out of his own: while those who are there are many, one each is plenty, and each
+// further one brings all the others what they know.
 std::size_t Board::EagerMin(NodeId like) const {
-  const bool outside = !region_.members.empty() && !IsInside(like);
-  return outside && region_.members.size() >= kManyInside ? 1 : kEagerMin;
+  if (region_.members.empty() || IsInside(like)) return kEagerMin;
+  if (!present_inside_) {
+    present_inside_ = static_cast<std::size_t>(
+        std::ranges::count_if(region_.members, [this](const NodeId& id) { return peers_.contains(id); }));
+  }
+  return *present_inside_ >= kManyInside ? 1 : kEagerMin;
 }
 
 void Board::Count(const Record& record) {
   const std::uint64_t hash = HashOfVersion(record.key, record.version);
   if (!IsRegional(record.key)) {
     digest_ ^= hash;
+    differences_.Changed(now_);
   } else if (IsInside(AboutWhom(record))) {
     region_digest_ ^= hash;
+    region_differences_.Changed(now_);
   }
 }
 
@@ -105,6 +111,7 @@ void Board::On(const BoardRegion& region) {
     if (!IsInside(peer)) region_differences_.Forget(peer);
   }
   eager_links_ = {};
+  present_inside_.reset();
   BringBack();
   digest_ = region_digest_ = kEmptyDigest;
   for (const auto& [key, record] : records_) Count(record);

@@ -173,12 +173,12 @@ TEST(WorkEvidence, ABoxOfWhichNoPortSaysAnythingForAWhileIsSilent) {
     return s.evidence.verdicts().at(ReplicaId{1});
   };
   round({kAccepted, kAccepted, kAccepted});
-  for (int n = 1; n < 2 * WorkEvidence::kSilentAfter; ++n)
+  for (int n = 1; n < 14; ++n)
     EXPECT_EQ(round({kTimeout, kTimeout, n % 3 == 0 ? kAccepted : kTimeout}), WorkVerdict::kUnknown)
         << "one port still answers now and then";
   int rounds = 0;
   while (round({kTimeout, kTimeout, kTimeout}) != WorkVerdict::kSilent && rounds < 100) ++rounds;
-  EXPECT_LT(rounds, WorkEvidence::kSilentAfter);
+  EXPECT_LE(rounds * WorkEvidence::kInterval, WorkEvidence::kSilentAfter);
   EXPECT_EQ(round({kTimeout, kTimeout, kRefused}), WorkVerdict::kUnknown) << "the kernel is back";
 }
 
@@ -200,7 +200,7 @@ TEST(WorkEvidence, SilenceCountsAlsoWhereItIsToldLate) {
     s.End({kTimeout, kTimeout});
     s.now += WorkEvidence::kInterval;
   }
-  EXPECT_EQ(rounds, WorkEvidence::kSilentAfter);
+  EXPECT_LE(rounds, 4) << "in 1.6 s";
 }
 
 TEST(WorkEvidence, ABoxWithNothingToAskIsJudgedByItsInboundPort) {

@@ -77,7 +77,7 @@ void Supervisor::Adopt(Now now, const AdoptedReplica& adopted) {
 }
 
 std::vector<SupervisorOutput> Supervisor::Step(Now now, const SupervisorInput& input) {
-  if (NextDeadline() != kNever && now.mono > NextDeadline() + tunables_.late_wake) ForgetDrains(now);
+  if (NextDeadline() != kNever && now.mono > NextDeadline() + tunables_.late_wake) AfterSleep(now);
   std::visit([&](const auto& what) { Apply(now, what); }, input);
   for (auto& [id, own] : owns_) Advance(now, own);
   Tell();
@@ -416,9 +416,11 @@ void Supervisor::Enter(Now now, Own& own, ReplicaState state, std::string cause)
 }
 
 // What it knew of the keepers when it fell asleep may be long untrue: every drain waits its whole time again.
-void Supervisor::ForgetDrains(Now now) {
+// What passed while this agent slept counts for nothing: neither a drain nor a proof of life.
+void Supervisor::AfterSleep(Now now) {
   for (auto& [id, own] : owns_) {
     if (own.signal_at != kNever && !own.terminating) own.signal_at = now.mono + tunables_.drain_wait;
+    if (own.spec.health.kind == HealthKind::kNone) own.next_probe = now.mono + kProofOfLife;
   }
 }
 

@@ -16,6 +16,8 @@
 //  2. A replica has at most one process: StartReplica goes out only when the last one's end (or failure)
 //     was told.
 //  3. Health follows from answers to probes, never from elapsed time; one probe is in flight per replica.
+//  What
+//     has no check is healthy once it has run for a second under the eyes of an agent that was awake.
 //  4. An order to run what already runs changes nothing, so restarts of the agent neither double nor stop
 //     work.
 //
@@ -147,7 +149,7 @@ class Supervisor {
   void ProbeSucceeded(Now now, Own& own);
   void ProbeFailed(Now now, Own& own, const std::string& detail);
   void Enter(Now now, Own& own, ReplicaState state, std::string cause);
-  void ForgetDrains(Now now);
+  void AfterSleep(Now now);
   void Tell();
   Duration BackOffWait(std::uint32_t attempts);
 

@@ -103,6 +103,16 @@ TEST_F(SupervisorTest, WithoutAHealthCheckItCountsAsHealthyOnceItHasRunForAWhile
   EXPECT_EQ(supervisor_->NextDeadline(), kNever);
 }
 
+TEST_F(SupervisorTest, AnAgentThatSleptHasSeenNobodyRun) {
+  spec_.health.kind = HealthKind::kNone;
+  Slice({{kWeb, {}}});
+  Give(ReplicaStarted{kWeb, 100, *Endpoint::Parse("10.0.0.1:10000")});
+  After(5s);
+  EXPECT_EQ(Web().state, ReplicaState::kStarting) << "its end may wait to be told";
+  Give(ReplicaExited{kWeb, 7, 0});
+  EXPECT_EQ(Web().state, ReplicaState::kBackoff);
+}
+
 TEST_F(SupervisorTest, WhatStartsIsAskedTheMoreOftenTheYoungerItIs) {
   const auto pauses = [this] {
     Slice({{kWeb, {}}});

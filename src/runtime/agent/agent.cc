@@ -93,6 +93,7 @@ Result<void> Agent::Start() {
   for (const std::string& warning : content.warnings) Log("documents: {}", warning);
   unreadable_ = content.warnings;
   if (auto started = StartNode(std::move(*entry), std::move(content)); !started) return started;
+  if (!formed_) CheckHint();
   return StartTransport();
 }
 
@@ -190,7 +191,6 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   if (boot.peers.empty() && !alone) boot.peers = std::move(entry.fallback);
   std::erase_if(boot.peers,
                 [&](const auto& peer) { return peer.first == identity_.node || peer.second == advertised_; });
-  CheckHints(entry);
   boot.asks_lan = options_.discovery;
   boot.seed = RandomU64();
   node_ = std::make_unique<Node>(options_.tunables, std::move(boot), ReadClocks());
@@ -198,15 +198,19 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
 }
 
 // One that is wrong must not keep a member from starting: it may know better itself.
-void Agent::CheckHints(const Entry& entry) {
-  const CaFingerprint ca = FingerprintOf(identity_.authority.certificate_pem);
-  for (const auto& [id, address] : entry.peers) {
-    if (id || address == advertised_) continue;
-    hints_.emplace_back(loop_, address, ca, [](const std::string& found) {
-      Log("--join: nobody of this cluster is at {}; going on with what this box knows, and still trying",
-          found);
-    });
-  }
+void Agent::CheckHint() {
+  const auto hint = Endpoint::Parse(options_.join, kDefaultPort);
+  if (!hint || *hint == advertised_) return;
+  const auto is_alone = [this] {
+    return std::ranges::count_if(node_->Members(),
+                                 [](const auto& entry) { return IsPresent(entry.second.state); }) <= 1;
+  };
+  hint_.emplace(
+      loop_, *hint, FingerprintOf(identity_.authority.certificate_pem), is_alone,
+      [](const std::string& found) {
+        Log("--join: nobody of this cluster is at {}; going on with what this box knows, and still trying",
+            found);
+      });
 }
 
 Result<void> Agent::StartTransport() {

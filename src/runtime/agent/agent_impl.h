@@ -73,7 +73,7 @@ class Agent : public ApiBackend {
   JoinService MakeJoinService();
   std::optional<TokenDoc> FindToken(const std::string& id) const;
   void StartLan();
-  void CheckHints(const Entry& entry);
+  void CheckHint();
   void WriteFirstDocuments();
   MemberMeta MakeMeta(const DoorPorts& ports) const;
   void Announce();
@@ -84,6 +84,7 @@ class Agent : public ApiBackend {
   void ArmTimer();
   void ArmSense();
   void ArmFootprint(Duration wait);
+  void KeepSocket();
   void MeasureLoad(Time due);
   void CheckDisk(bool test);
   void DoubtDisk(const std::string& reason);
@@ -136,7 +137,7 @@ class Agent : public ApiBackend {
   std::unique_ptr<LinkHost> links_;
   std::unique_ptr<JoinServer> joins_;
   std::unique_ptr<LanMember> lan_;  // null: not asked for, or not possible here
-  std::vector<HintCheck> hints_;    // addresses that a person gave
+  std::optional<HintCheck> hint_;   // of an address that a person gave
   std::unique_ptr<Tunnels> tunnels_;
   std::unique_ptr<RelayServer> relay_;
   std::shared_ptr<LineHost> lines_;        // of others to this node
@@ -163,6 +164,7 @@ class Agent : public ApiBackend {
   std::shared_ptr<const LocalLoad> load_;                   // of the last second; null: none yet
   std::shared_ptr<const DoorTotalsByService> door_totals_;  // the same
   bool tests_disk_ = false;
+  bool socket_lost_ = false;
   boost::asio::steady_timer save_peers_{loop_};
   bool saves_peers_ = false;
   std::vector<std::pair<NodeId, Endpoint>> former_peers_;  // of its last life

@@ -91,9 +91,16 @@ void Agent::ArmSense() {
   sense_timer_.async_wait([this, due](const boost::system::error_code& failure) {
     if (failure) return;
     MeasureLoad(due);
-    if (http_->KeepUnix()) Log("{} was removed, and is made again", directory_.PathOf("api.sock"));
+    KeepSocket();
     ArmSense();
   });
+}
+
+void Agent::KeepSocket() {
+  const auto made = http_->KeepUnix();
+  if (made && *made) Log("{} was removed, and is made again", directory_.PathOf("api.sock"));
+  if (!made && !socket_lost_) Log("its API socket was removed: {}", made.error().message);
+  socket_lost_ = !made;
 }
 
 void Agent::MeasureLoad(Time due) {

@@ -106,7 +106,14 @@ class Exchange {
     parser.body_limit(boost::none);
     parser.skip(call_.method == "HEAD");
     watchdog_.Arm(call_.silence_max);
+    asio::steady_timer slow(stream_.get_executor(), call_.slow_after);
+    if (call_.on_slow) {
+      slow.async_wait([on_slow = call_.on_slow](error_code answered) {
+        if (!answered) on_slow();
+      });
+    }
     co_await http::async_read_header(stream_, buffer, parser, Use());
+    slow.cancel();
     if (code_) co_return std::unexpected(Broken("the connection broke before the answer"));
     HttpReply reply{.status = static_cast<int>(parser.get().result_int()), .body = {}};
     std::vector<char> piece(64 << 10);
@@ -221,15 +228,7 @@ Result<HttpReply> Block(const HttpTarget& target, const HttpCall& call, TakePiec
     asio::io_context loop(1);
     Result<HttpReply> reply = Fail(Reaction::kRetryLater, "the call was not made");
     std::exception_ptr thrown;
-    asio::steady_timer slow(loop);
-    if (call.on_slow) {
-      slow.expires_after(call.slow_after);
-      slow.async_wait([&call](error_code answered) {
-        if (!answered) call.on_slow();
-      });
-    }
     const auto keep = [&](std::exception_ptr e, Result<HttpReply> got) {
-      slow.cancel();
       thrown = e;
       reply = std::move(got);
     };

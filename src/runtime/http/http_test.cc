@@ -164,9 +164,9 @@ TEST_F(HttpTest, ASocketFileThatSomebodyRemovedIsMadeAgain) {
   Start();
   std::filesystem::remove(socket_);
   EXPECT_FALSE(Ask("GET", "/livez"));
-  OnLoop([&] { EXPECT_TRUE(server_->KeepUnix()); });
+  OnLoop([&] { EXPECT_TRUE(server_->KeepUnix().value()); });
   EXPECT_EQ(Ask("GET", "/livez")->status, 200);
-  OnLoop([&] { EXPECT_FALSE(server_->KeepUnix()); });
+  OnLoop([&] { EXPECT_FALSE(server_->KeepUnix().value()); });
   EXPECT_EQ(Ask("GET", "/livez")->status, 200);
 }
 

@@ -40,17 +40,21 @@ class HttpServer::Impl : public std::enable_shared_from_this<HttpServer::Impl> {
     // Nobody can connect before listen(), so that there is no moment with other rights.
     if (!code && ::chmod(name.c_str(), 0600) != 0) code = {errno, boost::system::system_category()};
     if (!code) acceptor->listen(asio::socket_base::max_listen_connections, code);
-    if (code) return Fail(Reaction::kFixInput, "cannot listen on " + name + ": " + code.message());
+    if (code) {
+      ::unlink(name.c_str());
+      return Fail(Reaction::kFixInput, "cannot listen on " + name + ": " + code.message());
+    }
     acceptor_ = std::move(acceptor);
     unix_path_ = name;
     Accept();
     return {};
   }
 
-  bool KeepUnix() {
+  Result<bool> KeepUnix() {
     std::error_code unknown;
     if (stopped_ || !acceptor_ || std::filesystem::exists(unix_path_, unknown)) return false;
-    return ListenUnix(unix_path_).has_value();
+    if (auto made = ListenUnix(unix_path_); !made) return std::unexpected(made.error());
+    return true;
   }
 
   template <typename Stream>
@@ -133,7 +137,7 @@ HttpServer::~HttpServer() { Stop(); }
 
 Result<void> HttpServer::ListenUnix(const std::filesystem::path& path) { return impl_->ListenUnix(path); }
 
-bool HttpServer::KeepUnix() { return impl_->KeepUnix(); }
+Result<bool> HttpServer::KeepUnix() { return impl_->KeepUnix(); }
 
 void HttpServer::ServeTls(TlsStream&& stream, std::optional<NodeId> peer) {
   Caller caller;

@@ -46,7 +46,7 @@ class HttpServer {
   // Mode 0600. A socket file that a dead process left is replaced; one that answers is an error.
   Result<void> ListenUnix(const std::filesystem::path& path);
   // Listens afresh where somebody removed the socket's file: nobody could connect any more. True: it was.
-  bool KeepUnix();
+  Result<bool> KeepUnix();
   // An established TLS connection; `peer` is the node its certificate names.
   void ServeTls(TlsStream&& stream, std::optional<NodeId> peer);
 

@@ -21,24 +21,28 @@ class HintCheck::Impl : public std::enable_shared_from_this<Impl> {
   using ErrorCode = boost::system::error_code;
 
   Impl(boost::asio::io_context& loop, const Endpoint& address, const CaFingerprint& ca,
-       std::function<void(const std::string&)> say)
+       std::function<bool()> is_needed, std::function<void(const std::string&)> say)
       : loop_(loop),
         timer_(loop),
         tls_(MakeJoinerContext()),
         address_(address),
         ca_(ca),
+        is_needed_(std::move(is_needed)),
         say_(std::move(say)) {}
 
   void Ask() {
+    if (!is_needed_()) return End();
     const auto exchange = std::make_shared<JoinExchange>(TlsStream(loop_, *tls_));
     current_ = exchange;
     exchange->Deadline(kPatience);
     exchange->stream().next_layer().async_connect(
         ToAsio(address_), [self = shared_from_this(), exchange](ErrorCode failure) {
-          if (failure) return self->Found(WhyNobody(failure));
+          if (failure) return self->Found(IsLate(failure) ? kNoAnswer : failure.message());
           OfferAlpn(exchange->stream(), kAlpnJoin);
           exchange->stream().async_handshake(TlsStream::client, [self, exchange](ErrorCode tls_failure) {
-            if (tls_failure) return self->Found("what answers there is no node");
+            if (tls_failure) {
+              return self->Found(IsLate(tls_failure) ? kNoAnswer : "what answers there is no node");
+            }
             if (ServerMatches(exchange->stream(), self->ca_)) return self->End();
             self->Found("the box there belongs to another cluster");
           });
@@ -53,10 +57,11 @@ class HintCheck::Impl : public std::enable_shared_from_this<Impl> {
   }
 
  private:
-  static std::string WhyNobody(const ErrorCode& failure) {
-    const bool late =
-        failure == boost::asio::error::operation_aborted || failure == boost::asio::error::bad_descriptor;
-    return late ? "no answer" : failure.message();
+  static constexpr const char* kNoAnswer = "no answer";
+
+  // The deadline closed the socket.
+  static bool IsLate(const ErrorCode& failure) {
+    return failure == boost::asio::error::operation_aborted || failure == boost::asio::error::bad_descriptor;
   }
 
   void Found(const std::string& what) {
@@ -75,6 +80,7 @@ class HintCheck::Impl : public std::enable_shared_from_this<Impl> {
   std::shared_ptr<TlsContext> tls_;
   const Endpoint address_;
   const CaFingerprint ca_;
+  std::function<bool()> is_needed_;
   std::function<void(const std::string&)> say_;  // null: ended
   std::shared_ptr<JoinExchange> current_;
   std::string said_;
@@ -82,8 +88,8 @@ class HintCheck::Impl : public std::enable_shared_from_this<Impl> {
 };
 
 HintCheck::HintCheck(boost::asio::io_context& loop, const Endpoint& address, const CaFingerprint& ca,
-                     std::function<void(const std::string&)> say)
-    : impl_(std::make_shared<Impl>(loop, address, ca, std::move(say))) {
+                     std::function<bool()> is_needed, std::function<void(const std::string&)> say)
+    : impl_(std::make_shared<Impl>(loop, address, ca, std::move(is_needed), std::move(say))) {
   impl_->Ask();
 }
 HintCheck::~HintCheck() {

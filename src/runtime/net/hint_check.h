@@ -16,10 +16,11 @@ namespace hs {
 
 class HintCheck {
  public:
-  // Asks with growing pauses until a box whose certificate is of `ca` answers. `say` hears what was found
-  // instead, once each time it is another thing than before. Dropping the object ends it without a call.
+  // Asks with growing pauses until a box whose certificate is of `ca` answers, or as long as it is needed.
+  // `say` hears what was found instead, once each time it is another thing than before. Dropping the object
+  // ends it without a call.
   HintCheck(boost::asio::io_context& loop, const Endpoint& address, const CaFingerprint& ca,
-            std::function<void(const std::string&)> say);
+            std::function<bool()> is_needed, std::function<void(const std::string&)> say);
   ~HintCheck();
   HintCheck(HintCheck&&) = default;
 

@@ -136,16 +136,22 @@ TEST_F(JoinTest, WhoIsAtAnAddressThatAMemberWasGivenIsSaidOnce) {
   other_program.async_accept([](boost::system::error_code, boost::asio::ip::tcp::socket socket) {
     socket.send(boost::asio::buffer("220 mail.example\r\n", 18));
   });
+  const auto needed = [] { return true; };
+  const boost::asio::ip::tcp::acceptor stopped(loop_, {boost::asio::ip::make_address("127.0.0.1"), 0});
   std::vector<HintCheck> checks;
-  checks.emplace_back(loop_, host_->endpoint, theirs, say);
-  checks.emplace_back(loop_, nobody, ours, say);
-  checks.emplace_back(loop_, Endpoint{nobody.ip, other_program.local_endpoint().port()}, ours, say);
-  checks.emplace_back(loop_, host_->endpoint, ours, say);
-  ASSERT_TRUE(RunUntil(loop_, [&] { return host_->host->counts().accepted >= 4; })) << "asked again and again";
-  EXPECT_THAT(progress_,
-              testing::UnorderedElementsAre(
-                  host_->endpoint.ToString() + ": the box there belongs to another cluster",
-                  "127.0.0.1:1: Connection refused", HasSubstr(": what answers there is no node")));
+  checks.emplace_back(loop_, host_->endpoint, theirs, needed, say);
+  checks.emplace_back(loop_, nobody, ours, needed, say);
+  checks.emplace_back(loop_, Endpoint{nobody.ip, other_program.local_endpoint().port()}, ours, needed, say);
+  checks.emplace_back(loop_, host_->endpoint, ours, needed, say);
+  checks.emplace_back(loop_, Endpoint{nobody.ip, stopped.local_endpoint().port()}, ours, needed, say);
+  checks.emplace_back(
+      loop_, nobody, theirs, [] { return false; }, say);
+  ASSERT_TRUE(RunUntil(loop_, [&] { return progress_.size() >= 4; }));
+  EXPECT_GE(host_->host->counts().accepted, 4u) << "asked again and again";
+  EXPECT_THAT(progress_, testing::UnorderedElementsAre(
+                             host_->endpoint.ToString() + ": the box there belongs to another cluster",
+                             "127.0.0.1:1: Connection refused", HasSubstr(": what answers there is no node"),
+                             HasSubstr(": no answer")));
 }
 
 TEST(JoinCodec, EveryTruncationIsRefused) {
