@@ -156,9 +156,21 @@ const ServiceSpec* ServicePlan::LostOldSpec() const {
   return troubled ? MostFrequentOld(found_->lost_well) : nullptr;
 }
 
+// One id on several boxes (a copied directory, a disk that was put back), all healthy: none can be the keeper
+// of another.
+bool ServicePlan::AllAreTwins() const {
+  const Piece* first = nullptr;
+  return std::ranges::all_of(found_->pieces, [&first](const Piece& piece) {
+    if (first == nullptr) first = &piece;
+    return !piece.leaving && piece.Healthy() && piece.id == first->id;
+  });
+}
+
 ServicePlan::Wanted ServicePlan::HowManyToStart() const {
   const Counts counts = Count();
   const std::uint32_t target = service_->replicas;
+  // Those above the number can go only once one of another id is healthy.
+  if (target > 0 && counts.stay > target && input_.intent_known && AllAreTwins()) return {.of_new = 1};
   const std::uint32_t missing = target > counts.stay ? target - counts.stay : 0;
   const std::uint32_t new_missing = target > counts.good ? target - counts.good : 0;
   Wanted wanted;
@@ -232,9 +244,21 @@ bool ServicePlan::OnlyHere() const {
   return elsewhere != input_.keepers_elsewhere.end() && !elsewhere->second;
 }
 
+// Ids that several boxes say they run.
+std::set<ReplicaId> ServicePlan::Twins() const {
+  std::vector<ReplicaId> ids;
+  ids.reserve(found_->pieces.size());
+  for (const Piece& piece : found_->pieces) ids.push_back(piece.id);
+  std::ranges::sort(ids);
+  std::set<ReplicaId> twins;
+  for (auto it = ids.begin(); (it = std::ranges::adjacent_find(it, ids.end())) != ids.end(); ++it)
+    twins.insert(*it);
+  return twins;
+}
+
 // The next replica that can be spared, or null. In this order: not good before good, ailing before healthy,
-// the most crowded domain and box, the newest, and the lesser draw.
-Piece* ServicePlan::NextVictim(const Counts& counts) {
+// a twin, the most crowded domain and box, the newest, and the lesser draw.
+Piece* ServicePlan::NextVictim(const Counts& counts, const std::set<ReplicaId>& twins) {
   const std::uint32_t target = service_->replicas;
   if (counts.stay + started_ <= target + (MoveUnderWay() ? 1 : 0)) return nullptr;
   // When good replicas have failed for long, a drained box does not wait for them. A redeploy does: it has
@@ -244,13 +268,15 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
   const std::uint32_t covered =
       counts.good_healthy + counts.passing;  // passing ones count whatever their health
 
-  using Key = std::tuple<bool, bool, std::array<std::uint64_t, 6>, WallMs, std::uint64_t, ReplicaId>;
+  using Key = std::tuple<bool, bool, bool, std::array<std::uint64_t, 6>, WallMs, std::uint64_t, ReplicaId>;
   Piece* victim = nullptr;
   Key best;
   for (Piece& piece : found_->pieces) {
     if (piece.leaving) continue;
     const bool good = Good(piece);
     if (counts.old == 0 && WorthWaitingFor(piece)) continue;
+    // What twins wait for, so that one of them can go.
+    if (!twins.empty() && !twins.contains(piece.id) && !piece.Healthy() && !Failed(piece)) continue;
     if (good ? counts.good <= target : covered < healthy_floor + 1) continue;
     if (piece.Healthy() && (counts.healthy < healthy_floor + 1 || (target > 0 && counts.healthy < 2)))
       continue;
@@ -261,6 +287,7 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
       continue;
     const Key key{!good,
                   !piece.Healthy(),
+                  twins.contains(piece.id),
                   fleet_.Crowding(spread_, piece.box),
                   piece.status == nullptr ? 0 : piece.status->since_ms,
                   ~RendezvousDraw(Hash64(service_->spec.name), fleet_.MemberOf(piece.box).id),
@@ -273,7 +300,8 @@ Piece* ServicePlan::NextVictim(const Counts& counts) {
 void ServicePlan::ChooseStops() {
   if (!input_.intent_known) return;
   Counts counts = Count();
-  while (Piece* victim = NextVictim(counts)) {
+  const std::set<ReplicaId> twins = Twins();
+  while (Piece* victim = NextVictim(counts, twins)) {
     std::string cause;
     if (victim->spec != service_->hash) {
       cause = "replaced by the new version";

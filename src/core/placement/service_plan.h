@@ -66,8 +66,10 @@ class ServicePlan {
   bool WorthWaitingFor(const Piece& piece) const;
   void FinishMoves();
   void BeginMove();
-  Piece* NextVictim(const Counts& counts);
+  std::set<ReplicaId> Twins() const;
+  Piece* NextVictim(const Counts& counts, const std::set<ReplicaId>& twins);
   bool HasKeeper(const Piece& victim) const;
+  bool AllAreTwins() const;
   bool OnlyHere() const;
   ReplicaId KeeperFor(const Piece& victim) const;
   void Emit(const std::string& name, std::vector<Piece>& pieces);  // takes the causes along

@@ -77,6 +77,23 @@ TEST(Stop, OneIdOnTwoBoxesIsNotItsOwnKeeper) {
   EXPECT_GE(w.Healthy("web"), 1);
 }
 
+TEST(Stop, OfTwinsOneIsLeftAlsoWhenAnotherVersionIsWanted) {
+  for (const char* version : {"1", "2"}) {
+    World w(2);
+    w.Want(w.Spec("web", "1"), 2);
+    w.Settle();
+    w.reports[Box(2)].replicas = w.reports[Box(1)].replicas;
+    w.book = PlanBook{Box(1)};
+    w.Want(w.Spec("web", version), 1);
+    for (int i = 0; i < 60; ++i) {
+      w.Round();
+      EXPECT_GE(w.Healthy("web"), 1) << i;
+    }
+    EXPECT_EQ(w.Healthy("web"), 1) << "version " << version;
+    EXPECT_EQ(w.Healthy("web", HashOf(w.Spec("web", version))), 1);
+  }
+}
+
 TEST(Stop, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
   World w(2);
   const ServiceSpec web = w.Spec("web", "1");
