@@ -159,10 +159,9 @@ const ServiceSpec* ServicePlan::LostOldSpec() const {
 // One id on several boxes (a copied directory, a disk that was put back), all healthy: none can be the keeper
 // of another.
 bool ServicePlan::AllAreTwins() const {
-  const Piece* first = nullptr;
-  return std::ranges::all_of(found_->pieces, [&first](const Piece& piece) {
-    if (first == nullptr) first = &piece;
-    return !piece.leaving && piece.Healthy() && piece.id == first->id;
+  const auto& pieces = found_->pieces;
+  return std::ranges::all_of(pieces, [&pieces](const Piece& piece) {
+    return !piece.leaving && piece.Healthy() && piece.id == pieces.front().id;
   });
 }
 
@@ -246,13 +245,10 @@ bool ServicePlan::OnlyHere() const {
 
 // Ids that several boxes say they run.
 std::set<ReplicaId> ServicePlan::Twins() const {
-  std::vector<ReplicaId> ids;
-  ids.reserve(found_->pieces.size());
-  for (const Piece& piece : found_->pieces) ids.push_back(piece.id);
-  std::ranges::sort(ids);
-  std::set<ReplicaId> twins;
-  for (auto it = ids.begin(); (it = std::ranges::adjacent_find(it, ids.end())) != ids.end(); ++it)
-    twins.insert(*it);
+  std::set<ReplicaId> seen, twins;
+  for (const Piece& piece : found_->pieces) {
+    if (!seen.insert(piece.id).second) twins.insert(piece.id);
+  }
   return twins;
 }
 
@@ -300,6 +296,7 @@ Piece* ServicePlan::NextVictim(const Counts& counts, const std::set<ReplicaId>& 
 void ServicePlan::ChooseStops() {
   if (!input_.intent_known) return;
   Counts counts = Count();
+  if (counts.stay + started_ <= service_->replicas) return;
   const std::set<ReplicaId> twins = Twins();
   while (Piece* victim = NextVictim(counts, twins)) {
     std::string cause;
