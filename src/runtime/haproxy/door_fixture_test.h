@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -22,6 +23,7 @@
 #include <fstream>
 #include <functional>
 #include <future>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -101,6 +103,22 @@ inline bool Eventually(const std::function<bool()>& holds,
     usleep(5000);
   }
   return holds();
+}
+
+// Sent is not stopped: a thread that runs on another core may still answer.
+inline void Stop(pid_t pid) {
+  kill(pid, SIGSTOP);
+  const auto is_stopped = [](const std::filesystem::path& thread) {
+    std::ifstream file(thread / "stat");
+    const std::string text{std::istreambuf_iterator<char>(file), {}};
+    const std::size_t name_end = text.rfind(')');
+    return name_end == std::string::npos || text.compare(name_end, 3, ") T") == 0;
+  };
+  EXPECT_TRUE(Eventually([&] {
+    const std::filesystem::directory_iterator threads("/proc/" + std::to_string(pid) + "/task");
+    return std::all_of(begin(threads), end(threads),
+                       [&](const auto& entry) { return is_stopped(entry.path()); });
+  }));
 }
 
 inline pid_t SpawnProgram(const std::vector<std::string>& argv) {

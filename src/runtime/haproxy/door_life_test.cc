@@ -79,7 +79,7 @@ TEST_F(DoorWorld, AStuckWorkerIsSaidAndReplacedThoughNothingChanges) {
   ASSERT_TRUE(Eventually([&] { return Ask(box.config.door, "/").status == 200 && StatusOf(box).empty(); }))
       << StatusOf(box);
   const pid_t worker = WorkerOf(box);
-  kill(worker, SIGSTOP);
+  Stop(worker);
   EXPECT_TRUE(Eventually([&] { return StatusOf(box).find("does not answer") != std::string::npos; }, 12s));
   EXPECT_TRUE(
       Eventually([&] { return StatusOf(box).empty() && Ask(box.config.door, "/").status == 200; }, 30s))

@@ -126,7 +126,7 @@ TEST_F(DoorWorld, WhatHangsOnABoxThatFellSilentIsAnsweredByAnotherWhenThatIsSafe
   DoorServer inbound = Inbound(far, "n2");
   Apply(near, Web({inbound}, {}));
   ASSERT_TRUE(Eventually([&] { return Ask(near.config.door, "/").status == 200; })) << StatusOf(near);
-  kill(replicas_["r2"], SIGSTOP);  // takes connections and never answers
+  Stop(replicas_["r2"]);  // takes connections and never answers
   auto get = std::async(std::launch::async, [&] { return Ask(near.config.door, "/a"); });
   auto post = std::async(std::launch::async, [&] { return Ask(near.config.door, "/b", "any", "POST"); });
   usleep(300'000);

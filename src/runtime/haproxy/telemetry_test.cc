@@ -122,7 +122,7 @@ TEST_F(TelemetryWorld, ADoorThatHangsIsSilentAndOneThatIsGoneIsIdle) {
   Serve(box, {"web"}, StartReplica("r1", 1, 20001));
   Base();
   const pid_t worker = WorkerOf(box);
-  kill(worker, SIGSTOP);
+  Stop(worker);
   EXPECT_FALSE(Measure());
   kill(worker, SIGCONT);
   EXPECT_TRUE(Eventually([&] { return Measure().has_value(); }));
