@@ -12,7 +12,7 @@ std::vector<EvidenceOutput> WorkEvidence::Step(Time now, const EvidenceInput& in
   if (const auto* watch = std::get_if<EvidenceWatch>(&input)) {
     Watch(now, *watch, outputs);
   } else {
-    Outcome(now, std::get<ConnectOutcome>(input), outputs);
+    Outcome(std::get<ConnectOutcome>(input), outputs);
   }
   return outputs;
 }
@@ -86,25 +86,24 @@ void WorkEvidence::Round(Time now, Box& box, std::vector<EvidenceOutput>& output
   box.next_round = now + kInterval;
   for (Target& target : box.targets) {
     if (target.attempt != 0) continue;  // it has not ended yet
-    if (target.answered_at == Time{}) target.answered_at = now;
     target.attempt = kAttemptBit | ++attempts_;
     outputs.push_back(TryConnect{target.attempt, target.address, kPatience});
   }
 }
 
-void WorkEvidence::Outcome(Time now, const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs) {
+void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs) {
   for (auto& [node, box] : boxes_) {
     const auto target = std::find_if(box.targets.begin(), box.targets.end(),
                                      [&](const Target& t) { return t.attempt == outcome.attempt; });
     if (target == box.targets.end()) continue;
     target->attempt = 0;
     const WorkVerdict before = target->verdict;
-    if (outcome.result != ConnectResult::kTimeout) target->answered_at = now;
-    target->silent = now - target->answered_at >= kSilentAfter;
+    target->unanswered = outcome.result == ConnectResult::kTimeout ? target->unanswered + 1 : 0;
     target->verdict = outcome.result == ConnectResult::kRefused    ? WorkVerdict::kRefused
                       : outcome.result == ConnectResult::kAccepted ? WorkVerdict::kAnswering
                                                                    : WorkVerdict::kUnknown;
-    const bool silent = std::ranges::all_of(box.targets, &Target::silent);
+    const bool silent =
+        std::ranges::all_of(box.targets, [](const Target& t) { return t.unanswered >= kSilentAfter; });
     if (std::exchange(box.silent, silent) != silent) {
       for (const Target& t : box.targets) {
         if (t.replica) verdicts_[t.replica] = silent ? WorkVerdict::kSilent : t.verdict;

@@ -6,7 +6,7 @@
 //
 // Invariants:
 //  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown. Only where all ports of
-//     the box, asked again and again for kSilentAfter, say nothing, the box is taken to be silent as well.
+//     the box, asked kSilentAfter times on end, say nothing, the box is taken to be silent as well.
 //  2. A box is proven dead only by its inbound port refusing and every replica port that can be asked
 //     refusing too.
 //  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
@@ -49,7 +49,7 @@ class WorkEvidence {
   static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 61;
   static constexpr Duration kInterval = 200ms;
   static constexpr Duration kPatience = 350ms;  // longer than any way round the world
-  static constexpr Duration kSilentAfter = 1400ms;
+  static constexpr int kSilentAfter = 4;        // counted, so that a sleep of this node is no silence
 
   std::vector<EvidenceOutput> Step(Time now, const EvidenceInput& input);
   Time NextDeadline() const;
@@ -62,8 +62,7 @@ class WorkEvidence {
     Endpoint address;
     std::uint64_t attempt = 0;  // under way; 0: none
     WorkVerdict verdict = WorkVerdict::kUnknown;
-    Time answered_at{};  // or first asked
-    bool silent = false;
+    int unanswered = 0;  // time-outs on end
   };
   struct Box {
     Time since;  // of agent-down: another time is another case
@@ -75,7 +74,7 @@ class WorkEvidence {
 
   void Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs);
   void Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs);
-  void Outcome(Time now, const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs);
+  void Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs);
   static std::vector<Target> TargetsOf(const Member& member, const NodeReport* report,
                                        const std::map<SpecHash, ServiceSpec>& specs);
 
