@@ -56,7 +56,7 @@ void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {
     stopping_.erase({host.index, start->id});
     const auto found = host.processes.find(start->id);
     if (found != host.processes.end() && found->second.alive) {
-      Report(now, host, "asked to start " + ReplicaName(start->spec.name, start->id) + ", which runs");
+      Report(now, host, "asked to start " + ReplicaName(start->spec->name, start->id) + ", which runs");
     }
   }
 }

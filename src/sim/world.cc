@@ -186,12 +186,11 @@ void World::StartAgent(HostIndex index) {
 void World::EndAgent(Host& host, bool kernel_tells) {
   if (!host.node) return;
   // What it knew of others is on its disk, as the runtime keeps it: also whom it has not met in this life.
-  const NodeView view = host.node->View(NowOf(host));
   std::erase_if(host.disk.peers, [&](const auto& peer) {
     const Document* key = host.node->FindDocument(NodeKey(peer.first));
     return !peer.first || host.node->Members().contains(peer.first) || (key != nullptr && key->IsTombstone());
   });
-  for (const Member& member : view.members) {
+  for (const auto& [id, member] : host.node->Members()) {
     if (member.id != host.disk.node && member.state != MemberState::kLeft)
       host.disk.peers.emplace_back(member.id, member.meta->address);
   }

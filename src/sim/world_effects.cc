@@ -106,13 +106,13 @@ void World::StartProcess(Host& host, const StartReplica& start) {
     }
     Process& process = target.processes[start.id];
     HS_CHECK(!process.alive);  // the core asked to start what runs: work would be doubled
-    process.spec = start.spec;
+    process.spec = *start.spec;
     if (process.address.port == 0) process.address = {target.address.ip, target.next_port++};
     process.pid = next_pid_++;
     process.restarts = start.restarts;
     process.alive = true;
     process.exit_code = process.term_signal = 0;
-    process.listens_at = NeverHealthy(start.spec) ? kNever : now_ + target.start_delay;
+    process.listens_at = NeverHealthy(*start.spec) ? kNever : now_ + target.start_delay;
     process.started_ms = NowOf(target).wall_ms;
     Deliver(index, life, ReplicaStarted{start.id, process.pid, process.address});
   });

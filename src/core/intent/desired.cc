@@ -109,15 +109,14 @@ std::vector<DesiredService> DesiredServices(const Documents& documents) {
   return services;
 }
 
-const ServiceSpec* FindSpec(const Documents& documents, std::string_view service, SpecHash hash) {
+std::map<SpecHash, ServiceSpec> SpecsOf(const Documents& documents) {
+  std::map<SpecHash, ServiceSpec> specs;
   for (const Stack& stack : StacksOf(documents)) {
     for (const Revision& revision : stack.revisions) {
-      for (const ServiceSpec& spec : revision.spec().services) {
-        if (spec.name == service && HashOf(spec) == hash) return &spec;
-      }
+      for (const ServiceSpec& spec : revision.spec().services) specs.try_emplace(HashOf(spec), spec);
     }
   }
-  return nullptr;
+  return specs;
 }
 
 Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept,

@@ -26,9 +26,9 @@ using Writes = std::vector<std::pair<std::string, DocumentBody>>;
 // newcomer.
 std::vector<DesiredService> DesiredServices(const Documents& documents);
 
-// The spec with this hash in any live revision, newest first; null when no revision describes it any more.
-// Points into `documents`.
-const ServiceSpec* FindSpec(const Documents& documents, std::string_view service, SpecHash hash);
+// All that live revisions describe. Where several are the same version (what the hash leaves out differs), as
+// the newest has it.
+std::map<SpecHash, ServiceSpec> SpecsOf(const Documents& documents);
 
 // The new revision, numbered one above all known of its stack, and tombstones for what is then older than the
 // newest `revisions_kept` live ones. Versions of `running` stay described, however many bad ones came after:

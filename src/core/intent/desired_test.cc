@@ -82,11 +82,19 @@ TEST(DesiredTest, OldRevisionsAreDeletedButThoseKeptStillDescribeTheirReplicas) 
   }
   EXPECT_TRUE(documents.at(StackKey("shop", 1)).IsTombstone());
   EXPECT_FALSE(documents.at(StackKey("shop", 2)).IsTombstone());
-  EXPECT_EQ(FindSpec(documents, "web", HashOf(Service("web", "v1"))), nullptr);
-  const ServiceSpec* v2 = FindSpec(documents, "web", HashOf(Service("web", "v2")));
-  ASSERT_NE(v2, nullptr);
-  EXPECT_EQ(v2->command[0], "v2");
-  EXPECT_EQ(FindSpec(documents, "api", HashOf(Service("web", "v2"))), nullptr);
+  const auto specs = SpecsOf(documents);
+  EXPECT_FALSE(specs.contains(HashOf(Service("web", "v1"))));
+  EXPECT_EQ(specs.at(HashOf(Service("web", "v2"))).command[0], "v2");
+  EXPECT_EQ(specs.size(), 3u);
+}
+
+// Ten comes after nine, though not as a word.
+TEST(DesiredTest, WhatTheVersionLeavesOutIsAsTheNewestRevisionHasIt) {
+  Documents documents;
+  ServiceSpec service = Service("web", "v1");
+  for (service.replicas = 1; service.replicas <= 10; ++service.replicas)
+    Put(documents, DeployWrites(documents, {"shop", {service}}, 3));
+  EXPECT_EQ(SpecsOf(documents).at(HashOf(service)).replicas, 10u);
 }
 
 TEST(DesiredTest, AVersionThatStillRunsStaysDescribedHoweverManyBadOnesCame) {
@@ -95,11 +103,11 @@ TEST(DesiredTest, AVersionThatStillRunsStaysDescribedHoweverManyBadOnesCame) {
   Put(documents, DeployWrites(documents, {"shop", {Service("web", "good")}}, 3, {runs}));
   for (const auto* version : {"bad1", "bad2", "bad3", "bad4", "bad5"}) {
     Put(documents, DeployWrites(documents, {"shop", {Service("web", version)}}, 3, {runs}));
-    EXPECT_NE(FindSpec(documents, "web", runs), nullptr) << version;
+    EXPECT_TRUE(SpecsOf(documents).contains(runs)) << version;
   }
-  EXPECT_EQ(FindSpec(documents, "web", HashOf(Service("web", "bad1"))), nullptr);
+  EXPECT_FALSE(SpecsOf(documents).contains(HashOf(Service("web", "bad1"))));
   Put(documents, DeployWrites(documents, {"shop", {Service("web", "good2")}}, 3));
-  EXPECT_EQ(FindSpec(documents, "web", runs), nullptr) << "none of it runs any more";
+  EXPECT_FALSE(SpecsOf(documents).contains(runs)) << "none of it runs any more";
 }
 
 TEST(DesiredTest, RemovingAStackLeavesNothingOfItAndNothingElseGoes) {

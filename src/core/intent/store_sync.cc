@@ -10,7 +10,7 @@ namespace {
 // Documents per message: keeps a message below a megabyte with stacks of ordinary size.
 constexpr std::size_t kPushMax = 128;
 // The moment of being in step is compared with floors that are weeks old, and costs a look at all clocks.
-constexpr Duration kInStepPause = 1s;
+constexpr Duration kInStepPause = 10s;
 // By so many of its links a node floods: in a burst of joins or losses it has many more, and each would bring
 // everybody what he knows. Comparing notes finds whoever was left out by all others.
 constexpr std::size_t kFloodLinks = 8;

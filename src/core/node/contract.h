@@ -30,6 +30,7 @@
 // 13. Reply{request} answers exactly one Client* input with that request id, some time later.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
@@ -223,7 +224,7 @@ struct Persist {
 
 struct StartReplica {
   ReplicaId id;
-  ServiceSpec spec;
+  std::shared_ptr<const ServiceSpec> spec;  // never null
   std::uint32_t restarts = 0;  // written beside it, so that a later agent knows
 };
 // To the replica's process group.
@@ -255,7 +256,7 @@ struct DropBundle {
   Digest digest;
 };
 struct ApplyDoor {
-  DoorTable table;
+  std::shared_ptr<const DoorTable> table;  // never null
 };
 
 struct Reply {

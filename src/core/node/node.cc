@@ -67,6 +67,7 @@ Node::Impl::Impl(const Tunables& tunables, BootState boot, Now now)
       bundles_(boot.bundles.begin(), boot.bundles.end()),
       containment_(std::move(boot.containment)) {
   steady_.since = now.mono;
+  NotePlace(membership_.members().at(self_));
   for (const Digest& digest : Sorted(std::move(boot.bundles))) Supervise(BundleReady{digest});
   const auto found = supervisor_.statuses();
   box_fell_ = !found.empty() && std::ranges::none_of(found, [](const ReplicaStatus& status) {

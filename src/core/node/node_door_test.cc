@@ -27,7 +27,7 @@ TEST_F(NodeDoorTest, TheDoorIsBuiltAtMostOnceIn5Ms) {
   const auto doors = SaidBy<ApplyDoor>(0);
   ASSERT_GE(doors.size(), 2U);
   for (std::size_t i = 1; i < doors.size(); ++i) EXPECT_GE(doors[i].first - doors[i - 1].first, 5ms);
-  EXPECT_EQ(doors.back().second.table.services.at(0).name, "web20") << "the last state is told";
+  EXPECT_EQ(doors.back().second.table->services.at(0).name, "web20") << "the last state is told";
 }
 
 TEST_F(NodeDoorTest, OnlyWhoHasADoorLooksAfterThePathsToOthersReplicas) {
@@ -36,7 +36,7 @@ TEST_F(NodeDoorTest, OnlyWhoHasADoorLooksAfterThePathsToOthersReplicas) {
   Run(2s);
   Deploy(0, {Service("web", 2)});
   const auto serves = [&] {
-    const DoorTable door = ViewOf(1).door;
+    const DoorTable door = DoorOf(1);
     return !door.services.empty() && door.services.at(0).servers.size() == 2;
   };
   ASSERT_TRUE(RunUntil(serves, 10s));
@@ -59,7 +59,7 @@ TEST_F(NodeDoorTest, ARestartedAgentTouchesItsDoorOnlyWhenItKnowsWhatTheOthersSe
   Start(1, 0, [&](BootState& boot) { boot.documents = documents; });
   EXPECT_THAT(SaidBy<ApplyDoor>(1), IsEmpty()) << "its own table would name nobody";
   ASSERT_TRUE(RunUntil([&] { return !SaidBy<ApplyDoor>(1).empty(); }, 5s));
-  EXPECT_THAT(SaidBy<ApplyDoor>(1).front().second.table.services.at(0).servers, SizeIs(2))
+  EXPECT_THAT(SaidBy<ApplyDoor>(1).front().second.table->services.at(0).servers, SizeIs(2))
       << "both other boxes serve";
 }
 
@@ -96,7 +96,7 @@ TEST_F(NodeDoorTest, ASilentMemberIsDownAtTheDoorsUntilItsReportGoes) {
   Run(1s);
   boxes_.at(3).gone = true;  // silent: what is sent to it is lost
   const auto state = [&] {
-    const DoorTable door = ViewOf(0).door;
+    const DoorTable door = DoorOf(0);
     for (const DoorServer& server : door.services.at(0).servers) {
       if (server.name == IdOf(3).Hex()) return std::string(ToString(server.state));
     }

@@ -153,6 +153,11 @@ class NodeFixture : public ::testing::Test {
     }
     return found;
   }
+  // As it was told last.
+  DoorTable DoorOf(int i) {
+    const auto told = SaidBy<ApplyDoor>(i);
+    return told.empty() ? DoorTable{} : *told.back().second.table;
+  }
   std::vector<Event> EventsOf(int i, const std::string& kind) {
     std::vector<Event> found;
     for (const auto& [at, emitted] : SaidBy<EmitEvent>(i)) {

@@ -128,6 +128,8 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   }
   NoteCompany(change);
   TellPeer(change);
+  if (change.before && change.before->incarnation.boot < after.incarnation.boot)
+    Observe(LaterLife{after.id, after.incarnation.boot});
   if (!change.before || change.before->meta->address != after.meta->address) addresses_changed_ = true;
   if (ConcernsDoor(change)) dirty_.serving = true;
   const bool was_present = change.before && IsPresent(change.before->state);

@@ -202,6 +202,8 @@ class Node::Impl {
   // Whether it decides how many there are of each service, in all regions together.
   bool Stewards() const { return Leads() && steward_ == self_; }
   void NoteRegion(const Membership::MemberChanged& change);
+  void NotePlace(const Member& member);
+  Place PlaceOf(const Member& member) const { return places_[membership_.members().SlotOf(member.id)]; }
   void SettleRegion();
   void FindRegions();
   void EnterRegion(RegionId region);
@@ -210,7 +212,7 @@ class Node::Impl {
   NodeId FarController() const;
   bool HasLeaf(RegionId region) const;
   RegionId LeafOf(NodeId node) const;
-  std::vector<const RegionReport*> Summaries() const;
+  const std::vector<const RegionReport*>& Summaries() const;
   RegionReport Summary(const PlanDraft& draft, const std::map<NodeId, ObservedReport>& reports) const;
   void TellRegion(RegionReport report);
   bool IsUrgent(const RegionReport& report) const;
@@ -328,6 +330,7 @@ class Node::Impl {
   std::map<Role, RoleHeld> roles_;  // of this node
 
   // Regions:
+  std::vector<Place> places_;        // of members, by their slots
   std::vector<RegionId> leaves_{0};  // in order of place
   Time leaves_since_{};
   RegionId region_id_ = 0;
@@ -342,6 +345,9 @@ class Node::Impl {
   NodeId steward_;                    // zero: not known at the moment
   NodeId far_controller_;             // of the first region, while that is another; zero: nobody claims it
   bool far_dirty_ = true;
+  mutable std::vector<const RegionReport*> summaries_;  // as last worked out
+  mutable std::uint64_t summaries_of_ = 0;              // from this version of the board's
+  mutable bool summaries_stale_ = true;                 // somebody claims otherwise than then
   bool stewards_ = false;  // as last settled
   Division division_;
   Allotments region_dealer_;         // to regions, as `dealer_` to nodes
@@ -384,7 +390,7 @@ class Node::Impl {
   std::string door_error_;
   std::map<std::string, Time> troubles_;  // what could not be understood, and until when it is told
   Time troubles_at_ = kNever;             // the first of them ends
-  DoorTable door_;
+  std::shared_ptr<const DoorTable> door_ = std::make_shared<DoorTable>();
   bool door_told_ = false;
   SteadyState steady_;
   FlatMap<NodeId, std::uint64_t> intent_digests_;  // as present members last said

@@ -70,7 +70,7 @@ TEST_F(NodeLeavingTest, ARemovedNodeIsGoneForAllAtOnceAndStopsWhatItRan) {
   Run(100ms);
   for (const int i : {0, 1}) {
     EXPECT_EQ(ViewOf(i).members.at(2).state, MemberState::kLeft) << "node " << i;
-    EXPECT_THAT(ViewOf(i).door.refused, ElementsAre(IdOf(2)));
+    EXPECT_THAT(DoorOf(i).refused, ElementsAre(IdOf(2)));
   }
   ASSERT_TRUE(RunUntil([&] { return boxes_.at(2).gone; }, 30s));
   EXPECT_THAT(SaidBy<Gone>(2).front().second.error, HasSubstr("was removed from cluster 07070707"));

@@ -20,15 +20,25 @@ bool IsServing(const ReplicaStatus& status) {
 
 }  // namespace
 
+void Node::Impl::NotePlace(const Member& member) {
+  const auto slot = membership_.members().SlotOf(member.id);
+  if (slot == MemberTable::kNone) return;
+  if (places_.size() <= slot) places_.resize(slot + 1);
+  places_[slot] = hs::PlaceOf(member.id, member.meta->labels);
+}
+
 void Node::Impl::NoteRegion(const Membership::MemberChanged& change) {
   const Member& after = change.after;
-  region_dirty_ =
-      region_dirty_ || !change.before || IsPresent(change.before->state) != IsPresent(after.state) ||
-      change.before->meta->region != after.meta->region || change.before->meta->labels != after.meta->labels;
+  const bool stood_elsewhere = !change.before || change.before->meta->labels != after.meta->labels;
+  if (stood_elsewhere) NotePlace(after);
+  region_dirty_ = region_dirty_ || stood_elsewhere ||
+                  IsPresent(change.before->state) != IsPresent(after.state) ||
+                  change.before->meta->region != after.meta->region;
   far_dirty_ = far_dirty_ || region_dirty_ || change.before->meta->roles != after.meta->roles;
+  summaries_stale_ = summaries_stale_ || far_dirty_;
   if (!Regional() || here_dirty_) return;
   const auto known = here_.find(after.id);
-  const bool here = Contains(region_id_, PlaceOf(after.id, after.meta->labels));
+  const bool here = Contains(region_id_, PlaceOf(after));
   if (here != (known != here_.end())) {
     here_dirty_ = true;
   } else if (here) {
@@ -42,9 +52,9 @@ bool Node::Impl::HasLeaf(RegionId region) const {
 
 // 0, which is no leaf where there are several, when nobody who is present is near it.
 RegionId Node::Impl::LeafOf(NodeId node) const {
-  const auto member = membership_.members().find(node);
-  if (member == membership_.members().end()) return 0;
-  const Place place = PlaceOf(node, member->second.meta->labels);
+  const Member* member = membership_.members().Find(node);
+  if (member == nullptr) return 0;
+  const Place place = PlaceOf(*member);
   const auto leaf = std::ranges::find_if(leaves_, [place](RegionId of) { return Contains(of, place); });
   return leaf == leaves_.end() ? 0 : *leaf;
 }
@@ -58,7 +68,7 @@ void Node::Impl::SettleRegion() {
     scope_dirty_ = true;
     here_ = {};
     for (const auto& [id, member] : membership_.members()) {
-      if (Contains(region_id_, PlaceOf(id, member.meta->labels))) here_.emplace(id, member);
+      if (Contains(region_id_, PlaceOf(member))) here_.emplace(id, member);
     }
   }
   if (Regional() || !scope_.members.empty()) SettleScope();
@@ -75,7 +85,7 @@ void Node::Impl::FindRegions() {
     std::vector<Inhabitant> present;
     for (const auto& [id, member] : members) {
       if (id == self_ || IsPresent(member.state))
-        present.push_back({PlaceOf(id, member.meta->labels), member.meta->region});
+        present.push_back({PlaceOf(member), member.meta->region});
     }
     leaves = Leaves(std::move(present), region_max);
   }
@@ -84,7 +94,7 @@ void Node::Impl::FindRegions() {
   leaves_since_ = now_.mono;
   scope_dirty_ = far_dirty_ = true;
   here_dirty_ = dirty_.plans = dirty_.serving = true;
-  const Place place = PlaceOf(self_, meta_.labels);
+  const Place place = PlaceOf(membership_.members().at(self_));
   const auto own = std::ranges::find_if(leaves_, [place](RegionId of) { return Contains(of, place); });
   HS_CHECK(own != leaves_.end());
   if (*own != region_id_) EnterRegion(*own);
@@ -121,7 +131,7 @@ void Node::Impl::SettleScope() {
         if (IsPresent(member.state)) linked.insert(linked.end(), id);
         continue;
       }
-      const Place place = PlaceOf(id, member.meta->labels);
+      const Place place = PlaceOf(member);
       const bool spoken_for =
           std::ranges::any_of(told, [place](RegionId region) { return Contains(region, place); });
       if (!spoken_for) scope.kept.push_back(id);
@@ -145,7 +155,7 @@ NodeId Node::Impl::FarController() const {
   for (const auto& [id, member] : membership_.members()) {
     const RoleClaim& roles = member.meta->roles;
     if (!roles.controller || !IsPresent(member.state)) continue;
-    if (!Contains(first, PlaceOf(id, member.meta->labels))) continue;
+    if (!Contains(first, PlaceOf(member))) continue;
     if (std::tie(roles.term, id) > std::tie(term, steward))
       std::tie(term, steward) = std::tie(roles.term, id);
   }
@@ -186,7 +196,10 @@ void Node::Impl::SettleSteward() {
 // What controllers say of their regions, of no part of the cluster twice: rather who claims the region now,
 // then the later term. So a region that has just split or merged is spoken for by what was before, until its
 // new controller has spoken.
-std::vector<const RegionReport*> Node::Impl::Summaries() const {
+const std::vector<const RegionReport*>& Node::Impl::Summaries() const {
+  const bool same_reports =
+      std::exchange(summaries_of_, board_.regions_version()) == board_.regions_version();
+  if (!std::exchange(summaries_stale_, false) && same_reports) return summaries_;
   struct Ranked {
     bool claimed = false;
     Term term = 0;
@@ -199,22 +212,21 @@ std::vector<const RegionReport*> Node::Impl::Summaries() const {
        it != records.end() && it->first.kind == RecordKind::kRegionReport; ++it) {
     const auto& report = std::get<RegionReport>(*it->second.body);
     if (report.region == 0) continue;  // it sums nothing up
-    const auto member = membership_.members().find(it->first.owner);
-    const bool claimed = member != membership_.members().end() && IsPresent(member->second.state) &&
-                         member->second.meta->roles.controller &&
-                         member->second.meta->region == report.region;
+    const Member* member = membership_.members().Find(it->first.owner);
+    const bool claimed = member != nullptr && IsPresent(member->state) && member->meta->roles.controller &&
+                         member->meta->region == report.region;
     all.push_back({claimed, report.stamp.term, it->first.owner, &report});
   }
   std::ranges::sort(all, std::greater{},
                     [](const Ranked& of) { return std::tuple(of.claimed, of.term, of.owner); });
-  std::vector<const RegionReport*> summaries;
+  summaries_.clear();
   for (const Ranked& ranked : all) {
-    const bool overlaps = std::ranges::any_of(summaries, [&](const RegionReport* taken) {
+    const bool overlaps = std::ranges::any_of(summaries_, [&](const RegionReport* taken) {
       return IsWithin(taken->region, ranked.report->region) || IsWithin(ranked.report->region, taken->region);
     });
-    if (!overlaps) summaries.push_back(ranked.report);
+    if (!overlaps) summaries_.push_back(ranked.report);
   }
-  return summaries;
+  return summaries_;
 }
 
 // The controller's word on its region, but for what its plan says.
@@ -319,7 +331,7 @@ std::map<std::string_view, std::vector<SummedServer>> Node::Impl::ServingElsewhe
 }
 
 void Node::Impl::WhatIsPendingElsewhere(std::vector<std::string>& pending) const {
-  const auto summaries = Summaries();
+  const auto& summaries = Summaries();
   for (const RegionId leaf : leaves_) {
     if (leaf == region_id_ || pending.size() >= kPendingNamed) continue;
     const auto summary =

@@ -75,8 +75,8 @@ TEST_F(NodeRegionsTest, ADoorFollowsWhatTheSummaryOfAnotherRegionSaysOfItsBoxes)
   ASSERT_NE(far, boxes_.end());
   const auto offered = [&] {  // by the door of box 0
     const auto told = SaidBy<ApplyDoor>(0);
-    if (told.empty() || told.back().second.table.services.empty()) return false;
-    const auto& servers = told.back().second.table.services.front().servers;
+    if (told.empty() || told.back().second.table->services.empty()) return false;
+    const auto& servers = told.back().second.table->services.front().servers;
     return std::ranges::any_of(servers, [&](const DoorServer& server) {
       return server.name == IdOf(far->first).Hex() && server.state == ServerState::kReady;
     });

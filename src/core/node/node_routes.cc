@@ -131,7 +131,7 @@ void Node::Impl::WatchDoorPaths() {
   std::vector<NodeId> paths;
   // Without a door of its own this node sends nobody's requests anywhere.
   static const std::vector<DoorService> kNone;
-  for (const DoorService& service : meta_.door ? door_.services : kNone) {
+  for (const DoorService& service : meta_.door ? door_->services : kNone) {
     for (const DoorServer& server : service.servers) {
       if (!server.tls) continue;
       if (const auto id = NodeId::FromHex(server.name)) paths.push_back(*id);

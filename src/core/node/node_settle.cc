@@ -94,14 +94,11 @@ void Node::Impl::SettleServices() {
            asked_.end();
   });
   ApplyLevels();
-  specs_.clear();
+  specs_ = SpecsOf(documents);
   const auto drained_before = std::exchange(drained_, {});
   SettleRemoved();
   for (const auto& [key, document] : documents) {
     if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained_.insert(drain->node);
-    const auto* stack = std::get_if<StackSpec>(&document.body);
-    if (stack == nullptr) continue;
-    for (const ServiceSpec& service : stack->services) specs_[HashOf(service)] = service;
   }
   if (drained_ != drained_before) lead_at_ = now_.mono;
 }
@@ -196,9 +193,8 @@ void Node::Impl::SettleSlice(bool specs) {
   slice_stamp_ = slice.stamp;
   SliceReceived order{slice, {}};
   for (const Assignment& assignment : slice.assignments) {
-    if (const ServiceSpec* spec = FindSpec(intent_.documents(), assignment.service, assignment.spec)) {
-      order.specs[assignment.replica] = *spec;
-    }
+    if (const auto spec = specs_.find(assignment.spec); spec != specs_.end())
+      order.specs[assignment.replica] = spec->second;
   }
   Supervise(order);
 }
@@ -388,9 +384,9 @@ void Node::Impl::SettleDoor() {
                                     .reports = reports,
                                     .summed = ServingElsewhere()});
   table.refused.assign(removed_.begin(), removed_.end());
-  if (door_told_ && table == door_) return;
+  if (door_told_ && table == *door_) return;
   door_told_ = true;
-  door_ = std::move(table);
+  door_ = std::make_shared<const DoorTable>(std::move(table));
   outputs_.emplace_back(ApplyDoor{door_});
   WatchDoorPaths();
 }

@@ -77,7 +77,7 @@ bool Node::Impl::AllAreSaidToHoldOurDocuments(const RegionReport& own) const {
   const std::uint64_t here = Leads() ? DocumentsHere() : own.documents;
   if (here != intent_.digest()) return false;
   if (!Regional()) return true;
-  const auto summaries = Summaries();
+  const auto& summaries = Summaries();
   return std::ranges::all_of(leaves_, [&](RegionId leaf) {
     if (leaf == region_id_) return true;
     const auto summary = std::ranges::find(summaries, leaf, &RegionReport::region);
@@ -86,11 +86,10 @@ bool Node::Impl::AllAreSaidToHoldOurDocuments(const RegionReport& own) const {
 }
 
 SteadyState Node::Impl::SteadyNow() const {
-  SteadyState state = steady_;
+  SteadyState state{.pending = WhatIsPending()};
   const auto body = board_.Region(region_.controller);
-  state.pending = WhatIsPending();
   state.steady = state.pending.empty();
-  if (state.steady != steady_.steady) state.since = now_.mono;
+  state.since = state.steady == steady_.steady ? steady_.since : now_.mono;
   state.shortages = Regional() ? AllShortages()
                     : body     ? std::get<RegionReport>(*body).shortages
                                : std::vector<Shortage>{};

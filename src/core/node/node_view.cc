@@ -29,7 +29,6 @@ NodeView Node::Impl::View(Now now) const {
   view.slices = board_.Slices(region_.controller);
   if (slice_) view.slices[self_] = slice_;  // a new controller may not have written ours yet
   view.events = board_.Events();
-  view.door = door_;
   view.steady = steady_dirty_ ? SteadyNow() : steady_;
   view.intent_digest = intent_.digest();
   view.links = Links();

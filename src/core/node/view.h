@@ -63,7 +63,6 @@ struct NodeView {
   std::map<NodeId, std::shared_ptr<const RecordBody>> reports;  // NodeReport by owner
   std::map<NodeId, std::shared_ptr<const RecordBody>> slices;   // PlanSlice in force, by node
   std::vector<std::shared_ptr<const RecordBody>> events;        // Event, oldest first
-  DoorTable door;
   SteadyState steady;
   std::uint64_t intent_digest = 0;
   std::vector<LinkView> links;  // of this node to all present members, and of others what is not direct

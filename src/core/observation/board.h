@@ -93,6 +93,12 @@ struct OwnerGone {
   NodeId node;
   std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
 };
+// A member lives a later life than before. In its own region that is heard from its report; elsewhere it would
+// not be known of what it planned, in a former life, for boxes of a region that it is in no more.
+struct LaterLife {
+  NodeId node;
+  std::uint32_t boot = 0;
+};
 
 // This node learned that it must count its lives from here: its disk is older than what others know of it.
 struct NewLife {
@@ -101,7 +107,7 @@ struct NewLife {
 
 using BoardInput =
     std::variant<Tick, NewLife, Publish, PublishEvent, RecordsReceived, RecordOfferReceived, LinkUp, LinkDown,
-                 BoardPeers, BoardPeer, BoardRegion, BoardDigestHeard, OwnerGone>;
+                 BoardPeers, BoardPeer, BoardRegion, BoardDigestHeard, OwnerGone, LaterLife>;
 
 // ------------------------------------------------------------------------------------------------------
 // outputs
@@ -140,6 +146,8 @@ class Board {
   std::uint64_t digest() const { return digest_ ^ events_.digest(); }  // never 0
   // Of what only this node's region has; 0 while there is one.
   std::uint64_t region_digest() const { return region_.members.empty() ? 0 : region_digest_; }
+  // Another one whenever a region report is.
+  std::uint64_t regions_version() const { return regions_version_; }
   std::uint64_t refused() const { return refused_; }
 
  private:
@@ -186,6 +194,7 @@ class Board {
   void On(const BoardRegion& region);
   void On(const BoardDigestHeard& heard);
   void On(const OwnerGone& gone);
+  void On(const LaterLife& later);
 
   BoardOutputs Finish();
   void Take(NodeId from, const RecordPush& push);
@@ -246,6 +255,7 @@ class Board {
   FlatMap<NodeId, std::uint32_t> gone_;   // last boot known to be over
   std::uint64_t digest_;                  // of the statements that are everywhere
   std::uint64_t region_digest_;           // of the others
+  std::uint64_t regions_version_ = 0;
   BoardRegion region_;
   std::vector<std::uint64_t> region_prefixes_;  // of its members' ids, as slices are keyed; sorted
   EventBook events_;

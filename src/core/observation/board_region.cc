@@ -89,6 +89,7 @@ std::size_t Board::EagerMin(NodeId like) const {
 }
 
 void Board::Count(const Record& record) {
+  if (record.key.kind == RecordKind::kRegionReport) ++regions_version_;
   const std::uint64_t hash = HashOfVersion(record.key, record.version);
   if (!IsRegional(record.key)) {
     digest_ ^= hash;
@@ -96,6 +97,20 @@ void Board::Count(const Record& record) {
   } else if (IsInside(AboutWhom(record))) {
     region_digest_ ^= hash;
     region_differences_.Changed(now_);
+  }
+}
+
+// Those who heard of it otherwise refuse such plans, and would differ from those who did not for ever.
+void Board::On(const LaterLife& later) {
+  if (region_.members.empty() || IsInside(later.node)) return;
+  auto it = records_.lower_bound({RecordKind::kPlanSlice, later.node, 0});
+  while (it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == later.node) {
+    if (it->second.version.boot >= later.boot) {
+      ++it;
+      continue;
+    }
+    Count(it->second);
+    it = records_.erase(it);
   }
 }
 

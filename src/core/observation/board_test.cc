@@ -483,6 +483,32 @@ TEST(BoardTest, BetweenLargeRegionsNewsComesByOneWayPerBoard) {
   EXPECT_LE(world.floods_, static_cast<int>(kSize * kSize * 5));
 }
 
+// Of six boards the last one planned for all before it was in a region of its own, and starts again. The first
+// one happens to hear its report.
+TEST(BoardTest, PlansOfAFormerLifeInAnotherRegionAreNotComparedForEver) {
+  World world(6, 14);
+  world.Hand(5, Publish{RecordKind::kPlanSlice, Node(1).Prefix64(),
+                        std::make_shared<RecordBody>(PlanSlice{.node = Node(1)})});
+  world.Run(5s);
+  const BoardRegion region{.members = {Node(0), Node(1), Node(2), Node(3), Node(4)}, .kept = {}};
+  BoardRegion keeps = region;
+  keeps.kept = {Node(5)};
+  world.Hand(0, keeps);
+  for (std::size_t i = 1; i < 5; ++i) world.Hand(i, region);
+  world.Hand(5, BoardRegion{.members = {Node(5)}, .kept = {}});
+  world.Restart(5);
+  world.Hand(0, RecordsReceived{Node(5), {{{{RecordKind::kNodeReport, Node(5), 0}, {2, 1}, Said(1)}}, true}});
+  world.Hand(0, region);
+  ASSERT_NE(world.boards_[0].region_digest(), world.boards_[1].region_digest());
+  for (std::size_t i = 0; i < 5; ++i) world.Hand(i, LaterLife{Node(5), 2});
+  world.Run(5s);
+  for (std::size_t i = 1; i < 5; ++i)
+    EXPECT_EQ(world.boards_[i].region_digest(), world.boards_[0].region_digest()) << i;
+  world.offers_ = 0;
+  world.Run(60s);
+  EXPECT_EQ(world.offers_, 0);
+}
+
 TEST(BoardTest, WhatNoRegionSpeaksForYetIsKept) {
   World world(2, 12);
   world.Hand(1, Publish{RecordKind::kNodeReport, 0, Said(5)});

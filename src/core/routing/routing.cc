@@ -21,6 +21,8 @@ constexpr std::int64_t kDetourChecksPerSecond = 16;
 constexpr Duration kWatchPause = 250ms;
 // Of all watched peers together: what it costs does not grow with the cluster.
 constexpr std::int64_t kWatchPerSecond = 8;
+// Questions that are due within so long are asked together, so that this node wakes once for them.
+constexpr Duration kWatchTogether = 500ms;
 // Likewise of all cut paths together.
 constexpr std::int64_t kChecksPerSecond = 16;
 constexpr Duration kImprovePause = 5s;
@@ -432,9 +434,12 @@ void Routing::RunTimers() {
   }
   for (const Probe& probe : missed) OnMiss(probe);
   for (auto& [peer, trouble] : troubles_) RunTrouble(peer, trouble);
+  if (std::ranges::none_of(watched_, [this](const auto& entry) { return entry.second <= now_; })) return;
+  const Duration pause = WatchPause();
+  const Time soon = now_ + std::min(pause / 4, kWatchTogether);
   for (auto& [peer, next] : watched_) {
-    if (next > now_) continue;
-    next = now_ + WatchPause();
+    if (next > soon) continue;
+    next = now_ + pause;
     if (!troubles_.contains(peer) && Present(peer) && !Asking(peer, {})) Ask(peer, {}, false);
   }
 }

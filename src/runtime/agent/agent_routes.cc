@@ -80,7 +80,7 @@ void Agent::Do(UseDetours& output) {
 void Agent::Do(UseLines& output) { own_lines_->Keep(output.relays); }
 
 void Agent::Do(ApplyDoor& output) {
-  door_table_ = std::move(output.table);
+  door_table_ = *output.table;
   ApplyDoorTable();
 }
 

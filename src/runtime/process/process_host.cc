@@ -66,12 +66,12 @@ struct Entry {
 Prepared PrepareOnDisk(const ReplicaDir& dir, const StartReplica& order, const std::string& encoded,
                        const UnpackBundle& unpack) {
   Prepared prepared;
-  const Result<RunAs> run_as = ResolveUser(order.spec.user);
+  const Result<RunAs> run_as = ResolveUser(order.spec->user);
   if (!run_as) return {run_as.error().message, {}, {}};
   prepared.run_as = *run_as;
   try {
     const Result<void> done =
-        dir.Prepare(encoded, order.restarts, order.spec.bundle, unpack, run_as->uid, run_as->gid);
+        dir.Prepare(encoded, order.restarts, order.spec->bundle, unpack, run_as->uid, run_as->gid);
     if (!done) return {done.error().message, {}, {}};
   } catch (const std::exception& error) {
     return {fmt::format("{}: {}", dir.path().string(), error.what()), {}, {}};
@@ -134,17 +134,17 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
   void Start(const StartReplica& order) {
     auto& entry = entries_.try_emplace(order.id, nullptr).first->second;
     if (entry == nullptr) entry = std::make_unique<Entry>(ReplicaDir(options_.data_dir, order.id));
-    if (entry->busy || order.spec.command.empty()) {
+    if (entry->busy || order.spec->command.empty()) {
       const char* why = entry->busy ? "it already runs here" : "the service has no command";
       return Report(ReplicaStartFailed{order.id, why});
     }
     entry->busy = true;
     entry->started = false;
-    entry->spec = order.spec;
+    entry->spec = *order.spec;
     entry->restarts = order.restarts;
     entry->health_s.reset();
     asio::post(disk_, [self = weak_from_this(), &io = io_, dir = entry->dir, order, unpack = options_.unpack,
-                       encoded = options_.encode_spec(order.spec)] {
+                       encoded = options_.encode_spec(*order.spec)] {
       auto prepared = std::make_shared<Prepared>(PrepareOnDisk(dir, order, encoded, unpack));
       asio::post(io, [self, id = order.id, prepared] {
         if (const auto host = self.lock()) host->Launch(id, *prepared);

@@ -131,7 +131,7 @@ class ProcessHostTest : public ::testing::Test {
     spec.name = "web";
     spec.command = std::move(command);
     spec.bundle = bundle;
-    host_->Start({kId, spec, 0});
+    host_->Start({kId, std::make_shared<const ServiceSpec>(spec), 0});
   }
   std::string Log() {
     std::string all;
