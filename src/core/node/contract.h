@@ -225,7 +225,7 @@ struct Persist {
 struct StartReplica {
   ReplicaId id;
   std::shared_ptr<const ServiceSpec> spec;  // never null
-  std::uint32_t restarts = 0;  // written beside it, so that a later agent knows
+  std::uint32_t restarts = 0;               // written beside it, so that a later agent knows
 };
 // To the replica's process group.
 struct SignalReplica {

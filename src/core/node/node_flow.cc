@@ -128,7 +128,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   }
   NoteCompany(change);
   TellPeer(change);
-  if (change.before && change.before->incarnation.boot < after.incarnation.boot)
+  if ((change.before ? change.before->incarnation.boot : 1) < after.incarnation.boot)
     Observe(LaterLife{after.id, after.incarnation.boot});
   if (!change.before || change.before->meta->address != after.meta->address) addresses_changed_ = true;
   if (ConcernsDoor(change)) dirty_.serving = true;

@@ -348,7 +348,7 @@ class Node::Impl {
   mutable std::vector<const RegionReport*> summaries_;  // as last worked out
   mutable std::uint64_t summaries_of_ = 0;              // from this version of the board's
   mutable bool summaries_stale_ = true;                 // somebody claims otherwise than then
-  bool stewards_ = false;  // as last settled
+  bool stewards_ = false;                               // as last settled
   Division division_;
   Allotments region_dealer_;         // to regions, as `dealer_` to nodes
   std::vector<RegionShare> shares_;  // while this node is the steward

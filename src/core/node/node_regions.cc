@@ -84,8 +84,7 @@ void Node::Impl::FindRegions() {
   if (!small) {
     std::vector<Inhabitant> present;
     for (const auto& [id, member] : members) {
-      if (id == self_ || IsPresent(member.state))
-        present.push_back({PlaceOf(member), member.meta->region});
+      if (id == self_ || IsPresent(member.state)) present.push_back({PlaceOf(member), member.meta->region});
     }
     leaves = Leaves(std::move(present), region_max);
   }

@@ -93,8 +93,8 @@ struct OwnerGone {
   NodeId node;
   std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
 };
-// A member lives a later life than before. In its own region that is heard from its report; elsewhere it would
-// not be known of what it planned, in a former life, for boxes of a region that it is in no more.
+// A member lives its second life or a later one: what it planned before is void. Its report says so as well,
+// but not to boxes that it planned for and whose region it is in no more.
 struct LaterLife {
   NodeId node;
   std::uint32_t boot = 0;
@@ -250,11 +250,12 @@ class Board {
   Time flush_at_ = kNever;
   Time flush_next_{};  // not before
 
-  FlatMap<RecordKey, Record> records_;    // statements
-  FlatMap<NodeId, std::uint32_t> lives_;  // latest boot heard of, per owner
-  FlatMap<NodeId, std::uint32_t> gone_;   // last boot known to be over
-  std::uint64_t digest_;                  // of the statements that are everywhere
-  std::uint64_t region_digest_;           // of the others
+  FlatMap<RecordKey, Record> records_;             // statements
+  FlatMap<NodeId, std::uint32_t> lives_;           // latest boot heard of, per owner
+  FlatMap<NodeId, std::uint32_t> planning_lives_;  // as membership knows them, where not the first
+  FlatMap<NodeId, std::uint32_t> gone_;            // last boot known to be over
+  std::uint64_t digest_;                           // of the statements that are everywhere
+  std::uint64_t region_digest_;                    // of the others
   std::uint64_t regions_version_ = 0;
   BoardRegion region_;
   std::vector<std::uint64_t> region_prefixes_;  // of its members' ids, as slices are keyed; sorted

@@ -100,12 +100,13 @@ void Board::Count(const Record& record) {
   }
 }
 
-// Those who heard of it otherwise refuse such plans, and would differ from those who did not for ever.
+// Those who know of it by its report refuse such plans, and would differ from the others for ever.
 void Board::On(const LaterLife& later) {
-  if (region_.members.empty() || IsInside(later.node)) return;
+  std::uint32_t& life = planning_lives_[later.node];
+  life = std::max(life, later.boot);
   auto it = records_.lower_bound({RecordKind::kPlanSlice, later.node, 0});
   while (it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == later.node) {
-    if (it->second.version.boot >= later.boot) {
+    if (it->second.version.boot >= life) {
       ++it;
       continue;
     }

@@ -292,7 +292,8 @@ void Supervisor::Start(Now now, Own& own) {
   if (own.status.state == ReplicaState::kBackoff) ++own.status.restarts;
   own.process = Process::kAsked;
   Enter(now, own, ReplicaState::kPreparing, own.cause);
-  outputs_.push_back(StartReplica{own.status.id, std::make_shared<const ServiceSpec>(own.spec), own.status.restarts});
+  outputs_.push_back(
+      StartReplica{own.status.id, std::make_shared<const ServiceSpec>(own.spec), own.status.restarts});
 }
 
 // Its process is gone, or there never was one.
