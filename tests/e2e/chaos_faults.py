@@ -199,6 +199,10 @@ class Injector:
             if silent:
                 self.state.excuse(SILENT_S)
         self.net.cut_pairs(pairs)
+        if silent:  # the last box is cut off now
+            with self.state.lock:
+                self.state.parted_at = time.monotonic()
+                self.state.excuse(SILENT_S)
 
         def heal():
             self.timeline.add("heal", f"no more {words}")

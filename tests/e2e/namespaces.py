@@ -130,10 +130,19 @@ class Net:
         self._nft(b, f"add rule inet cuts input ip saddr {self.address(a)} drop")
 
     def cut_pairs(self, pairs):
-        """Many at once: one command for each box that hears no more."""
+        """Many at once: one command for each box that hears no more, all of them together."""
+        running = []
         for b in sorted({b for _, b in pairs}):
-            self._nft(b, "".join(f"add rule inet cuts input ip saddr {self.address(a)} drop\n" for a, to in sorted(pairs)
-                                 if to == b))
+            rules = "".join(f"add rule inet cuts input ip saddr {self.address(a)} drop\n" for a, to in sorted(pairs) if to == b)
+            nft = subprocess.Popen([*self.prefix(b), "nft", "-f", "-"], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            nft.stdin.write(rules)
+            nft.stdin.close()
+            running.append(nft)
+        for nft in running:
+            problem = nft.stderr.read()
+            nft.stderr.close()
+            if nft.wait() != 0:
+                raise RuntimeError(f"nft: {problem}")
 
     def cut_both(self, a, b):
         self.cut(a, b)

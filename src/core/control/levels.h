@@ -57,7 +57,7 @@ struct LevelsOutcome {
 
 class Levels {
  public:
-  // Once a second while this node controls.
+  // About once a second while this node controls: with each round of measurements.
   LevelsOutcome Step(Time now, const LevelsInput& input);
   // What is asked for changed: a service that is no longer, or no longer scaled, is forgotten at once, so
   // that one of its name that comes a moment later begins anew.

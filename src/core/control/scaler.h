@@ -38,7 +38,7 @@ class Scaler {
   // `level`: the replicas that exist now.
   Scaler(Time now, const ScaleGoal& goal, std::int64_t level);
 
-  // Once a second per service. No sample: nobody reported; the level stays.
+  // About once a second per service. No sample: nobody reported; the level stays.
   ScaleDecision Step(Time now, const std::optional<ScaleSample>& sample);
 
   // What is asked for has changed: the level is brought within the new bounds with the next Step, learned

@@ -179,7 +179,14 @@ class Node::Impl {
   std::string DiskTrouble() const;
   void NoteDocuments(const LoadReport& report);
   void TellMetricProblems(const std::vector<MetricProblem>& problems);
-  void SumUp();
+  struct Summed {
+    Time at{};
+    bool busy = false;     // somebody was
+    bool overdue = false;  // though not all had spoken
+  };
+  bool IsTimeToSum(Summed& last, bool own_moment, const std::vector<NodeId>* senders) const;
+  void PassOn(bool own_moment);
+  void SumUp(const std::vector<NodeId>& watched);
 
   // ---- how many (node_levels.cc)
   std::map<std::string, ServiceCounts> CountReplicas();
@@ -434,6 +441,8 @@ class Node::Impl {
   LoadTold own_load_told_;     // to our monitor
   LoadTold load_sum_told_;     // to the controller, of whom we watch
   LoadTold region_load_told_;  // to the steward, of our region
+  Summed watched_summed_;
+  Summed region_summed_;
 
   // Work that waits a moment, so that a burst of news is looked at once.
   Time plan_at_{};

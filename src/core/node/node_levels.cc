@@ -81,7 +81,7 @@ std::map<std::string, ServiceLevel> Node::Impl::PresentLevels() const {
   return levels;
 }
 
-// Once a second, by the controller; where there are several, by the steward.
+// About once a second, by the controller; where there are several, by the steward.
 void Node::Impl::MoveLevels() {
   levels_moved_at_ = now_.mono;
   const LoadReport load = load_book_.Sum(now_.mono);

@@ -31,6 +31,23 @@ TEST_F(NodeLevelsTest, AQuotaHoldsAndIsLiftedAlsoWhereNothingIsMeasured) {
   EXPECT_TRUE(RunUntil([&] { return RunningInAll() == 4 && AllSteady(); }, 30s));
 }
 
+// Its own moment, at which it would sum up what was said long before, does not come at all here.
+TEST_F(NodeLevelsTest, WhatABusyNodeMeasuredIsAnsweredWithoutWaiting) {
+  GrowTo(3);
+  ServiceSpec web = Service("web", 1);
+  web.scale = ScaleSpec{.min = 1, .max = 9};
+  Deploy(0, {web});
+  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 1 && AllSteady(); }, 30s));
+  const NodeId controller = ViewOf(0).controller;
+  for (int i = 0; i < 3; ++i) Hand(i, LoadMeasured{{{{.node = IdOf(i)}}, {}}, {}});
+  Run(500ms);
+  const int busy = FirstBut(-1, controller);
+  LoadReport report{{{.node = IdOf(busy)}}, {}};
+  report.services.push_back({.service = "web", .arrivals_s = 100, .completions_s = 100, .in_flight = 5});
+  Hand(busy, LoadMeasured{report, {}});
+  EXPECT_TRUE(RunUntil([&] { return RunningInAll() == 5; }, 1s));
+}
+
 // It may have governed with a greater term while it saw few others.
 TEST_F(NodeLevelsTest, TheWordOfAControllerThatGaveUpIsNotTakenForThatOfTheOneThatGoverns) {
   GrowTo(3);

@@ -96,9 +96,10 @@ void Node::Impl::SendLoad(NodeId to, const LoadReport& report) {
 void Node::Impl::Gather(NodeId from, const LoadReport& report) {
   if (from != self_) {
     NoteDocuments(report);
-    return load_book_.Take(now_.mono, from, report);
+    load_book_.Take(now_.mono, from, report);
+    return PassOn(false);
   }
-  // Our own second is over; with it goes the word of whom we watch.
+  // Our own second is over.
   if (!report.nodes.empty() && strain_.Step(report.nodes.front())) {
     Emit(strain_.strained() ? "node.strained" : "node.relieved", meta_.name, strain_.cause());
     lead_at_ = now_.mono;
@@ -109,12 +110,31 @@ void Node::Impl::Gather(NodeId from, const LoadReport& report) {
   } else if (IsTimeToTell(own_load_told_, report)) {
     SendLoad(watcher->monitor, report);
   }
-  SumUp();
-  if (Leads() && !Stewards()) {
-    const LoadReport sum = load_book_.Sum(now_.mono);
-    if (!sum.nodes.empty() && IsTimeToTell(region_load_told_, sum)) SendLoad(steward_, sum);
-  }
-  if (Stewards() && KnowsWhatRuns()) MoveLevels();
+  PassOn(true);
+}
+
+// Once a second: when the last busy node has spoken, so that what it says does not wait for this node's own
+// moment. At that, where all are idle, and where rounds do not end (somebody is missing, or all are late):
+// first when one should have ended long ago, then each second. Many that turn busy at once would all be the
+// last: a pause for them.
+bool Node::Impl::IsTimeToSum(Summed& last, bool own_moment, const std::vector<NodeId>* senders) const {
+  const Duration since = now_.mono - last.at;
+  const bool busy = load_book_.AnyBusy(now_.mono, senders);
+  const bool ends = load_book_.EndsRound(now_.mono, senders);
+  if (ends && last.busy && since < kLoadInterval / 4) return false;
+  if (!ends && (!own_moment || (busy && !last.overdue && since < kLoadInterval * 3 / 2))) return false;
+  last = {.at = now_.mono, .busy = busy, .overdue = busy && !ends};
+  return true;
+}
+
+void Node::Impl::PassOn(bool own_moment) {
+  const auto own = std::ranges::find(region_.monitors, self_, &MonitorView::monitor);
+  if (own != region_.monitors.end() && IsTimeToSum(watched_summed_, own_moment, &own->watches))
+    SumUp(own->watches);
+  if (!Leads() || !IsTimeToSum(region_summed_, own_moment, nullptr)) return;
+  if (Stewards()) return KnowsWhatRuns() ? MoveLevels() : void();
+  const LoadReport sum = load_book_.Sum(now_.mono);
+  if (!sum.nodes.empty() && IsTimeToTell(region_load_told_, sum)) SendLoad(steward_, sum);
 }
 
 void Node::Impl::Apply(const DiskChecked& input) {
@@ -133,10 +153,8 @@ std::string Node::Impl::DiskTrouble() const {
                                             : "look at the disk of its data directory");
 }
 
-void Node::Impl::SumUp() {
-  const auto own = std::ranges::find(region_.monitors, self_, &MonitorView::monitor);
-  if (own == region_.monitors.end()) return;
-  const LoadReport sum = load_book_.SumOf(now_.mono, own->watches);
+void Node::Impl::SumUp(const std::vector<NodeId>& watched) {
+  const LoadReport sum = load_book_.SumOf(now_.mono, watched);
   if (sum.nodes.empty() || !IsTimeToTell(load_sum_told_, sum)) return;
   if (region_.controller != self_) SendLoad(region_.controller, sum);
   if (region_.standby != self_) SendLoad(region_.standby, sum);

@@ -29,14 +29,17 @@ void Node::Impl::NotePlace(const Member& member) {
 
 void Node::Impl::NoteRegion(const Membership::MemberChanged& change) {
   const Member& after = change.after;
-  const bool stood_elsewhere = !change.before || change.before->meta->labels != after.meta->labels;
-  if (stood_elsewhere) NotePlace(after);
-  region_dirty_ = region_dirty_ || stood_elsewhere ||
-                  IsPresent(change.before->state) != IsPresent(after.state) ||
-                  change.before->meta->region != after.meta->region;
-  far_dirty_ = far_dirty_ || region_dirty_ || change.before->meta->roles != after.meta->roles;
-  summaries_stale_ = summaries_stale_ || far_dirty_;
-  if (!Regional() || here_dirty_) return;
+  const bool stands_elsewhere = !change.before || change.before->meta->labels != after.meta->labels;
+  if (stands_elsewhere) NotePlace(after);
+  const bool counts_elsewhere = stands_elsewhere ||
+                                IsPresent(change.before->state) != IsPresent(after.state) ||
+                                change.before->meta->region != after.meta->region;
+  const bool claims_otherwise = counts_elsewhere || change.before->meta->roles != after.meta->roles;
+  region_dirty_ = region_dirty_ || counts_elsewhere;
+  far_dirty_ = far_dirty_ || claims_otherwise;
+  summaries_stale_ = summaries_stale_ || claims_otherwise;
+  const bool forgotten = !membership_.members().contains(after.id);
+  if (!Regional() || here_dirty_ || forgotten) return;
   const auto known = here_.find(after.id);
   const bool here = Contains(region_id_, PlaceOf(after));
   if (here != (known != here_.end())) {

@@ -159,11 +159,9 @@ bool Board::PutStatement(const Record& record) {
   if (!ConcernsUs(record)) return false;
   if (const auto gone = gone_.find(key.owner); gone != gone_.end() && record.version.boot <= gone->second)
     return false;
-  const auto former = [&record](const FlatMap<NodeId, std::uint32_t>& lives) {
-    const auto life = lives.find(record.key.owner);
-    return life != lives.end() && record.version.boot < life->second;
-  };
-  if (former(lives_) || (key.kind == RecordKind::kPlanSlice && former(planning_lives_))) return false;
+  const auto life = lives_.find(key.owner);
+  if (life != lives_.end() && record.version.boot < life->second) return false;
+  if (IsVoidPlan(record)) return false;
   const auto [it, fresh] = records_.try_emplace(key);
   if (!fresh) {
     if (record.version <= it->second.version) return false;

@@ -93,8 +93,8 @@ struct OwnerGone {
   NodeId node;
   std::uint32_t boot = 0;  // of the life that ended: records of it and earlier ones are refused from then on
 };
-// A member lives its second life or a later one: what it planned before is void. Its report says so as well,
-// but not to boxes that it planned for and whose region it is in no more.
+// A member lives its second life or a later one. What it planned before for boxes of a region that it is in
+// no more is void; where it is, its report says so.
 struct LaterLife {
   NodeId node;
   std::uint32_t boot = 0;
@@ -195,6 +195,7 @@ class Board {
   void On(const BoardDigestHeard& heard);
   void On(const OwnerGone& gone);
   void On(const LaterLife& later);
+  bool IsVoidPlan(const Record& record) const;
 
   BoardOutputs Finish();
   void Take(NodeId from, const RecordPush& push);

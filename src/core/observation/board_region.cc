@@ -100,13 +100,22 @@ void Board::Count(const Record& record) {
   }
 }
 
-// Those who know of it by its report refuse such plans, and would differ from the others for ever.
+// In its own region a plan stands until its maker's report of the new life is here: it says as well what
+// still runs. Elsewhere that does not come; who heard of it otherwise refuses the plan, and would differ from
+// the others for ever.
+bool Board::IsVoidPlan(const Record& record) const {
+  if (record.key.kind != RecordKind::kPlanSlice || region_.members.empty() || IsInside(record.key.owner))
+    return false;
+  const auto life = planning_lives_.find(record.key.owner);
+  return life != planning_lives_.end() && record.version.boot < life->second;
+}
+
 void Board::On(const LaterLife& later) {
   std::uint32_t& life = planning_lives_[later.node];
   life = std::max(life, later.boot);
   auto it = records_.lower_bound({RecordKind::kPlanSlice, later.node, 0});
   while (it != records_.end() && it->first.kind == RecordKind::kPlanSlice && it->first.owner == later.node) {
-    if (it->second.version.boot >= life) {
+    if (!IsVoidPlan(it->second)) {
       ++it;
       continue;
     }
@@ -119,7 +128,7 @@ void Board::On(const BoardRegion& region) {
   const bool same_members = region.members == region_.members;
   region_ = region;
   for (auto it = records_.begin(); it != records_.end();)
-    it = ConcernsUs(it->second) ? std::next(it) : records_.erase(it);
+    it = ConcernsUs(it->second) && !IsVoidPlan(it->second) ? std::next(it) : records_.erase(it);
   if (same_members) return;
   region_prefixes_.clear();
   for (const NodeId& id : region_.members) region_prefixes_.push_back(id.Prefix64());

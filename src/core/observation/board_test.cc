@@ -512,6 +512,18 @@ TEST(BoardTest, PlansOfAFormerLifeInAnotherRegionAreNotComparedForEver) {
   EXPECT_EQ(world.offers_, 0);
 }
 
+// Whoever controls next goes on from it, before the report is there.
+TEST(BoardTest, InOneRegionAPlanStandsUntilTheReportOfTheNextLife) {
+  World world(2, 15);
+  world.Hand(1, Publish{RecordKind::kPlanSlice, Node(0).Prefix64(),
+                        std::make_shared<RecordBody>(PlanSlice{.node = Node(0)})});
+  world.Run(2s);
+  world.Hand(0, LaterLife{Node(1), 2});
+  EXPECT_NE(world.boards_[0].Slice(Node(1), Node(0)), nullptr);
+  world.Hand(0, RecordsReceived{Node(1), {{{{RecordKind::kNodeReport, Node(1), 0}, {2, 1}, Said(1)}}, true}});
+  EXPECT_EQ(world.boards_[0].Slice(Node(1), Node(0)), nullptr);
+}
+
 TEST(BoardTest, WhatNoRegionSpeaksForYetIsKept) {
   World world(2, 12);
   world.Hand(1, Publish{RecordKind::kNodeReport, 0, Said(5)});

@@ -81,13 +81,38 @@ void LoadBook::Take(Time now, NodeId from, LoadReport report) {
   reports_[{from, own}] = {now, std::move(report)};
 }
 
-LoadReport LoadBook::Sum(Time now, const std::vector<NodeId>* senders) const {
-  std::vector<const Entry*> newest_first;
+std::vector<const LoadBook::Entry*> LoadBook::Counted(Time now, const std::vector<NodeId>* senders) const {
+  std::vector<const Entry*> counted;
   for (const auto& [key, entry] : reports_) {
     const auto& [from, own] = key;
     if (senders != nullptr && (!own || !std::ranges::binary_search(*senders, from))) continue;
-    if (Counts(now, entry)) newest_first.push_back(&entry);
+    if (Counts(now, entry)) counted.push_back(&entry);
   }
+  return counted;
+}
+
+// How long ago each spoke, youngest first. Who is late is not waited for.
+std::vector<Duration> LoadBook::BusySince(Time now, const std::vector<NodeId>* senders) const {
+  std::vector<Duration> ages;
+  for (const Entry* entry : Counted(now, senders)) {
+    if (now - entry->at < kLoadInterval * 5 / 4 && !IsIdle(entry->report)) ages.push_back(now - entry->at);
+  }
+  std::ranges::sort(ages);
+  return ages;
+}
+
+bool LoadBook::EndsRound(Time now, const std::vector<NodeId>* senders) const {
+  const std::vector<Duration> ages = BusySince(now, senders);
+  if (ages.empty() || ages.front() > Duration::zero()) return false;
+  const Duration next = kLoadInterval - ages.back();
+  for (std::size_t i = 1; i < ages.size(); ++i) {
+    if (ages[i] - ages[i - 1] > next) return false;
+  }
+  return true;
+}
+
+LoadReport LoadBook::Sum(Time now, const std::vector<NodeId>* senders) const {
+  std::vector<const Entry*> newest_first = Counted(now, senders);
   std::ranges::stable_sort(newest_first, [](const Entry* a, const Entry* b) { return a->at > b->at; });
   LoadReport sum;
   std::set<NodeId> counted;

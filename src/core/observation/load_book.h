@@ -18,12 +18,15 @@
 
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "base/time.h"
 #include "core/messages.h"
 
 namespace hs {
 
+// Between two words of a node that is not idle.
+inline constexpr Duration kLoadInterval = 1s;
 inline constexpr Duration kLoadFresh = 3s;
 inline constexpr Duration kLoadFreshIdle = 15s;
 inline constexpr Duration kLoadIdleInterval = 5s;
@@ -42,6 +45,14 @@ class LoadBook {
     reports_.erase({from, true});
   }
 
+  // Whether what was just taken is the last of a second's words of those who are not idle, and the sum of all
+  // is as young as it gets. Everybody speaks at a moment of his own, so the last is who a longer pause
+  // follows than any other. `senders`, sorted: what these say of themselves; null: everything.
+  bool EndsRound(Time now, const std::vector<NodeId>* senders = nullptr) const;
+  bool AnyBusy(Time now, const std::vector<NodeId>* senders = nullptr) const {
+    return !BusySince(now, senders).empty();
+  }
+
   // The sum of what counts now.
   LoadReport Sum(Time now) const { return Sum(now, nullptr); }
   // Of what these senders, sorted, said of themselves.
@@ -53,6 +64,8 @@ class LoadBook {
     LoadReport report;
   };
   bool Counts(Time now, const Entry& entry) const;
+  std::vector<const Entry*> Counted(Time now, const std::vector<NodeId>* senders) const;
+  std::vector<Duration> BusySince(Time now, const std::vector<NodeId>* senders) const;
   LoadReport Sum(Time now, const std::vector<NodeId>* senders) const;
 
   // By sender, and whether it speaks of itself alone.

@@ -75,6 +75,44 @@ TEST(LoadBook, IdleNodesMaySpeakLessOften) {
   EXPECT_TRUE(book.Sum(Time(kLoadFreshIdle) + 1ms).nodes.empty());
 }
 
+// At these moments of every second somebody speaks; a round ends with one of them.
+TEST(LoadBook, ARoundEndsWithWhoTheLongestPauseFollows) {
+  struct Case {
+    std::vector<int> at_ms;
+    int end_ms;
+  };
+  for (const auto& [at_ms, end_ms] : {Case{{300}, 300}, Case{{0, 300, 450}, 450}, Case{{100, 150, 900}, 150},
+                                      Case{{0, 1, 2}, 2}, Case{{50, 940}, 50}}) {
+    LoadBook book;
+    for (int ms = 0; ms < 5000; ++ms) {
+      const Time now = Time(1h) + ms * 1ms;
+      for (std::size_t i = 0; i < at_ms.size(); ++i) {
+        if (ms % 1000 != at_ms[i]) continue;
+        const auto node = static_cast<std::uint8_t>(i + 1);
+        book.Take(now, Node(node), Of({node}, 5));
+        if (ms < 1000) continue;
+        EXPECT_EQ(book.EndsRound(now), at_ms[i] == end_ms) << ms << " ms";
+      }
+    }
+    EXPECT_FALSE(book.EndsRound(Time(1h) + 5001ms)) << "nobody spoke just now";
+  }
+}
+
+TEST(LoadBook, TheIdleAndTheLateAreNotWaitedFor) {
+  LoadBook book;
+  book.Take(Time(1h), Node(1), Of({1}, 0));
+  EXPECT_FALSE(book.AnyBusy(Time(1h)));
+  book.Take(Time(1h) + 600ms, Node(2), Of({2}, 5));
+  EXPECT_TRUE(book.EndsRound(Time(1h) + 600ms));
+  book.Take(Time(1h) + 700ms, Node(3), Of({3}, 5));
+  book.Take(Time(1h) + 1700ms, Node(3), Of({3}, 5));
+  EXPECT_FALSE(book.EndsRound(Time(1h) + 1700ms)) << "the second may still come";
+  book.Take(Time(1h) + 2700ms, Node(3), Of({3}, 5));
+  EXPECT_TRUE(book.EndsRound(Time(1h) + 2700ms));
+  const std::vector<NodeId> others{Node(2)};
+  EXPECT_FALSE(book.EndsRound(Time(1h) + 2700ms, &others));
+}
+
 TEST(LoadBook, AQueueWithoutArrivalsIsNotIdle) {
   LoadReport report = Of({1}, 0);
   report.services[0].queued = 1;

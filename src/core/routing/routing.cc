@@ -8,9 +8,12 @@
 namespace hs {
 namespace {
 
-constexpr int kMisses = 2;
+constexpr int kDetourMisses = 2;
 constexpr int kHealed = 3;
 constexpr int kHealedMax = 24;
+// So many a single miss takes back, and two in a row all: a path that loses some answers enough all the same,
+// and a cable that comes and goes does not.
+constexpr int kAnswersPerMiss = 2;
 constexpr Duration kFlapMemory = 60s;
 // How often a cut direct path is tried, and how soon again once it answered.
 constexpr Duration kDirectPause = 1s;
@@ -92,11 +95,13 @@ void Routing::On(const AnsweredDirectly& answered) {
     watched->second = now_ + WatchPause();
   }
   const auto found = troubles_.find(answered.peer);
-  if (found != troubles_.end() && !found->second.cut) EndTrouble(answered.peer, "");
+  const bool doubted = found != troubles_.end() && !found->second.cut;
+  losses_.Answered(now_, answered.peer, doubted ? found->second.lost.value_or(0) : 0);
+  if (doubted) EndTrouble(answered.peer, "");
 }
 
 void Routing::On(const DirectSilence& silence) {
-  if (!troubles_.contains(silence.peer)) Doubt(silence.peer);
+  if (!troubles_.contains(silence.peer)) Doubt(silence.peer, 1);
 }
 
 void Routing::On(const PathAnswered& answered) {
@@ -111,6 +116,8 @@ void Routing::On(const PathAnswered& answered) {
     if (const auto watched = watched_.find(probe.peer); watched != watched_.end()) {
       watched->second = now_ + WatchPause();
     }
+    losses_.Answered(now_, probe.peer,
+                     found == troubles_.end() ? 0 : std::exchange(found->second.lost, 0).value_or(0));
     if (found != troubles_.end()) OnStraightAnswer(probe.peer, found->second);
   } else {
     if (probe.search) asks_.GiveBack(1);
@@ -128,7 +135,7 @@ void Routing::On(const ReachSaid& said) {
   said_[said.owner] = said.body;
   // It does not reach us: then we may not reach it either, and find out before anything hangs.
   if (Present(said.owner) && !troubles_.contains(said.owner) && SaidCut(said.owner, self_)) {
-    Doubt(said.owner);
+    Doubt(said.owner, 0);
   }
 }
 
@@ -160,6 +167,7 @@ void Routing::On(const RoutingMembersChanged&) {
         member != members_->end() && member->first == known->first && IsPresent(member->second.state);
     known = here ? std::next(known) : round_trips_.erase(known);
   }
+  losses_.KeepPresent(*members_);
   std::erase_if(flaps_, [this](const auto& entry) { return now_ - entry.second.healed_at > kFlapMemory; });
 }
 
@@ -200,7 +208,7 @@ void Routing::Declare(NodeId peer, const Member& member) {
   }
   Trouble& trouble = troubles_[peer];
   if (!trouble.declared) {
-    trouble = {.since = now_, .misses = kMisses, .cut = true, .declared = true, .direct_next = kNever};
+    trouble = {.since = now_, .cut = true, .declared = true, .direct_next = kNever};
   }
   const auto keeps_line = [&](NodeId relay) {
     return std::ranges::binary_search(member.meta->relays, relay);
@@ -224,11 +232,12 @@ void Routing::NoteRoundTrip(NodeId peer, Duration round_trip) {
   }
 }
 
-void Routing::Doubt(NodeId peer) {
+void Routing::Doubt(NodeId peer, int lost) {
   if (peer == self_ || !Present(peer)) return;
   Trouble& trouble = troubles_[peer];
   trouble.since = now_;
   trouble.misses = 1;
+  trouble.lost = lost;
   trouble.direct_next = kNever;
   if (!Asking(peer, {})) Ask(peer, {}, false);
 }
@@ -253,13 +262,13 @@ bool Routing::Asking(NodeId peer, const Relays& relays) const {
 void Routing::OnMiss(const Probe& probe) {
   auto found = troubles_.find(probe.peer);
   if (found == troubles_.end()) {
-    if (probe.relays.empty()) Doubt(probe.peer);  // a watched peer missed one
+    if (probe.relays.empty()) Doubt(probe.peer, 1);  // a watched peer missed one
     return;
   }
   Trouble& trouble = found->second;
   if (!probe.relays.empty()) {
     if (trouble.detour != probe.relays) return;
-    if (++trouble.detour_misses >= kMisses) {
+    if (++trouble.detour_misses >= kDetourMisses) {
       DropDetour(probe.peer, trouble, Words(probe.relays) + " does not get through any more");
     } else {
       Ask(probe.peer, probe.relays, false);
@@ -268,10 +277,13 @@ void Routing::OnMiss(const Probe& probe) {
   }
   if (trouble.declared) return;
   ++trouble.misses;
-  trouble.straight_answers = 0;
+  if (trouble.lost) ++*trouble.lost;
+  const bool again = trouble.lost.value_or(2) > 1;  // two in a row
+  trouble.straight_answers = again ? 0 : std::max(0, trouble.straight_answers - kAnswersPerMiss);
   trouble.direct_next = now_ + CheckPause(probe.peer);
-  if (trouble.cut || trouble.misses < kMisses) return;
+  if (trouble.cut || trouble.misses < losses_.MissesOfACut(now_, probe.peer)) return;
   trouble.cut = true;
+  trouble.lost.reset();
   trouble.search_next = now_;
 }
 
@@ -294,7 +306,7 @@ void Routing::OnStraightAnswer(NodeId peer, Trouble& trouble) {
     const bool again = flap != flaps_.end() && trouble.since - flap->second.healed_at < kFlapMemory;
     flaps_[peer] = {now_, again ? std::min(needed * 2, kHealedMax) : kHealed};
   }
-  EndTrouble(peer, "answered directly " + std::to_string(needed) + " times in a row");
+  EndTrouble(peer, "answers directly again: " + std::to_string(trouble.straight_answers) + " answers");
 }
 
 void Routing::OnDetourAnswer(NodeId peer, Trouble& trouble, const Relays& relays, Duration round_trip) {
@@ -417,7 +429,7 @@ Duration Routing::ImprovePause() const {
 
 Duration Routing::CheckPause(NodeId peer) const {
   const Trouble& trouble = troubles_.at(peer);
-  if (!trouble.cut && trouble.misses < kMisses) return 0ms;
+  if (!trouble.cut && trouble.misses < losses_.MissesOfACut(now_, peer)) return 0ms;
   const auto share = Duration(1s) * static_cast<std::int64_t>(troubles_.size()) / kChecksPerSecond;
   return std::max<Duration>(kDirectPause, share);
 }

@@ -5,16 +5,17 @@
 // open.
 //
 // The direct path to a peer is *cut* when two questions in a row, put straight to it, stay without a straight
-// answer, and a relay answers for it all the same. (Where none does, the peer may just be dead: membership's
-// matter, and nothing changes here.) TCP needs both directions, so links go round as soon as one is cut;
-// datagrams go round only in the direction that is.
+// answer (more where the path is known to lose some), and a relay answers for it all the same. (Where none
+// does, the peer may just be dead: membership's matter, and nothing changes here.) TCP needs both directions,
+// so links go round as soon as one is cut; datagrams go round only in the direction that is.
 //
 // Invariants:
 //  1. A way has at most two relays and names each node once. It is used only after an answer came over it.
 //  2. The first of several relays asked at once that answers is the quickest: it is taken, and kept until it
 //     fails twice in a row or another was clearly quicker three times in a row.
-//  3. The direct path is taken again after kHealed straight answers in a row; where it breaks again and
-//     again it takes more of them each time, so that a bad cable does not make routes flap.
+//  3. The direct path is taken again after kHealed straight answers, of which a miss takes back some, two
+//  all.
+//     Where it breaks again and again it takes more of them each time: a bad cable does not make routes flap.
 //  4. Only exceptions are told to others, and only those that a way round exists for. Of nodes with the same
 //     long list all but one name that one's list.
 //  5. A node that slept counts nothing as unanswered that was asked before.
@@ -38,6 +39,7 @@
 #include "base/token_bucket.h"
 #include "base/tunables.h"
 #include "core/messages.h"
+#include "core/routing/loss_book.h"
 #include "core/types.h"
 
 namespace hs {
@@ -141,10 +143,11 @@ class Routing {
   // A peer whose direct path is in doubt or cut.
   struct Trouble {
     Time since{};
-    int misses = 0;
-    bool cut = false;       // missed twice, or declared
-    bool declared = false;  // it dials out, and keeps no line to this node
-    Time heard_at{};        // last datagram straight from it; zero: none since
+    int misses = 0;               // in a row
+    std::optional<int> lost = 0;  // questions, if the next is answered; none: since it was cut none was
+    bool cut = false;             // missed too often, or declared
+    bool declared = false;        // it dials out, and keeps no line to this node
+    Time heard_at{};              // last datagram straight from it; zero: none since
     bool heard = false;
     std::optional<Relays> detour;
     Duration detour_round_trip{};
@@ -153,7 +156,7 @@ class Routing {
     int rival_wins = 0;
     int rounds = 0;  // of the search under way
     std::set<Relays> tried;
-    int straight_answers = 0;  // in a row, since it was cut
+    int straight_answers = 0;  // since it was cut, less what misses took back
     Time direct_next{};
     Time detour_next = kNever;
     Time search_next = kNever;
@@ -185,7 +188,7 @@ class Routing {
   bool Present(NodeId id) const;
   void Declare(NodeId peer, const Member& member);
   void NoteRoundTrip(NodeId peer, Duration round_trip);
-  void Doubt(NodeId peer);
+  void Doubt(NodeId peer, int lost);
   void Ask(NodeId peer, Relays relays, bool search);
   bool Asking(NodeId peer, const Relays& relays) const;
   void OnMiss(const Probe& probe);
@@ -230,6 +233,7 @@ class Routing {
   FlatMap<NodeId, Time> watched_;  // by when to ask
   FlatMap<NodeId, Duration> round_trips_;
   std::map<NodeId, Flap> flaps_;
+  LossBook losses_;  // of direct paths
   std::map<NodeId, std::shared_ptr<const RecordBody>> said_;
   std::size_t detours_ = 0;
   std::size_t dialers_ = 0;  // present members that dial out

@@ -14,13 +14,11 @@
 namespace hs {
 namespace {
 
-constexpr Duration kSenseInterval = 1s;
-
 // Each node has its own moment within the second, so that many agents on a box do not measure each other
 // measuring. It lies in the first half: one that runs late still falls into its own second of the history.
 Time NextMoment(Time now, NodeId node) {
-  const Duration phase(node.Prefix64() % static_cast<std::uint64_t>(Duration(kSenseInterval / 2).count()));
-  return std::chrono::floor<std::chrono::seconds>(now - phase) + kSenseInterval + phase;
+  const Duration phase(node.Prefix64() % static_cast<std::uint64_t>(Duration(kLoadInterval / 2).count()));
+  return std::chrono::floor<std::chrono::seconds>(now - phase) + kLoadInterval + phase;
 }
 
 void KeepNode(History& history, Time now, const LocalLoad& load) {
