@@ -30,6 +30,9 @@ constexpr std::size_t kPushMax = 256;
 // What was learned by comparing notes is passed on when it is little (as documents are).
 constexpr std::size_t kPassOnMax = 32;
 
+// A flood of nothing: "flood to me again".
+const RecordPush kTellMe{.records = {}, .flood = true};
+
 bool IsEvent(const Record& record) { return record.key.kind == RecordKind::kEvent; }
 
 // Under what two boards compare a record: itself, or all events of one life of their owner.
@@ -280,6 +283,8 @@ void Board::Take(NodeId from, const RecordPush& push) {
     SetLazy(from, false);
   } else if (!push.records.empty()) {
     OnNothingNew(from);
+  } else if (!push.known) {
+    SetLazy(from, false);  // it asks to be told after all
   }
 }
 
@@ -303,7 +308,12 @@ void Board::OnKnown(NodeId from) {
   const auto link = links_.find(from);
   if (link == links_.end()) return;
   if (link->second.asked != Time{}) asking_until_ = now_;
-  if (link->second.lazy || HasFewWays(from)) return;
+  if (link->second.lazy) return;
+  if (HasFewWays(from)) {
+    // It left this node out already where this is its answer: since the question others may have gone.
+    if (link->second.asked != Time{}) out_.push_back(SendLink{from, AddressOf(from), kTellMe});
+    return;
+  }
   SetLazy(from, true);
   out_.push_back(SendLink{from, AddressOf(from), RecordPush{{}, false, true}});
 }
@@ -366,6 +376,7 @@ void Board::BringBack() {
     if (!HasFewWays(peer)) continue;
     link.lazy = false;
     eager_links_ = {};
+    out_.push_back(SendLink{peer, AddressOf(peer), kTellMe});
   }
 }
 
