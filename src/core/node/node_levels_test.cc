@@ -14,6 +14,14 @@ class NodeLevelsTest : public NodeFixture {
     }
     return 0;
   }
+  // Three nodes and a `web` of one to nine replicas, which has one.
+  bool StartScaled() {
+    GrowTo(3);
+    ServiceSpec web = Service("web", 1);
+    web.scale = ScaleSpec{.min = 1, .max = 9};
+    Deploy(0, {web});
+    return RunUntil([&] { return RunningInAll() == 1 && AllSteady(); }, 30s);
+  }
   static int FirstBut(int i, NodeId other) {
     int first = 0;
     while (first == i || IdOf(first) == other) ++first;
@@ -33,11 +41,7 @@ TEST_F(NodeLevelsTest, AQuotaHoldsAndIsLiftedAlsoWhereNothingIsMeasured) {
 
 // Its own moment, at which it would sum up what was said long before, does not come at all here.
 TEST_F(NodeLevelsTest, WhatABusyNodeMeasuredIsAnsweredWithoutWaiting) {
-  GrowTo(3);
-  ServiceSpec web = Service("web", 1);
-  web.scale = ScaleSpec{.min = 1, .max = 9};
-  Deploy(0, {web});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 1 && AllSteady(); }, 30s));
+  ASSERT_TRUE(StartScaled());
   const NodeId controller = ViewOf(0).controller;
   for (int i = 0; i < 3; ++i) Hand(i, LoadMeasured{{{{.node = IdOf(i)}}, {}}, {}});
   Run(500ms);
@@ -50,11 +54,7 @@ TEST_F(NodeLevelsTest, WhatABusyNodeMeasuredIsAnsweredWithoutWaiting) {
 
 // It may have governed with a greater term while it saw few others.
 TEST_F(NodeLevelsTest, TheWordOfAControllerThatGaveUpIsNotTakenForThatOfTheOneThatGoverns) {
-  GrowTo(3);
-  ServiceSpec web = Service("web", 1);
-  web.scale = ScaleSpec{.min = 1, .max = 9};
-  Deploy(0, {web});
-  ASSERT_TRUE(RunUntil([&] { return RunningInAll() == 1 && AllSteady(); }, 30s));
+  ASSERT_TRUE(StartScaled());
   const NodeId controller = ViewOf(0).controller;
   for (const int i : {0, 1, 2}) {
     if (IdOf(i) == controller) continue;

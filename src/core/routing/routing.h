@@ -13,9 +13,8 @@
 //  1. A way has at most two relays and names each node once. It is used only after an answer came over it.
 //  2. The first of several relays asked at once that answers is the quickest: it is taken, and kept until it
 //     fails twice in a row or another was clearly quicker three times in a row.
-//  3. The direct path is taken again after kHealed straight answers, of which a miss takes back some, two
-//  all.
-//     Where it breaks again and again it takes more of them each time: a bad cable does not make routes flap.
+//  3. The direct path is taken again after kHealed straight answers; a miss takes some of them back, two in a
+//     row all. Where it breaks again and again it takes more each time: a bad cable makes no routes flap.
 //  4. Only exceptions are told to others, and only those that a way round exists for. Of nodes with the same
 //     long list all but one name that one's list.
 //  5. A node that slept counts nothing as unanswered that was asked before.

@@ -88,6 +88,7 @@ class RoutingTest : public ::testing::Test {
 
   void OnPing(int n, const SendPathPing& ping) {
     if (n == 1) ++pings_;
+    if (n == 1 && asked_at_ != nullptr) asked_at_->insert(now_);
     std::vector<int> way{n};
     for (const NodeId& relay : ping.relays) way.push_back(Number(relay));
     way.push_back(Number(ping.to));
@@ -143,7 +144,8 @@ class RoutingTest : public ::testing::Test {
   std::multimap<Time, std::pair<int, RoutingInput>> queue_;
   std::vector<std::pair<int, RouteChanged>> changes_;
   std::set<std::pair<int, int>> alive_;
-  int pings_ = 0;  // of the first node
+  int pings_ = 0;                       // of the first node
+  std::set<Time>* asked_at_ = nullptr;  // the same, when
 };
 
 }  // namespace hs

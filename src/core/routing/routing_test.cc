@@ -180,6 +180,17 @@ TEST_F(RoutingTest, AWatchedPathIsFoundCutWithinASecondWithoutAnyHint) {
   EXPECT_THAT(Way(1, 2), ElementsAre(Node(3)));
 }
 
+// Each alone would wake the node eight times a second.
+TEST_F(RoutingTest, WatchedPathsThatAreDueAboutTheSameTimeAreAskedTogether) {
+  Start(65);
+  WatchAll(65);
+  Run(20s);  // their first moments are drawn by chance
+  std::set<Time> moments;
+  asked_at_ = &moments;
+  Run(20s);
+  EXPECT_LE(moments.size(), 60u);
+}
+
 TEST_F(RoutingTest, WatchingManyCostsNoMoreThanWatchingAFew) {
   Start(60);
   std::vector<NodeId> all;
