@@ -14,11 +14,6 @@ constexpr Duration kKnowledgeAge = 20s;
 // A write was stamped at most this long before its answer.
 constexpr WallMs kAnswerTime = 20'000;
 
-const PlanSlice* SliceOf(const NodeView& view, NodeId node) {
-  const auto found = view.slices.find(node);
-  return found == view.slices.end() ? nullptr : std::get_if<PlanSlice>(found->second.get());
-}
-
 const Assignment* Find(const PlanSlice& slice, ReplicaId id) {
   const auto found = std::find_if(slice.assignments.begin(), slice.assignments.end(),
                                   [&](const Assignment& assignment) { return assignment.replica == id; });
@@ -85,8 +80,7 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
     return;  // nobody has ever found it healthy: nothing is lost with it
   if (!stopping_.insert({host.index, id}).second) return;  // judged when it was first asked
   const std::string name = ReplicaName(process->second.spec.name, id);
-  const NodeView view = host.node->View({now, 0});
-  const PlanSlice* slice = SliceOf(view, host.disk.node);
+  const PlanSlice* slice = host.node->Slice();
   const Assignment* order = slice == nullptr ? nullptr : Find(*slice, id);
   if (order == nullptr || !order->stop_keeper) {
     Report(now, host, "stops " + name + ", which answers, without an order");
@@ -102,6 +96,7 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
                std::to_string(ToMs(kKnowledgeAge) / 1000) + " s");
     return;
   }
+  const NodeView view = host.node->View({now, 0});
   const auto service = std::find_if(view.services.begin(), view.services.end(), [&](const DesiredService& s) {
     return s.spec.name == process->second.spec.name;
   });

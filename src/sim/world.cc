@@ -62,7 +62,7 @@ HostIndex World::IndexOf(NodeId id) const {
   return found->second;
 }
 
-void World::At(Time at, std::function<void()> action) {
+void World::At(Time at, Action action) {
   std::size_t slot = actions_.size();
   if (free_actions_.empty()) {
     actions_.push_back(std::move(action));
@@ -79,7 +79,7 @@ void World::RunUntil(Time end) {
     const Event event = queue_.top();
     queue_.pop();
     now_ = event.at;
-    const std::function<void()> action = std::exchange(actions_[event.action], nullptr);
+    Action action = std::move(actions_[event.action]);
     free_actions_.push_back(event.action);
     action();
   }

@@ -16,6 +16,7 @@
 
 #include "base/flat_map.h"
 #include "base/tunables.h"
+#include "sim/action.h"
 #include "sim/host.h"
 #include "sim/network.h"
 
@@ -63,7 +64,7 @@ class World {
   // Hands an input to the agent of a box, if one runs: what its sensors measured, say.
   void Feed(HostIndex index, Input input) { Deliver(index, hosts_[index]->life, std::move(input)); }
   // Calls `action` at `at`, as part of the world's course.
-  void At(Time at, std::function<void()> action);
+  void At(Time at, Action action);
   WallMs TrueWall() const;  // what a right calendar says now
 
   // ---- life of boxes and agents
@@ -110,7 +111,7 @@ class World {
     bool dialing = false;
     std::uint64_t generation = 0;             // raised at each end: deliveries of an earlier link are void
     Time last_arrival[2] = {Time{}, Time{}};  // order is kept; [0]: from the lower index
-    std::vector<std::function<void()>> stalled[2];
+    std::vector<Action> stalled[2];
     bool break_pending = false;
     std::vector<HostIndex> way;  // from end to end; empty: directly
     Time used_at{};
@@ -126,7 +127,7 @@ class World {
   void SendDatagramFrom(Host& host, SendDatagram& send);
   void AskLanFrom(Host& host);
   void SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessage message);
-  void Transmit(HostIndex from, HostIndex to, std::function<void()> arrive);
+  void Transmit(HostIndex from, HostIndex to, Action arrive);
   void Dial(Host& host, HostIndex peer);
   void FinishDial(HostIndex from, HostIndex to, std::uint32_t life);
   void EndLink(HostIndex a, HostIndex b, LinkEnd end, bool tell_a, bool tell_b);
@@ -161,7 +162,7 @@ class World {
   std::vector<std::unique_ptr<Link>> links_;
   std::vector<FlatMap<HostIndex, Link*>> links_of_;  // by host and peer: each link twice
   std::priority_queue<Event> queue_;
-  std::vector<std::function<void()>> actions_;
+  std::vector<Action> actions_;
   std::vector<std::size_t> free_actions_;
   std::vector<Watcher*> watchers_;
   std::map<RequestId, std::function<void(Result<Stamp>)>> requests_;

@@ -86,21 +86,22 @@ void World::SendOnLink(Host& host, NodeId to, const Endpoint& address, LinkMessa
     return;
   }
   Transmit(host.index, peer,
-           [this, peer, from = host.disk.node, message = std::make_shared<LinkMessage>(std::move(message))] {
+           [this, &link, generation = link.generation, peer, from = host.disk.node,
+            message = std::make_unique<LinkMessage>(std::move(message))] {
+             if (link.generation != generation) return;
              Deliver(peer, hosts_[peer]->life, LinkReceived{from, std::move(*message)});
            });
 }
 
-void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive) {
+void World::Transmit(HostIndex from, HostIndex to, Action arrive) {
   Link& link = LinkOf(from, to);
   link.used_at = now_;
   const int direction = from < to ? 0 : 1;
-  const std::uint64_t generation = link.generation;
   if (!WayOpen(from, to, link.way) || !link.stalled[direction].empty()) {
     link.stalled[direction].push_back(std::move(arrive));
     if (!link.break_pending) {
       link.break_pending = true;
-      At(now_ + kStallTimeout, [this, from, to, generation] {
+      At(now_ + kStallTimeout, [this, from, to, generation = link.generation] {
         Link& late = LinkOf(from, to);
         if (late.generation != generation || !late.break_pending) return;
         EndLink(from, to, LinkEnd::kTimeout, true, true);
@@ -110,9 +111,7 @@ void World::Transmit(HostIndex from, HostIndex to, std::function<void()> arrive)
   }
   Time& last = link.last_arrival[direction];
   last = std::max(last, WayDelivery(from, to, link.way));
-  At(last, [&link, generation, arrive = std::move(arrive)] {
-    if (link.generation == generation) arrive();
-  });
+  At(last, std::move(arrive));
 }
 
 void World::FlushStalled() {

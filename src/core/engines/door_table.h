@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "core/messages.h"
 
 namespace hs {
@@ -30,11 +31,13 @@ struct SummedServer {
   const ServiceAtNode* at = nullptr;  // never null
 };
 
+using DoorReports = FlatMap<NodeId, const NodeReport*>;  // never null
+
 struct DoorInput {
   NodeId self;
   const MemberTable& members;
   const std::vector<DesiredService>& services;  // routes; replicas of any version serve their service's
-  const std::map<NodeId, const NodeReport*>& reports;  // never null; with this node's own, as of now
+  const DoorReports& reports;                   // with this node's own, as of now
   // Of nodes in other regions, by service: what their summaries say. None of them is in `reports`.
   std::map<std::string_view, std::vector<SummedServer>> summed{};
 };

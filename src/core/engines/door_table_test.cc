@@ -46,7 +46,7 @@ struct Cluster {
     return reports[Id(n)].replicas.back();
   }
   DoorService Web() const {
-    std::map<NodeId, const NodeReport*> seen;
+    DoorReports seen;
     for (const auto& [id, report] : reports) seen[id] = &report;
     return BuildDoorTable({Id(1), members, services, seen}).services.at(0);
   }
@@ -193,7 +193,7 @@ TEST(DoorTable, ServicesAreSortedAndOnesWithoutReplicasAreListed) {
   DesiredService api;
   api.spec.name = "api";
   c.services.push_back(api);
-  std::map<NodeId, const NodeReport*> none;
+  DoorReports none;
   const DoorTable table = BuildDoorTable({Id(1), c.members, c.services, none});
   ASSERT_EQ(table.services.size(), 2U);
   EXPECT_EQ(table.services[0].name, "api");

@@ -23,20 +23,18 @@ struct Stack {
 // Sorted by name; a stack of tombstones only has no revisions.
 std::vector<Stack> StacksOf(const Documents& documents) {
   std::map<std::string, Stack> stacks;
-  for (auto it = documents.lower_bound("stack/"); it != documents.end() && it->first.starts_with("stack/");
-       ++it) {
-    const auto key = ParseKey(it->first);
+  for (const auto& [written, document] : DocumentsUnder(documents, "stack/")) {
+    const auto key = ParseKey(written);
     if (!key) continue;
     const auto [entry, fresh] = stacks.try_emplace(key->name);
     Stack& stack = entry->second;
     if (fresh) stack.name = key->name;
     // A tombstone still tells when what it deleted was written.
-    const Document& document = it->second;
     const Stamp first = document.seen == Stamp{} ? document.stamp : std::min(document.stamp, document.seen);
     if (fresh || first < stack.first) stack.first = first;
     stack.number_max = std::max(stack.number_max, key->revision);
-    if (std::holds_alternative<StackSpec>(it->second.body))
-      stack.revisions.push_back({key->revision, &it->second});
+    if (std::holds_alternative<StackSpec>(document.body))
+      stack.revisions.push_back({key->revision, &document});
   }
   std::vector<Stack> sorted;
   for (auto& [name, stack] : stacks) {
@@ -81,10 +79,7 @@ class Claims {
   std::map<std::string, std::string> taken_;
 };
 
-}  // namespace
-
-std::vector<DesiredService> DesiredServices(const Documents& documents) {
-  std::vector<Stack> stacks = StacksOf(documents);
+std::vector<DesiredService> ServicesOf(std::vector<Stack> stacks, const Documents& documents) {
   std::ranges::sort(stacks, [](const Stack& a, const Stack& b) {
     return std::tie(a.first, a.name) < std::tie(b.first, b.name);
   });
@@ -109,14 +104,30 @@ std::vector<DesiredService> DesiredServices(const Documents& documents) {
   return services;
 }
 
-std::map<SpecHash, ServiceSpec> SpecsOf(const Documents& documents) {
-  std::map<SpecHash, ServiceSpec> specs;
-  for (const Stack& stack : StacksOf(documents)) {
+}  // namespace
+
+std::ranges::subrange<Documents::const_iterator> DocumentsUnder(const Documents& documents,
+                                                                std::string_view prefix) {
+  const auto begin = documents.lower_bound(std::string(prefix));
+  auto end = begin;
+  while (end != documents.end() && end->first.starts_with(prefix)) ++end;
+  return {begin, end};
+}
+
+Asked WhatIsAsked(const Documents& documents) {
+  Asked asked;
+  std::vector<Stack> stacks = StacksOf(documents);
+  for (const Stack& stack : stacks) {
     for (const Revision& revision : stack.revisions) {
-      for (const ServiceSpec& spec : revision.spec().services) specs.try_emplace(HashOf(spec), spec);
+      for (const ServiceSpec& spec : revision.spec().services) asked.specs.try_emplace(HashOf(spec), spec);
     }
   }
-  return specs;
+  asked.services = ServicesOf(std::move(stacks), documents);
+  return asked;
+}
+
+std::vector<DesiredService> DesiredServices(const Documents& documents) {
+  return ServicesOf(StacksOf(documents), documents);
 }
 
 Writes DeployWrites(const Documents& documents, const StackSpec& stack, std::int64_t revisions_kept,

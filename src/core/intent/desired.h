@@ -6,6 +6,7 @@
 #pragma once
 
 #include <map>
+#include <ranges>
 #include <set>
 #include <string>
 #include <string_view>
@@ -21,14 +22,22 @@ namespace hs {
 using Documents = std::map<std::string, Document>;
 using Writes = std::vector<std::pair<std::string, DocumentBody>>;
 
+// Those whose keys begin with `prefix`, in the order of their keys.
+std::ranges::subrange<Documents::const_iterator> DocumentsUnder(const Documents& documents,
+                                                                std::string_view prefix);
+
 // Sorted by name. A service name that two stacks claim (deployed on both sides of a cut) stays with the older
 // stack: the one whose first known revision has the smaller stamp. So running work is never taken over by a
 // newcomer.
 std::vector<DesiredService> DesiredServices(const Documents& documents);
 
-// All that live revisions describe. Where several are the same version (what the hash leaves out differs), as
-// the newest has it.
-std::map<SpecHash, ServiceSpec> SpecsOf(const Documents& documents);
+struct Asked {
+  std::vector<DesiredService> services;  // DesiredServices()
+  // All that live revisions describe. Where several are the same version (what the hash leaves out differs),
+  // as the newest has it.
+  std::map<SpecHash, ServiceSpec> specs;
+};
+Asked WhatIsAsked(const Documents& documents);
 
 // The new revision, numbered one above all known of its stack, and tombstones for what is then older than the
 // newest `revisions_kept` live ones. Versions of `running` stay described, however many bad ones came after:

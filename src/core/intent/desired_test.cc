@@ -82,7 +82,7 @@ TEST(DesiredTest, OldRevisionsAreDeletedButThoseKeptStillDescribeTheirReplicas) 
   }
   EXPECT_TRUE(documents.at(StackKey("shop", 1)).IsTombstone());
   EXPECT_FALSE(documents.at(StackKey("shop", 2)).IsTombstone());
-  const auto specs = SpecsOf(documents);
+  const auto specs = WhatIsAsked(documents).specs;
   EXPECT_FALSE(specs.contains(HashOf(Service("web", "v1"))));
   EXPECT_EQ(specs.at(HashOf(Service("web", "v2"))).command[0], "v2");
   EXPECT_EQ(specs.size(), 3u);
@@ -94,7 +94,7 @@ TEST(DesiredTest, WhatTheVersionLeavesOutIsAsTheNewestRevisionHasIt) {
   ServiceSpec service = Service("web", "v1");
   for (service.replicas = 1; service.replicas <= 10; ++service.replicas)
     Put(documents, DeployWrites(documents, {"shop", {service}}, 3));
-  EXPECT_EQ(SpecsOf(documents).at(HashOf(service)).replicas, 10u);
+  EXPECT_EQ(WhatIsAsked(documents).specs.at(HashOf(service)).replicas, 10u);
 }
 
 TEST(DesiredTest, AVersionThatStillRunsStaysDescribedHoweverManyBadOnesCame) {
@@ -103,11 +103,11 @@ TEST(DesiredTest, AVersionThatStillRunsStaysDescribedHoweverManyBadOnesCame) {
   Put(documents, DeployWrites(documents, {"shop", {Service("web", "good")}}, 3, {runs}));
   for (const auto* version : {"bad1", "bad2", "bad3", "bad4", "bad5"}) {
     Put(documents, DeployWrites(documents, {"shop", {Service("web", version)}}, 3, {runs}));
-    EXPECT_TRUE(SpecsOf(documents).contains(runs)) << version;
+    EXPECT_TRUE(WhatIsAsked(documents).specs.contains(runs)) << version;
   }
-  EXPECT_FALSE(SpecsOf(documents).contains(HashOf(Service("web", "bad1"))));
+  EXPECT_FALSE(WhatIsAsked(documents).specs.contains(HashOf(Service("web", "bad1"))));
   Put(documents, DeployWrites(documents, {"shop", {Service("web", "good2")}}, 3));
-  EXPECT_FALSE(SpecsOf(documents).contains(runs)) << "none of it runs any more";
+  EXPECT_FALSE(WhatIsAsked(documents).specs.contains(runs)) << "none of it runs any more";
 }
 
 TEST(DesiredTest, RemovingAStackLeavesNothingOfItAndNothingElseGoes) {

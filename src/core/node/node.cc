@@ -31,6 +31,7 @@ const std::vector<DesiredService>& Node::Services() const { return impl_->Servic
 const SteadyState& Node::Steady() const { return impl_->Steady(); }
 std::uint64_t Node::IntentDigest() const { return impl_->IntentDigest(); }
 const std::vector<Allotment>& Node::Held() const { return impl_->Held(); }
+const PlanSlice* Node::Slice() const { return impl_->Slice(); }
 Following Node::following() const { return impl_->following(); }
 LoadReport Node::Loads(Now now) const { return impl_->Loads(now); }
 std::vector<MetricTarget> Node::MetricTargets() const { return impl_->MetricTargets(); }

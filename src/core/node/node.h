@@ -39,6 +39,7 @@ class Node {
   // Its parts of hard maximums.
   const std::vector<Allotment>& Held() const;
   Following following() const;
+  const PlanSlice* Slice() const;  // in force here; null: none yet
   // What is known of all loads: everything on the controller, a part on monitors, little elsewhere.
   LoadReport Loads(Now now) const;
   // The apps' own numbers that the levels of services follow: of this node's healthy replicas, by replica.

@@ -242,6 +242,7 @@ void Node::Impl::On(const DocumentChanged& change) {
   dirty_.documents = true;
   const auto key = ParseKey(change.key);
   if (!key) return;
+  if (key->kind == KeyKind::kStack || key->kind == KeyKind::kScale) stacks_moved_ = true;
   // Told by the node that took the write; the others see the same document.
   if (change.after.stamp.node != self_) return;
   if (change.before && change.before->body == change.after.body) return;  // only its stamp is new

@@ -57,6 +57,7 @@ class Node::Impl {
   const SteadyState& Steady() const { return steady_; }
   std::uint64_t IntentDigest() const { return intent_.digest(); }
   const std::vector<Allotment>& Held() const { return allotments_; }
+  const PlanSlice* Slice() const { return slice_ ? &std::get<PlanSlice>(*slice_) : nullptr; }
   Following following() const { return {region_.controller, slice_stamp_}; }
 
  private:
@@ -220,11 +221,11 @@ class Node::Impl {
   bool HasLeaf(RegionId region) const;
   RegionId LeafOf(NodeId node) const;
   const std::vector<const RegionReport*>& Summaries() const;
-  RegionReport Summary(const PlanDraft& draft, const std::map<NodeId, ObservedReport>& reports) const;
+  RegionReport Summary(const PlanDraft& draft, const NodeReports& reports) const;
   void TellRegion(RegionReport report);
   bool IsUrgent(const RegionReport& report) const;
   void SayRegion();
-  std::map<std::string_view, std::vector<SummedServer>> ServingElsewhere() const;
+  std::map<std::string_view, std::vector<SummedServer>> ServingElsewhere(const DoorReports& reports) const;
   std::vector<RegionSeen> RegionsSeen() const;
   bool HoldsOurDocuments(NodeId id) const;
   std::uint64_t DocumentsHere() const;
@@ -283,7 +284,7 @@ class Node::Impl {
 
   // ---- helpers
   bool Leads() const { return region_.controller == self_; }
-  std::map<NodeId, ObservedReport> ObservedReports() const;
+  NodeReports ObservedReports() const;
   KnownSlices ObservedSlices() const;
   // Logged here, and known to all.
   void Emit(const std::string& kind, const std::string& subject, const std::string& cause);
@@ -375,6 +376,7 @@ class Node::Impl {
   bool documents_lost_ = false;  // work ran here at the start, and not one document was on the disk
   std::vector<DesiredService> asked_;     // by the documents
   bool asked_changed_ = true;             // since services_ was made of it
+  bool stacks_moved_ = true;              // or scale overrides, since asked_ was made of them
   std::vector<DesiredService> services_;  // the same with the levels of the controller
   std::vector<ServiceLevel> own_levels_;  // while this node controls
   Time levels_moved_at_{};                // when they were looked at last

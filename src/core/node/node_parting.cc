@@ -33,11 +33,8 @@ void Node::Impl::Apply(const LeaveRequested& input) {
 // Nodes whose key is no longer trusted: their documents are tombstones.
 void Node::Impl::SettleRemoved() {
   std::set<NodeId> removed;
-  constexpr std::string_view prefix = "node/";
-  const Documents& documents = intent_.documents();
-  for (auto it = documents.lower_bound(std::string(prefix));
-       it != documents.end() && it->first.starts_with(prefix); ++it) {
-    if (it->second.IsTombstone()) removed.insert(ParseKey(it->first)->node);
+  for (const auto& [key, document] : DocumentsUnder(intent_.documents(), "node/")) {
+    if (document.IsTombstone()) removed.insert(ParseKey(key)->node);
   }
   if (std::exchange(removed_, removed) == removed) return;
   dirty_.members = true;

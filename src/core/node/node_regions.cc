@@ -120,10 +120,11 @@ void Node::Impl::EnterRegion(RegionId region) {
 
 // Whose reports are kept here, and to whom links are held.
 void Node::Impl::SettleScope() {
-  std::vector<RegionId> told;
-  for (const RegionReport* summary : Summaries()) told.push_back(summary->region);
-  if (!std::exchange(scope_dirty_, false) && told == spoken_for_) return;
-  spoken_for_ = told;
+  const auto& summaries = Summaries();
+  const bool told_before = std::ranges::equal(summaries, spoken_for_, {}, &RegionReport::region);
+  if (!std::exchange(scope_dirty_, false) && told_before) return;
+  spoken_for_.clear();
+  for (const RegionReport* summary : summaries) spoken_for_.push_back(summary->region);
   BoardRegion scope;
   std::set<NodeId> linked;
   if (Regional()) {
@@ -135,7 +136,7 @@ void Node::Impl::SettleScope() {
       }
       const Place place = PlaceOf(member);
       const bool spoken_for =
-          std::ranges::any_of(told, [place](RegionId region) { return Contains(region, place); });
+          std::ranges::any_of(spoken_for_, [place](RegionId region) { return Contains(region, place); });
       if (!spoken_for) scope.kept.push_back(id);
     }
     if (!scope.members.empty()) plan_book_.KeepOnly(here_);
@@ -232,8 +233,7 @@ const std::vector<const RegionReport*>& Node::Impl::Summaries() const {
 }
 
 // The controller's word on its region, but for what its plan says.
-RegionReport Node::Impl::Summary(const PlanDraft& draft,
-                                 const std::map<NodeId, ObservedReport>& reports) const {
+RegionReport Node::Impl::Summary(const PlanDraft& draft, const NodeReports& reports) const {
   RegionReport summary;
   summary.region = region_id_;
   summary.levels = own_levels_;
@@ -315,17 +315,17 @@ void Node::Impl::SayRegion() {
 }
 
 // Of nodes whose own reports are not here.
-std::map<std::string_view, std::vector<SummedServer>> Node::Impl::ServingElsewhere() const {
+std::map<std::string_view, std::vector<SummedServer>> Node::Impl::ServingElsewhere(
+    const DoorReports& reports) const {
   std::map<std::string_view, std::vector<SummedServer>> serving;
   for (const RegionReport* summary : Summaries()) {
     for (const ServiceInRegion& service : summary->services) {
       for (const ServiceAtNode& at : service.nodes) {
-        const auto member = membership_.members().find(at.node);
-        if (member == membership_.members().end() || member->second.state == MemberState::kDead ||
-            member->second.state == MemberState::kLeft)
+        if (reports.contains(at.node)) continue;
+        const Member* member = membership_.members().Find(at.node);
+        if (member == nullptr || member->state == MemberState::kDead || member->state == MemberState::kLeft)
           continue;
-        if (!board_.records().contains({RecordKind::kNodeReport, at.node, 0}))
-          serving[service.service].push_back({&member->second, &at});
+        serving[service.service].push_back({member, &at});
       }
     }
   }

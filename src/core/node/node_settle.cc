@@ -85,19 +85,23 @@ void Node::Impl::Settle() {
 
 void Node::Impl::SettleServices() {
   const Documents& documents = intent_.documents();
-  asked_ = DesiredServices(documents);
-  asked_changed_ = members_moved_ = true;  // whoever was removed is a document
+  if (std::exchange(stacks_moved_, false)) {
+    Asked asked = WhatIsAsked(documents);
+    asked_ = std::move(asked.services);
+    specs_ = std::move(asked.specs);
+    asked_changed_ = true;
+    levels_.Keep(asked_);
+    std::erase_if(own_levels_, [this](const ServiceLevel& level) {
+      return std::ranges::find(asked_, level.service,
+                               [](const DesiredService& of) { return of.spec.name; }) == asked_.end();
+    });
+  }
+  members_moved_ = true;  // whoever was removed is a document
   withheld_.clear();  // of what was asked for before; placement names what does not fit until the next look
-  levels_.Keep(asked_);
-  std::erase_if(own_levels_, [this](const ServiceLevel& level) {
-    return std::ranges::find(asked_, level.service, [](const DesiredService& of) { return of.spec.name; }) ==
-           asked_.end();
-  });
   ApplyLevels();
-  specs_ = SpecsOf(documents);
   const auto drained_before = std::exchange(drained_, {});
   SettleRemoved();
-  for (const auto& [key, document] : documents) {
+  for (const auto& [key, document] : DocumentsUnder(documents, "drain/")) {
     if (const auto* drain = std::get_if<DrainOrder>(&document.body)) drained_.insert(drain->node);
   }
   if (drained_ != drained_before) lead_at_ = now_.mono;
@@ -244,12 +248,11 @@ void Node::Impl::SettleReport() {
   dirty_.reports = true;
 }
 
-std::map<NodeId, ObservedReport> Node::Impl::ObservedReports() const {
-  std::map<NodeId, ObservedReport> reports;
+NodeReports Node::Impl::ObservedReports() const {
+  NodeReports reports;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
     if (Regional() && !here_.contains(key.owner)) continue;
-    reports.insert_or_assign(reports.end(), key.owner,
-                             ObservedReport{&std::get<NodeReport>(*record.body), record.version.boot});
+    reports.try_emplace(key.owner, {&std::get<NodeReport>(*record.body), record.version.boot});
   }
   return reports;
 }
@@ -373,16 +376,15 @@ void Node::Impl::SettleDoor() {
   }
   door_at_ = kNever;
   door_built_at_ = now_.mono;
-  std::map<NodeId, const NodeReport*> reports;
+  DoorReports reports;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
-    const auto& report = std::get<NodeReport>(*record.body);
-    if (!report.replicas.empty()) reports.emplace_hint(reports.end(), key.owner, &report);
+    reports.try_emplace(key.owner, &std::get<NodeReport>(*record.body));
   }
   DoorTable table = BuildDoorTable({.self = self_,
                                     .members = membership_.members(),
                                     .services = services_,
                                     .reports = reports,
-                                    .summed = ServingElsewhere()});
+                                    .summed = ServingElsewhere(reports)});
   table.refused.assign(removed_.begin(), removed_.end());
   if (door_told_ && table == *door_) return;
   door_told_ = true;

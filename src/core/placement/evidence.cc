@@ -83,7 +83,7 @@ void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<Evide
 }
 
 void WorkEvidence::Round(Time now, Box& box, std::vector<EvidenceOutput>& outputs) {
-  box.next_round = now + kInterval;
+  box.next_round = now + std::clamp<Duration>((now - box.since) / 2, kFirstInterval, kInterval);
   for (Target& target : box.targets) {
     if (target.attempt != 0) continue;  // it has not ended yet
     target.attempt = kAttemptBit | ++attempts_;

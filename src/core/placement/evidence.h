@@ -30,7 +30,7 @@ namespace hs {
 struct EvidenceWatch {
   bool enabled = false;  // controller or stand-by
   const MemberTable* members = nullptr;
-  const std::map<NodeId, ObservedReport>* reports = nullptr;
+  const NodeReports* reports = nullptr;
   const std::map<SpecHash, ServiceSpec>* specs = nullptr;  // what is not among them is taken to listen
 };
 using EvidenceInput = std::variant<EvidenceWatch, ConnectOutcome>;
@@ -47,6 +47,9 @@ class WorkEvidence {
  public:
   // Attempts of this part carry this bit, so that the node can tell whose outcome comes in.
   static constexpr std::uint64_t kAttemptBit = std::uint64_t{1} << 61;
+  // Between rounds half of the time that the agent has been down, within these: what is killed with its agent
+  // dies some moments before or after it.
+  static constexpr Duration kFirstInterval = 20ms;
   static constexpr Duration kInterval = 200ms;
   static constexpr Duration kPatience = 350ms;  // longer than any way round the world
   static constexpr int kSilentAfter = 4;        // counted, so that a sleep of this node is no silence

@@ -4,7 +4,7 @@
 
 namespace hs {
 
-void HealthWatch::Observe(Time now, const std::map<NodeId, ObservedReport>& reports) {
+void HealthWatch::Observe(Time now, const NodeReports& reports) {
   UnhealthySince fresh;
   for (const auto& [node, seen] : reports) {
     for (const ReplicaStatus& status : seen.report->replicas) {

@@ -11,7 +11,7 @@ namespace hs {
 
 class HealthWatch {
  public:
-  void Observe(Time now, const std::map<NodeId, ObservedReport>& reports);
+  void Observe(Time now, const NodeReports& reports);
   const UnhealthySince& since() const { return since_; }
 
  private:

@@ -18,8 +18,7 @@ std::uint64_t MembersDigest(const MemberTable& members) {
 }
 
 std::vector<std::string> UnacknowledgedSlices(const std::map<NodeId, PlanSlice>& slices,
-                                              const MemberTable& members,
-                                              const std::map<NodeId, ObservedReport>& reports) {
+                                              const MemberTable& members, const NodeReports& reports) {
   std::vector<std::string> words;
   for (const auto& [node, slice] : slices) {
     const auto member = members.find(node);
@@ -52,7 +51,7 @@ void PlanBook::Close() {
 }
 
 PlanUpdate PlanBook::Apply(Term term, const PlanDraft& draft, RegionReport report, const MemberTable& members,
-                           const std::map<NodeId, ObservedReport>& reports) {
+                           const NodeReports& reports) {
   PlanUpdate update;
   const bool new_term = term != term_;
   if (new_term) {

@@ -20,8 +20,6 @@
 
 namespace hs {
 
-using KnownSlices = std::map<NodeId, const PlanSlice*>;
-
 struct PlanUpdate {
   std::vector<PlanSlice> changed;  // to be published, in order of node
   RegionReport report;
@@ -38,7 +36,7 @@ class PlanBook {
 
   // `report`: what is told along with the draft: levels and whatever else; the rest of it is filled in.
   PlanUpdate Apply(Term term, const PlanDraft& draft, RegionReport report, const MemberTable& members,
-                   const std::map<NodeId, ObservedReport>& reports);
+                   const NodeReports& reports);
 
   // The region is another now: the pages of those who are not in it are another's to write.
   void KeepOnly(const MemberTable& members);
@@ -60,8 +58,7 @@ class PlanBook {
 
 // Who of the present members has not taken over its slice yet, in words.
 std::vector<std::string> UnacknowledgedSlices(const std::map<NodeId, PlanSlice>& slices,
-                                              const MemberTable& members,
-                                              const std::map<NodeId, ObservedReport>& reports);
+                                              const MemberTable& members, const NodeReports& reports);
 
 // Of the present members: equal on two nodes that see the same ones.
 std::uint64_t MembersDigest(const MemberTable& members);

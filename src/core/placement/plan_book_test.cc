@@ -13,7 +13,7 @@ using ::testing::HasSubstr;
 
 struct Desk {
   World world{3};
-  std::map<NodeId, ObservedReport> seen;
+  NodeReports seen;
   PlanBook book{Box(1)};
   PlanDraft draft;
   std::vector<ServiceLevel> levels;
@@ -86,11 +86,13 @@ TEST(PlanBook, ItContinuesFromTheFormerControllersSlices) {
   Desk d;
   PlanSlice former;
   former.node = Box(2);
-  EXPECT_EQ(d.book.Known({{Box(2), &former}}).at(Box(2)), &former);
+  KnownSlices seen;
+  seen[Box(2)] = &former;
+  EXPECT_EQ(d.book.Known(seen).at(Box(2)), &former);
   d.Apply();
-  EXPECT_EQ(d.book.Known({{Box(2), &former}}).at(Box(2)), &d.book.slices().at(Box(2)));
+  EXPECT_EQ(d.book.Known(seen).at(Box(2)), &d.book.slices().at(Box(2)));
   d.book.Close();
-  EXPECT_EQ(d.book.Known({{Box(2), &former}}).at(Box(2)), &former);
+  EXPECT_EQ(d.book.Known(seen).at(Box(2)), &former);
 }
 
 TEST(PlanBook, PendingNamesThePresentBoxesThatHaveNotFollowed) {

@@ -28,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "base/flat_map.h"
 #include "base/prng.h"
 #include "base/tunables.h"
 #include "core/placement/move_book.h"
@@ -43,6 +44,9 @@ struct ObservedReport {
   const NodeReport* report = nullptr;  // never null
   std::uint32_t boot = 0;              // of the agent's life that made it
 };
+using NodeReports = FlatMap<NodeId, ObservedReport>;
+// The newest slice known for each box, from whichever controller.
+using KnownSlices = FlatMap<NodeId, const PlanSlice*>;
 
 // Since when each replica has been seen without being healthy; kept by HealthWatch.
 using UnhealthySince = std::map<ReplicaId, Time>;
@@ -55,9 +59,8 @@ struct ReconcileInput {
   const std::set<NodeId>& drained;
   const std::vector<DesiredService>& services;   // unique names
   const std::map<SpecHash, ServiceSpec>& specs;  // of every revision still known
-  const std::map<NodeId, ObservedReport>& reports;
-  // The newest slice known for each box, from whichever controller.
-  const std::map<NodeId, const PlanSlice*>& previous;
+  const NodeReports& reports;
+  const KnownSlices& previous;
   const std::map<ReplicaId, WorkVerdict>& evidence;  // of replicas on agent-down boxes
   const UnhealthySince& unhealthy_since;
   const MoveBook& moves;

@@ -43,7 +43,7 @@ TEST(Stop, AReportOfAnEarlierLifeDoesNotCount) {
   w.Settle();
   // The box was rebooted: its old report must not make the replacement look like surplus.
   w.SetState(2, MemberState::kAlive);
-  std::map<NodeId, ObservedReport> seen;
+  NodeReports seen;
   for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
   w.members[Box(2)].incarnation.boot = 9;
   const KnownSlices known = w.book.Known({});
@@ -100,7 +100,7 @@ TEST(Stop, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
   w.Want(web, 1);
   w.Settle();
   w.Want(web, 0);
-  std::map<NodeId, ObservedReport> seen;
+  NodeReports seen;
   for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
   const auto keepers_of_stops = [&](std::map<std::string, ReplicaId> elsewhere) {
     const KnownSlices known = w.book.Known({});

@@ -84,7 +84,7 @@ class World {
   }
 
   void Plan() {
-    std::map<NodeId, ObservedReport> seen;
+    NodeReports seen;
     for (const auto& [node, report] : reports) seen[node] = {&report, members[node].incarnation.boot};
     watch.Observe(now, seen);
     const KnownSlices known = book.Known({});
