@@ -11,6 +11,7 @@ namespace {
 // How old a node's knowledge of another node's replica may rightly be: spreading, a suspicion, a stopped
 // loop.
 constexpr Duration kKnowledgeAge = 20s;
+constexpr Duration kWishesPause = 500ms;
 // A write was stamped at most this long before its answer.
 constexpr WallMs kAnswerTime = 20'000;
 
@@ -40,7 +41,9 @@ void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
     if (process != host.processes.end())
       sightings_[{probe->id, host.index}] = {process->second.spec.name, now};
   }
-  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input))
+  if (host.index >= remembered_.size()) remembered_.resize(host.index + 1);
+  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input) ||
+      now - remembered_[host.index] >= kWishesPause)
     RememberWishes(now, host);
 }
 
@@ -116,16 +119,22 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   }
 }
 
-// Orders to stop follow from what people wanted when they were given. What this node wanted so far is about
-// to change.
+// Orders to stop follow from what was wanted when they were given: what people asked for, which may be about
+// to change, and the level that was granted of it, which changes without a document.
 void SafetyChecker::RememberWishes(Time now, const Host& host) {
+  remembered_[host.index] = now;
   const std::vector<DesiredService>& services = host.node->Services();
   for (const DesiredService& service : services) wishes_[service.spec.name];
   for (auto& [name, past] : wishes_) {
     std::erase_if(past, [&](const auto& wish) { return now - wish.first > kKnowledgeAge; });
     const auto service = std::find_if(services.begin(), services.end(),
                                       [&](const DesiredService& s) { return s.spec.name == name; });
-    past.emplace_back(now, service == services.end() ? 0 : service->replicas);
+    const std::uint32_t wished = service == services.end() ? 0 : service->replicas;
+    if (past.empty() || now - past.back().first >= kWishesPause) {
+      past.emplace_back(now, wished);
+    } else {
+      past.back().second = std::min(past.back().second, wished);
+    }
   }
 }
 

@@ -46,6 +46,7 @@ class SafetyChecker : public Watcher {
   std::vector<Followed> followed_;                                 // by host
   std::set<std::pair<HostIndex, ReplicaId>> stopping_;
   std::map<std::string, std::vector<std::pair<Time, std::uint32_t>>> wishes_;  // by service, in the past
+  std::vector<Time> remembered_;                                               // when, by host
   std::vector<std::string> violations_;
 };
 

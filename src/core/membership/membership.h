@@ -15,16 +15,17 @@
 //          suspicion starts confirmed and lasts its shortest time. The suspect is told first, and so is
 //          everyone else.
 //   +350 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
-// Where not even the relays say a word, this node may be cut off with a few others, or alone. Asking one
-// member per interval, ever slower for its growing health multiplier, it would take longer the more are gone.
-// So it asks all at once whom it has not heard since, at the usual pace. A prober that is itself deaf gets no
-// Nacks, so it has no second witness: its suspicion lasts longest, its own health multiplier grows, and
-// nobody takes 'unreachable' from one witness alone for more than a suspicion.
+// Where a relay says nothing either, this node may be cut off with a few others, or alone. Asking one member
+// per interval, ever slower for its growing health multiplier, it would take longer the more are gone. So it
+// asks all at once whom it has not heard since, at the usual pace. As many witnesses shorten a suspicion to its
+// least as there are members to be heard, three at the most: with one companion that is he, and whoever hears
+// nobody waits for none. A prober that is itself deaf harms only itself: nobody takes 'unreachable' from one
+// witness alone for more than a suspicion.
 //
 // Invariants:
 //  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
 //  2. A present member becomes unreachable, agent-down or dead on two witnesses, or on this node's own
-//     evidence after the longest wait, or where no other member could witness.
+//     evidence after the longest wait, or where no other member could witness or be heard.
 //  3. A node that slept accuses nobody of what happened while it slept.
 //  4. Every datagram stays under kDatagramBytes; traffic per node does not depend on the size of the cluster.
 //  5. Same history in, same outputs out.
@@ -367,6 +368,7 @@ class Membership {
 
   MemberTable members_;
   PeerBook peers_;
+  LastHeard heard_;
   std::map<NodeId, Time> strangers_;  // when a table was last sent to who is no member
   std::set<NodeId> removed_;
   ProbeOrder present_;            // others only

@@ -61,13 +61,14 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
       Arm(now_.mono + whole + (kWakesDirect + kWakesRelayed) * lateness(), TimerKind::kProbeEnd, sequence);
 }
 
-// Neither the target nor a relay said a word since this probe began. Who was heard in its first half may have
-// been cut off since. A box that cannot keep up hears nobody in time either, so its sweeps get rarer with its
-// health: 64 agents started at once on two cores did not settle while they all swept every second.
+// The target said nothing since this probe began, nor did a relay that was asked for it. Who was heard in its
+// first half may have been cut off since. A box that cannot keep up hears nobody in time either, so its
+// sweeps get rarer with its health: 64 agents started at once on two cores did not settle while they all
+// swept every second.
 void Membership::Sweep(const Probe& unheard) {
   if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
   sweep_next_ = now_.mono + Scaled(kSweepPause);
-  std::vector<Slot> except{members_.SlotOf(unheard.target)};
+  std::vector<Slot> except;
   for (const Slot slot : present_.all()) {
     if (peers_.CardOf(slot).heard_at >= unheard.sent + tunables_.probe_timeout) except.push_back(slot);
   }
@@ -136,10 +137,12 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   timers_.Disarm(probe.timeout);  // where it is set longer than the interval
   const bool regular = probe.kind == ProbeKind::kRegular;
   if ((!regular && probe.kind != ProbeKind::kSweep) || !Present(probe.target)) return;
-  // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here.
-  const int missed = static_cast<int>(probe.asked.size()) - static_cast<int>(probe.nacked.size());
-  if (regular) AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
-  if (regular && !probe.asked.empty() && probe.nacked.empty()) Sweep(probe);
+  // Lifeguard, 4.1: relays that did not even say Nack suggest that the trouble is here. Where nobody at all
+  // said a word it is the wire; that this node is late it would know.
+  const int nacked = static_cast<int>(probe.nacked.size());
+  const int missed = static_cast<int>(probe.asked.size()) - nacked;
+  if (regular && heard_.CountSince(probe.sent) > 0) AddHealth(probe.asked.empty() ? 1 : std::min(missed, 2));
+  if (regular && missed > 0) Sweep(probe);
   // A sweep was begun after this node was late last.
   if (regular && now_.mono < grace_until_) return;
   std::vector<NodeId> witnesses = probe.nacked;
@@ -190,6 +193,7 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   if (PresentCount() > kSmallCluster && now_.mono >= storm_until_ && now_.mono - card.heard_at > kDigestLife)
     card.differs_since = {};
   card.heard_at = now_.mono;
+  heard_.Note(from, now_.mono);
   HeardWell(slot);
   if (IsPresent(member->state) || member->state == MemberState::kLeft) return;
   // We think it gone and it is not. Only its own word brings it back, so tell it what is said of it.
@@ -348,8 +352,12 @@ void Membership::ArmSuspicion(NodeId target) {
   ArmForGood(deadline, TimerKind::kSuspicion, target);
 }
 
+// Each member is asked by its predecessor once in two intervals for certain. Whoever hears nobody for so long
+// is cut off alone, and waits in vain for others to confirm what it sees.
 Time Membership::DeadlineOf(const Suspicion& suspicion) const {
-  const Time deadline = suspicion.HasWitness(self_) ? suspicion.Deadline() : suspicion.LongestDeadline();
+  const int others = heard_.CountSince(now_.mono - 2 * tunables_.probe_interval);
+  const Time deadline =
+      suspicion.HasWitness(self_) ? suspicion.Deadline(others) : suspicion.LongestDeadline();
   return deadline + kWakesRefuted * lateness();
 }
 

@@ -332,6 +332,7 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
   const Member* sender = Find(from);
   if (sender == nullptr) return;
   CardOf(from).heard_at = now_.mono;
+  heard_.Note(from, now_.mono);
   if (table.reply_wanted) SendPushPull(from, sender->meta->address, false);
 }
 

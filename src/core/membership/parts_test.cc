@@ -26,32 +26,52 @@ TEST(Suspicion, EachWitnessShortensItDownToTheFloor) {
   EXPECT_EQ(bounds.min, 200ms);  // log10(100) = 2
   Suspicion suspicion(kStart, bounds);
   suspicion.AddWitness(Id(1));
-  EXPECT_EQ(suspicion.Deadline(), kStart + 800ms);
-  Time last = suspicion.Deadline();
+  EXPECT_EQ(suspicion.Deadline(3), kStart + 800ms);
+  Time last = suspicion.Deadline(3);
   for (int i = 2; i <= 4; ++i) {
     EXPECT_FALSE(suspicion.Full());
     EXPECT_TRUE(suspicion.AddWitness(Id(i)));
-    EXPECT_LT(suspicion.Deadline(), last);
-    last = suspicion.Deadline();
+    EXPECT_LT(suspicion.Deadline(3), last);
+    last = suspicion.Deadline(3);
   }
   EXPECT_EQ(last, kStart + 200ms);
   EXPECT_TRUE(suspicion.Full());
   suspicion.AddWitness(Id(5));
-  EXPECT_EQ(suspicion.Deadline(), last);
+  EXPECT_EQ(suspicion.Deadline(3), last);
 }
 TEST(Suspicion, AWitnessCountsOnceAndMayWithdraw) {
   Suspicion suspicion(kStart, BoundsFor(10, 100ms, 4));
   EXPECT_TRUE(suspicion.AddWitness(Id(1)));
   EXPECT_FALSE(suspicion.AddWitness(Id(1)));
   EXPECT_TRUE(suspicion.AddWitness(Id(2)));
-  const Time with_two = suspicion.Deadline();
+  const Time with_two = suspicion.Deadline(3);
   EXPECT_TRUE(suspicion.RemoveWitness(Id(2)));
-  EXPECT_GT(suspicion.Deadline(), with_two);
+  EXPECT_GT(suspicion.Deadline(3), with_two);
 }
 TEST(Suspicion, WhereNobodyElseCouldConfirmItIsShortAtOnce) {
   Suspicion suspicion(kStart, BoundsFor(2, 100ms, 4));
   suspicion.AddWitness(Id(1));
-  EXPECT_EQ(suspicion.Deadline(), kStart + 100ms);
+  EXPECT_EQ(suspicion.Deadline(3), kStart + 100ms);
+
+  Suspicion cut_off(kStart, BoundsFor(10, 100ms, 4));
+  cut_off.AddWitness(Id(1));
+  EXPECT_EQ(cut_off.Deadline(3), kStart + 400ms);
+  EXPECT_EQ(cut_off.Deadline(1), kStart + 400ms) << "one is there who could confirm it, and has not";
+  EXPECT_EQ(cut_off.Deadline(0), kStart + 100ms);
+  cut_off.AddWitness(Id(2));
+  EXPECT_EQ(cut_off.Deadline(1), kStart + 100ms) << "now it has";
+  EXPECT_GT(cut_off.Deadline(2), kStart + 100ms);
+}
+TEST(LastHeard, CountsEachOnceAndForgetsWhoWasHeardLongAgo) {
+  LastHeard heard;
+  EXPECT_EQ(heard.CountSince(Time{}), 0) << "nobody yet";
+  for (int i = 0; i < 6; ++i) heard.Note(Id(1 + i % 2), kStart + i * 10ms);
+  EXPECT_EQ(heard.CountSince(kStart), 2);
+  EXPECT_EQ(heard.CountSince(kStart + 50ms), 1);
+  EXPECT_EQ(heard.CountSince(kStart + 51ms), 0);
+  for (int i = 3; i < 9; ++i) heard.Note(Id(i), kStart + 1s);
+  EXPECT_EQ(heard.CountSince(kStart), 3) << "that many it keeps, the latest";
+  EXPECT_EQ(heard.CountSince(kStart + 1s), 3);
 }
 
 MemberUpdate UpdateOf(int i, std::uint32_t counter = 0) {

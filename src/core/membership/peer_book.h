@@ -6,8 +6,11 @@
 // the member is forgotten. References to cards and folders stay valid until then.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
+#include <iterator>
 #include <memory>
 #include <vector>
 
@@ -79,6 +82,29 @@ class PeerBook {
   std::deque<Card> cards_;
   std::deque<Folder> folders_;
   std::vector<std::uint32_t> free_;  // folders of members forgotten
+};
+
+// Whom one heard last, a handful of them.
+class LastHeard {
+ public:
+  void Note(NodeId from, Time now) {
+    auto at = std::ranges::find(heard_, from, &Heard::from);
+    if (at == heard_.end()) --at;  // he whom one has not heard for the longest gives way
+    *at = {from, now};
+    std::rotate(heard_.begin(), at, std::next(at));
+  }
+  // How many of them were heard at `since` or later.
+  int CountSince(Time since) const {
+    return static_cast<int>(std::ranges::count_if(
+        heard_, [since](const Heard& of) { return of.from != NodeId{} && of.at >= since; }));
+  }
+
+ private:
+  struct Heard {
+    NodeId from;
+    Time at{};
+  };
+  std::array<Heard, 3> heard_{};  // the latest first; as many as a suspicion wants to agree
 };
 
 }  // namespace hs

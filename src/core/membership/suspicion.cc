@@ -27,11 +27,12 @@ bool Suspicion::HasWitness(NodeId witness) const {
   return std::binary_search(witnesses_->begin(), witnesses_->end(), witness);
 }
 
-Time Suspicion::Deadline() const {
-  if (bounds_.confirmations == 0) return start_ + bounds_.min;
-  const double confirmed = std::min<double>(
-      bounds_.confirmations, witnesses_->empty() ? 0.0 : static_cast<double>(witnesses_->size() - 1));
-  const double share = std::log(confirmed + 1) / std::log(bounds_.confirmations + 1.0);
+Time Suspicion::Deadline(int others) const {
+  const int possible = std::min(bounds_.confirmations, others);
+  if (possible == 0) return start_ + bounds_.min;
+  const double confirmed =
+      std::min<double>(possible, witnesses_->empty() ? 0.0 : static_cast<double>(witnesses_->size() - 1));
+  const double share = std::log(confirmed + 1) / std::log(possible + 1.0);
   const Duration gain(
       static_cast<std::int64_t>(static_cast<double>((bounds_.max - bounds_.min).count()) * share));
   return start_ + std::max(bounds_.min, bounds_.max - gain);

@@ -4,6 +4,9 @@
 // tried for themselves agree, we wait less each time, down to a floor that leaves the suspect one fair chance
 // to refute.
 //
+// Whoever cannot be heard either will not agree: with nobody left to agree, the floor is all there is to wait
+// for.
+//
 // Invariants: the deadline never moves later by a witness; a witness counts once.
 // It does not decide who is a credible witness, and it does not know states.
 // Source: Dadgar, Phillips, Currey, "Lifeguard: local health awareness for more accurate failure detection",
@@ -48,9 +51,9 @@ class Suspicion {
   // True when more witnesses change nothing.
   bool Full() const { return static_cast<int>(witnesses_->size()) > bounds_.confirmations; }
 
-  // max - (max - min) * log(c + 1) / log(confirmations + 1) after the start, for c witnesses beside the
-  // first.
-  Time Deadline() const;
+  // max - (max - min) * log(c + 1) / log(k + 1) after the start, for c witnesses beside the first, where k
+  // could confirm: `confirmations`, or `others` where there are fewer.
+  Time Deadline(int others) const;
   // The deadline for a node without evidence of its own: it trusts the witnesses to tell in time, and waits
   // longest.
   Time LongestDeadline() const { return start_ + bounds_.max; }

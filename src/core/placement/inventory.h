@@ -45,6 +45,10 @@ struct Piece {
     return Ailing() && (status->restarts > 0 || status->state == ReplicaState::kBackoff ||
                         status->health == Health::kUnhealthy);
   }
+  // It is to go though nobody was named who stands in for it, and still runs.
+  bool MayStay() const {
+    return leaving && !Signalled() && status != nullptr && prior != nullptr && prior->stop_keeper == id;
+  }
   bool Signalled() const { return status != nullptr && status->state == ReplicaState::kStopping; }
 };
 

@@ -43,8 +43,8 @@ std::map<std::string, std::uint32_t> CountStaying(const ReconcileInput& input) {
   const Inventory inventory = TakeInventory(input, fleet);
   std::map<std::string, std::uint32_t> counts;
   for (const auto& [name, found] : inventory.services) {
-    counts[std::string(name)] =
-        static_cast<std::uint32_t>(std::ranges::count(found.pieces, false, &Piece::leaving));
+    counts[std::string(name)] = static_cast<std::uint32_t>(std::ranges::count_if(
+        found.pieces, [](const Piece& piece) { return !piece.leaving || piece.MayStay(); }));
   }
   return counts;
 }

@@ -119,6 +119,48 @@ TEST(Stop, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
   EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{}}}).size(), 0u) << "wanted elsewhere, and not healthy there";
   EXPECT_EQ(keepers_of_stops({{"web", ReplicaId{77}}}), std::vector<ReplicaId>{ReplicaId{77}});
   EXPECT_EQ(keepers_of_stops({}).size(), 1u) << "wanted nowhere";
+
+  // Told to go because another region had one, which then was lost.
+  PlanSlice told = w.book.slices().begin()->second;
+  for (const auto& [node, slice] : w.book.slices()) {
+    if (!slice.assignments.empty()) told = slice;
+  }
+  ASSERT_EQ(told.assignments.size(), 1u);
+  told.assignments[0].stop_keeper = ReplicaId{77};
+  w.book = PlanBook{Box(1)};
+  KnownSlices known;
+  known[told.node] = &told;
+  const auto draft = [&](std::map<std::string, ReplicaId> elsewhere) {
+    return Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
+                      w.evidence, w.watch.since(), w.moves, w.standing, true, std::move(elsewhere)},
+                     w.prng);
+  };
+  EXPECT_EQ(draft({{"web", ReplicaId{78}}}).nodes[told.node].at(0).stop_keeper, ReplicaId{78});
+  EXPECT_FALSE(draft({{"web", ReplicaId{}}}).nodes[told.node].at(0).stop_keeper) << "it is the last one now";
+}
+
+TEST(Stop, WhatGoesWithoutAnybodyInItsPlaceCountsAsStayingWhereNobodySaysHowManyAreWanted) {
+  World w(2);
+  w.Want(w.Spec("web", "1"), 2);
+  w.Settle();
+  NodeReports seen;
+  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
+  std::map<NodeId, PlanSlice> slices = w.book.slices();
+  KnownSlices known;
+  for (auto& [node, slice] : slices) known[node] = &slice;
+  const auto staying = [&] {
+    return CountStaying({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen,
+                         known, w.evidence, w.watch.since(), w.moves, w.standing, true})
+        .at("web");
+  };
+  Assignment& one = slices.at(Box(1)).assignments.at(0);
+  one.stop_keeper = one.replica;
+  EXPECT_EQ(staying(), 2u) << "an order of whom nobody knows what it was for";
+  one.stop_keeper = slices.at(Box(2)).assignments.at(0).replica;
+  EXPECT_EQ(staying(), 1u) << "the other one stands in for it";
+  one.stop_keeper = one.replica;
+  w.reports[Box(1)].replicas.at(0).state = ReplicaState::kStopping;
+  EXPECT_EQ(staying(), 1u) << "too late";
 }
 
 TEST(Stop, ADrainedBoxIsEmptiedStartFirst) {
