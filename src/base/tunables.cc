@@ -32,7 +32,7 @@ constexpr TunableRow kTable[] = {
        "shortest time between suspicion and 'unreachable', times log10 of the size; larger: fewer false "
        "alarms"),
     Count("suspicion_max_factor", kCluster, 1, 20, &Tunables::suspicion_max_factor,
-          "a suspicion held by one witness alone lasts this many times the shortest"),
+          "a suspicion held by one witness alone lasts this many times the shortest, where others are heard"),
     Count("indirect_probes", kCluster, 0, 10, &Tunables::indirect_probes,
           "members asked to probe for us; larger: survives more lost packets and one-way cuts"),
     Count("ring_neighbours", kCluster, 1, 8, &Tunables::ring_neighbours,

@@ -11,6 +11,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "base/check.h"
+
 namespace hs::sim {
 
 class Action {
@@ -37,7 +39,10 @@ class Action {
   }
   ~Action() { Clear(); }
 
-  void operator()() { kind_->run(Room()); }
+  void operator()() {
+    HS_CHECK(kind_ != nullptr);
+    kind_->run(Room());
+  }
 
  private:
   struct Kind {

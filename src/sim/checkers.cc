@@ -11,7 +11,7 @@ namespace {
 // How old a node's knowledge of another node's replica may rightly be: spreading, a suspicion, a stopped
 // loop.
 constexpr Duration kKnowledgeAge = 20s;
-constexpr Duration kWishesPause = 500ms;
+constexpr Duration kLevelsPause = 500ms;
 // A write was stamped at most this long before its answer.
 constexpr WallMs kAnswerTime = 20'000;
 
@@ -41,10 +41,9 @@ void SafetyChecker::OnInput(Time now, const Host& host, const Input& input) {
     if (process != host.processes.end())
       sightings_[{probe->id, host.index}] = {process->second.spec.name, now};
   }
-  if (host.index >= remembered_.size()) remembered_.resize(host.index + 1);
-  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input) ||
-      now - remembered_[host.index] >= kWishesPause)
+  if (std::holds_alternative<Persisted>(input) || std::holds_alternative<PersistFailed>(input))
     RememberWishes(now, host);
+  RememberLevels(now, host);
 }
 
 void SafetyChecker::OnOutput(Time now, const Host& host, const Output& output) {
@@ -119,22 +118,30 @@ void SafetyChecker::CheckStop(Time now, const Host& host, ReplicaId id) {
   }
 }
 
-// Orders to stop follow from what was wanted when they were given: what people asked for, which may be about
-// to change, and the level that was granted of it, which changes without a document.
+// Orders to stop follow from what people wanted when they were given. What this node wanted so far is about
+// to change.
 void SafetyChecker::RememberWishes(Time now, const Host& host) {
-  remembered_[host.index] = now;
   const std::vector<DesiredService>& services = host.node->Services();
   for (const DesiredService& service : services) wishes_[service.spec.name];
   for (auto& [name, past] : wishes_) {
     std::erase_if(past, [&](const auto& wish) { return now - wish.first > kKnowledgeAge; });
     const auto service = std::find_if(services.begin(), services.end(),
                                       [&](const DesiredService& s) { return s.spec.name == name; });
-    const std::uint32_t wished = service == services.end() ? 0 : service->replicas;
-    if (past.empty() || now - past.back().first >= kWishesPause) {
-      past.emplace_back(now, wished);
-    } else {
-      past.back().second = std::min(past.back().second, wished);
-    }
+    past.emplace_back(now, service == services.end() ? 0 : service->replicas);
+  }
+}
+
+// And from the level that was granted of it, which changes without a document. What a node has not heard of
+// says nothing here.
+void SafetyChecker::RememberLevels(Time now, const Host& host) {
+  if (host.index >= remembered_.size()) remembered_.resize(host.index + 1);
+  if (now - remembered_[host.index] < kLevelsPause) return;
+  remembered_[host.index] = now;
+  for (const DesiredService& service : host.node->Services()) {
+    auto& past = wishes_[service.spec.name];
+    std::erase_if(past, [now](const auto& wish) { return now - wish.first > kKnowledgeAge; });
+    if (past.empty() || service.replicas < past.back().second || now - past.back().first >= kLevelsPause)
+      past.emplace_back(now, service.replicas);
   }
 }
 

@@ -29,6 +29,7 @@ class SafetyChecker : public Watcher {
   void CheckStop(Time now, const Host& host, ReplicaId id);
   void CheckFollowing(Time now, const Host& host);
   void RememberWishes(Time now, const Host& host);
+  void RememberLevels(Time now, const Host& host);
   std::uint32_t LeastWished(Time now, const std::string& service) const;
   void Report(Time now, const Host& host, const std::string& what);
 
@@ -46,7 +47,7 @@ class SafetyChecker : public Watcher {
   std::vector<Followed> followed_;                                 // by host
   std::set<std::pair<HostIndex, ReplicaId>> stopping_;
   std::map<std::string, std::vector<std::pair<Time, std::uint32_t>>> wishes_;  // by service, in the past
-  std::vector<Time> remembered_;                                               // when, by host
+  std::vector<Time> remembered_;                                               // its levels when, by host
   std::vector<std::string> violations_;
 };
 

@@ -45,9 +45,8 @@ std::string Complaint(const std::vector<DesiredService>& services, const QuotaDo
 
 std::vector<QuotaDoc> Quotas(const Documents& documents) {
   std::vector<QuotaDoc> quotas;
-  for (auto it = documents.lower_bound("quota/"); it != documents.end() && it->first.starts_with("quota/");
-       ++it) {
-    if (const auto* quota = std::get_if<QuotaDoc>(&it->second.body)) quotas.push_back(*quota);
+  for (const auto& [key, document] : DocumentsUnder(documents, "quota/")) {
+    if (const auto* quota = std::get_if<QuotaDoc>(&document.body)) quotas.push_back(*quota);
   }
   return quotas;
 }

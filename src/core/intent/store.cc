@@ -152,10 +152,8 @@ Stamp IntentStore::RivalStamp(const std::string& key) const {
   Stamp greatest = KnownStamp(key);
   if (!key.starts_with("stack/")) return greatest;
   const std::string prefix = key.substr(0, key.rfind('/') + 1);
-  for (auto it = documents_.lower_bound(prefix); it != documents_.end() && it->first.starts_with(prefix);
-       ++it) {
-    greatest = std::max(greatest, it->second.stamp);
-  }
+  for (const auto& [written, document] : DocumentsUnder(documents_, prefix))
+    greatest = std::max(greatest, document.stamp);
   for (auto it = persisting_.lower_bound(prefix); it != persisting_.end() && it->first.starts_with(prefix);
        ++it) {
     greatest = std::max(greatest, it->second.first);
@@ -311,6 +309,7 @@ void IntentStore::DropTombstones(Now now) {
       floor = std::max(floor, it->second.stamp);
       digest_ ^= HashOfVersion(it->first, it->second.stamp);
       differences_.Changed(now.mono);
+      out_.push_back(DocumentChanged{it->first, it->second, {it->first, Stamp{}, std::monostate{}, Stamp{}}});
       it = documents_.erase(it);
     } else {
       ++it;

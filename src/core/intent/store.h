@@ -92,7 +92,7 @@ struct AckDocument {
 struct DocumentChanged {
   std::string key;
   std::optional<Document> before;
-  Document after;  // a tombstone with a zero stamp: taken back because the cluster had deleted it long ago
+  Document after;  // a tombstone with a zero stamp: it is no longer there, deleted long ago
 };
 struct DocumentHeldBack {
   std::string key;

@@ -52,6 +52,7 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
   digest_ = DigestOf(me);
   queue_.Put(UpdateOf(me));
   members_.emplace(self_, std::move(me));
+  listens_since_ = start;
   // Nodes started together should not probe together.
   Arm(start + prng_.Between(0ms, tunables_.probe_interval), TimerKind::kProbeTick);
   Arm(start + prng_.Between(0ms, tunables_.push_pull_interval), TimerKind::kPushPull);
@@ -232,6 +233,7 @@ void Membership::OnLateWake(Duration late) {
     }
   }
   if (!Slept(late)) return;  // on a box without CPU this comes again and again
+  listens_since_ = now_.mono;
   // Much may have happened meanwhile, and the box may be cut off: then it is to know soon.
   if (now_.mono >= sweep_next_) {
     sweep_next_ = now_.mono + Scaled(kSweepPause);

@@ -14,13 +14,13 @@
 //   400 ms suspicion, with the relays that said Nack as witnesses: they tried for themselves, so the
 //          suspicion starts confirmed and lasts its shortest time. The suspect is told first, and so is
 //          everyone else.
-//   +350 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
+//   +300 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
 // Where a relay says nothing either, this node may be cut off with a few others, or alone. Asking one member
 // per interval, ever slower for its growing health multiplier, it would take longer the more are gone. So it
-// asks all at once whom it has not heard since, at the usual pace. As many witnesses shorten a suspicion to its
-// least as there are members to be heard, three at the most: with one companion that is he, and whoever hears
-// nobody waits for none. A prober that is itself deaf harms only itself: nobody takes 'unreachable' from one
-// witness alone for more than a suspicion.
+// asks up to 32 at once whom it has not heard since, at the usual pace. As many witnesses shorten a suspicion
+// to its least as there are members to be heard, three at the most: with one companion that is he, and
+// whoever hears nobody waits for none. A prober that is itself deaf harms only itself: nobody takes
+// 'unreachable' from one witness alone for more than a suspicion.
 //
 // Invariants:
 //  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
@@ -300,6 +300,7 @@ class Membership {
   void OnProbeEnd(std::uint32_t sequence);
   void Sweep(const Probe& unheard);
   void CallRoll(const std::vector<Slot>& except = {});
+  int HeardOfLate() const;  // so many others, three at the most
   void OnRelayEnd(std::uint32_t sequence);
   void OnDatagram(const DatagramReceived& datagram);
   void OnPing(const DatagramReceived& datagram, const Ping& ping, bool was_known);
@@ -415,6 +416,7 @@ class Membership {
   std::size_t push_pulls_skipped_ = 0;
   Time grace_until_;              // woke late: before, only a roll that it calls accuses
   Time sweep_next_{};             // not before
+  Time listens_since_;            // its start, or the end of its last sleep
   Time exchange_next_{};          // a whole table because of some difference: not before
   Time retry_soon_next_{};        // all who were silent, since one is back: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order

@@ -62,9 +62,9 @@ void Membership::StartProbe(NodeId target, Endpoint address, ProbeKind kind) {
 }
 
 // The target said nothing since this probe began, nor did a relay that was asked for it. Who was heard in its
-// first half may have been cut off since. A box that cannot keep up hears nobody in time either, so its
-// sweeps get rarer with its health: 64 agents started at once on two cores did not settle while they all
-// swept every second.
+// first half may have been cut off since. A box that cannot keep up misses answers too, so its sweeps get
+// rarer with its health, which late wakes and missing relays lower: 64 agents started at once on two cores
+// did not settle while they all swept every second.
 void Membership::Sweep(const Probe& unheard) {
   if (now_.mono < sweep_next_ || now_.mono < grace_until_) return;
   sweep_next_ = now_.mono + Scaled(kSweepPause);
@@ -145,6 +145,8 @@ void Membership::OnProbeEnd(std::uint32_t sequence) {
   if (regular && missed > 0) Sweep(probe);
   // A sweep was begun after this node was late last.
   if (regular && now_.mono < grace_until_) return;
+  // Whom it asked with all others it has heard since: a cut has healed, and all would accuse all.
+  if (!regular && CardOf(probe.target).heard_at >= probe.sent + tunables_.probe_timeout) return;
   std::vector<NodeId> witnesses = probe.nacked;
   witnesses.push_back(self_);
   Suspect(probe.target, witnesses, Source::kGossip, {});
@@ -345,17 +347,24 @@ void Membership::Suspect(NodeId target, const std::vector<NodeId>& witnesses, So
   }
 }
 
+// Where few are heard it is looked at again soon: none may be left to confirm it.
 void Membership::ArmSuspicion(NodeId target) {
   Suspicion& suspicion = *FolderOf(target).suspicion;
-  const Time deadline = DeadlineOf(suspicion);
-  if (std::exchange(suspicion.armed, deadline) == deadline) return;
-  ArmForGood(deadline, TimerKind::kSuspicion, target);
+  Time look = DeadlineOf(suspicion);
+  if (HeardOfLate() < LastHeard::kKept) look = std::min(look, now_.mono + tunables_.probe_timeout);
+  if (std::exchange(suspicion.armed, look) == look) return;
+  ArmForGood(look, TimerKind::kSuspicion, target);
 }
 
-// Each member is asked by its predecessor once in two intervals for certain. Whoever hears nobody for so long
-// is cut off alone, and waits in vain for others to confirm what it sees.
+// In peace each member is asked by its predecessor once in two intervals. Whoever listened for so long and
+// heard nobody is cut off alone, and waits in vain for others to confirm what it sees.
+int Membership::HeardOfLate() const {
+  const Time since = now_.mono - 2 * tunables_.probe_interval;
+  return since < listens_since_ ? LastHeard::kKept : heard_.CountSince(since);
+}
+
 Time Membership::DeadlineOf(const Suspicion& suspicion) const {
-  const int others = heard_.CountSince(now_.mono - 2 * tunables_.probe_interval);
+  const int others = HeardOfLate();
   const Time deadline =
       suspicion.HasWitness(self_) ? suspicion.Deadline(others) : suspicion.LongestDeadline();
   return deadline + kWakesRefuted * lateness();
@@ -365,7 +374,7 @@ void Membership::OnSuspicionEnd(NodeId target) {
   const Member* member = Find(target);
   if (member == nullptr || member->state != MemberState::kSuspect) return;
   Folder& folder = FolderOf(target);
-  const Suspicion& suspicion = *folder.suspicion;
+  Suspicion& suspicion = *folder.suspicion;
   // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
   const Time deadline = DeadlineOf(suspicion);
   if (now_.mono < deadline) return ArmSuspicion(target);
@@ -374,6 +383,15 @@ void Membership::OnSuspicionEnd(NodeId target) {
     return;
   }
   const bool tried = suspicion.HasWitness(self_);
+  // Nobody is judged on this node's word alone without being asked once more: the wire may just have come
+  // back.
+  const bool alone = tried && suspicion.witnesses()->size() == 1 && PresentCount() > 2;
+  if (alone && now_.mono - suspicion.asked_again >= 2 * tunables_.probe_timeout) {
+    suspicion.asked_again = now_.mono;
+    StartProbe(target, member->meta->address, ProbeKind::kConfirm);
+    ArmForGood(now_.mono + tunables_.probe_timeout, TimerKind::kSuspicion, target);
+    return;
+  }
   Member after = *member;
   after.state = MemberState::kUnreachable;
   folder.gone_witnesses = suspicion.witnesses();

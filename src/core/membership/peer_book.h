@@ -1,4 +1,5 @@
-// What a node keeps about other members for itself, by their slots in the member table.
+// What a node keeps about other members for itself, by their slots in the member table; and whom it heard
+// last.
 //
 // Intuition: a card for everyone one has met, and a folder for the few one has had trouble with. A cluster of
 // ten thousand has a hundred million pairs, and of most pairs there is nothing to say but when one heard the
@@ -84,9 +85,10 @@ class PeerBook {
   std::vector<std::uint32_t> free_;  // folders of members forgotten
 };
 
-// Whom one heard last, a handful of them.
+// Whom one heard last: as many as a suspicion wants to agree.
 class LastHeard {
  public:
+  static constexpr int kKept = 3;
   void Note(NodeId from, Time now) {
     auto at = std::ranges::find(heard_, from, &Heard::from);
     if (at == heard_.end()) --at;  // he whom one has not heard for the longest gives way
@@ -104,7 +106,7 @@ class LastHeard {
     NodeId from;
     Time at{};
   };
-  std::array<Heard, 3> heard_{};  // the latest first; as many as a suspicion wants to agree
+  std::array<Heard, kKept> heard_{};  // the latest first
 };
 
 }  // namespace hs

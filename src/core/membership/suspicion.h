@@ -64,6 +64,7 @@ class Suspicion {
 
   // For what its holder last set an alarm; the deadline is asked for far more often than it moves.
   Time armed = kNever;
+  Time asked_again{};  // when its holder asked last before it judges alone
 
   static constexpr std::size_t kWitnessesMax = 8;
 

@@ -43,8 +43,13 @@ std::map<std::string, std::uint32_t> CountStaying(const ReconcileInput& input) {
   const Inventory inventory = TakeInventory(input, fleet);
   std::map<std::string, std::uint32_t> counts;
   for (const auto& [name, found] : inventory.services) {
-    counts[std::string(name)] = static_cast<std::uint32_t>(std::ranges::count_if(
-        found.pieces, [](const Piece& piece) { return !piece.leaving || piece.MayStay(); }));
+    const auto service =
+        std::ranges::find(input.services, name, [](const DesiredService& of) { return of.spec.name; });
+    const bool wanted = service != input.services.end() && service->replicas > 0;
+    counts[std::string(name)] =
+        static_cast<std::uint32_t>(std::ranges::count_if(found.pieces, [wanted](const Piece& piece) {
+          return !piece.leaving || (wanted && piece.MayStay());
+        }));
   }
   return counts;
 }

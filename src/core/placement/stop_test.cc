@@ -155,7 +155,10 @@ TEST(Stop, WhatGoesWithoutAnybodyInItsPlaceCountsAsStayingWhereNobodySaysHowMany
   };
   Assignment& one = slices.at(Box(1)).assignments.at(0);
   one.stop_keeper = one.replica;
-  EXPECT_EQ(staying(), 2u) << "an order of whom nobody knows what it was for";
+  EXPECT_EQ(staying(), 2u) << "an order of which nobody knows what it was for";
+  w.services.at(0).replicas = 0;
+  EXPECT_EQ(staying(), 1u) << "it was for this";
+  w.services.at(0).replicas = 2;
   one.stop_keeper = slices.at(Box(2)).assignments.at(0).replica;
   EXPECT_EQ(staying(), 1u) << "the other one stands in for it";
   one.stop_keeper = one.replica;
