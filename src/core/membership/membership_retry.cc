@@ -12,10 +12,12 @@ namespace {
 constexpr Duration kSeedPace = 100ms;
 constexpr Duration kSeedFirst = 500ms;
 constexpr Duration kSeedMax = 30s;
-// Members that went are tried at this pace at most, each with its own back-off. In a cluster of n each is
-// tried by all others, so even the longest wait means one ping every 60 s / n.
+// Members that went are tried at this pace at most, each with its own back-off. Each is tried by all who are
+// present, so that somebody tries it about once a second: one after the other where they are many.
 constexpr Duration kRetryPace = 100ms;
 constexpr Duration kRetryFirst = 2s;
+constexpr Duration kRetryMaxPerMember = 1s;
+constexpr Duration kRetryMaxLeast = 5s;
 constexpr Duration kRetryMax = 60s;
 // So many of those not heard are tried soon when one of them is back; where there are more, not for each one
 // that is back.
@@ -84,7 +86,9 @@ bool Membership::RetryGone() {
   if (NextRetry() > now_.mono) return false;
   const NodeId id = members_.Of(retries_.front().second).id;
   Folder& folder = FolderOf(id);
-  folder.retry_wait = std::clamp(folder.retry_wait * 2, kRetryFirst, kRetryMax);
+  const Duration longest = std::clamp<Duration>(
+      kRetryMaxPerMember * static_cast<std::int64_t>(PresentCount()), kRetryMaxLeast, kRetryMax);
+  folder.retry_wait = std::clamp(folder.retry_wait * 2, kRetryFirst, longest);
   ScheduleRetry(id, prng_.Between(folder.retry_wait / 2, folder.retry_wait));
   StartProbe(id, At(id).meta->address, ProbeKind::kRetry);
   return true;

@@ -177,6 +177,20 @@ TEST(Membership, BothHalvesOfACutFindEachOtherWhenItHeals) {
   EXPECT_LT(healed, 5s);
 }
 
+TEST(Membership, ACutOfAFewThatLastedAMinuteIsFoundHealedSoon) {
+  Duration longest{};
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    MiniNetwork net(seed);
+    net.Grow(5);
+    net.Cut([](int a, int b) { return (a < 2) != (b < 2); });
+    net.Run(60s + seed * 700ms);
+    net.Cut([](int, int) { return false; });
+    longest = std::max(longest, net.RunUntil([&] { return net.AllAgree(); }, 60s));
+  }
+  std::printf("cut of 2 of 5 healed after %ld ms at most\n", ToMs(longest));
+  EXPECT_LT(longest, 5s);
+}
+
 TEST(Membership, ANodeThatHearsNothingHarmsNobody) {
   MiniNetwork net(61);
   net.Grow(16);
