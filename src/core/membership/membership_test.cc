@@ -280,7 +280,7 @@ TEST(Membership, WhoWakesToANetworkThatIsNotThereYetAccusesNobodyForItsSleep) {
     net.Run(3s);
     net.changes.clear();
     net.Go(0);
-    net.Run(900ms);
+    net.Run(1300ms);
     for (const auto& change : net.changes) {
       EXPECT_FALSE(change.observer == 0 && !IsPresent(change.to))
           << change.subject << " " << change.cause << ", seed " << seed;
