@@ -43,6 +43,7 @@ class World {
     std::vector<Document> loaded;
     for (const auto& [key, document] : host.disk) loaded.push_back(document);
     host.store = std::make_unique<IntentStore>(tunables_, IdOf(i), loaded, NowAt(i));
+    host.told = host.store->documents();
     host.next_gossip = now_ + prng_.Between(0s, 300ms);
     Connect();
   }
@@ -111,12 +112,14 @@ class World {
       }
     }
   }
+  // And whoever only hears of changes knows the same.
   bool Agree() const {
     const IntentStore* first = nullptr;
     for (const Host& host : hosts_) {
       if (!host.store) continue;
       if (first == nullptr) first = host.store.get();
-      if (host.store->documents() != first->documents() || host.store->digest() != first->digest())
+      if (host.store->documents() != first->documents() || host.store->digest() != first->digest() ||
+          host.told != host.store->documents())
         return false;
     }
     return true;
@@ -125,6 +128,7 @@ class World {
   struct Host {
     std::unique_ptr<IntentStore> store;
     std::map<std::string, Document> disk;
+    Documents told;  // by DocumentChanged, since its start
     std::string disk_error;
     std::int64_t clock_error_ms = 0;
     int side = 0;
@@ -208,6 +212,12 @@ class World {
       EXPECT_FALSE(replies_.contains(reply->request.value)) << "a request is answered once";
       replies_.emplace(reply->request.value, reply->result);
       replied_at_[reply->request.value] = now_;
+    } else if (const auto* change = std::get_if<DocumentChanged>(&output)) {
+      if (change->after.stamp == Stamp{}) {
+        hosts_[i].told.erase(change->key);
+      } else {
+        hosts_[i].told[change->key] = change->after;
+      }
     } else if (const auto* held = std::get_if<DocumentHeldBack>(&output)) {
       held_.push_back(*held);
     }
