@@ -248,7 +248,8 @@ class Changes(ClusterCase):
         path = self.compose(self.echo_service("hasty", 1, mode="exit"))
         done = self.deploy_fails(path, "--timeout", "5s")
         self.assertRegex(done.stderr, r"hasty|test")
-        self.cluster.wait(lambda: self.cluster.replicas("hasty")[0]["restarts"] >= 3, PATIENCE, "it was tried several times")
+        self.cluster.wait(lambda: [r for r in self.cluster.replicas("hasty") if r["restarts"] >= 3 and r["state"] == "backoff"],
+                          PATIENCE, "it was tried several times and waits to be tried again")
         self.assertEqual(len(self.cluster.replicas("hasty")), 1)
         self.assertIn("7", self.cluster.cli("why", "hasty").splitlines()[0])
         self.assertIn("cannot work like this", self.cluster.cli("logs", "hasty"))
