@@ -351,7 +351,7 @@ void Membership::Suspect(NodeId target, const std::vector<NodeId>& witnesses, So
 void Membership::ArmSuspicion(NodeId target) {
   Suspicion& suspicion = *FolderOf(target).suspicion;
   Time look = DeadlineOf(suspicion);
-  if (HeardOfLate() < LastHeard::kKept) look = std::min(look, now_.mono + tunables_.probe_timeout);
+  if (HeardOfLate() < kConfirmationsMax) look = std::min(look, now_.mono + tunables_.probe_timeout);
   if (std::exchange(suspicion.armed, look) == look) return;
   ArmForGood(look, TimerKind::kSuspicion, target);
 }
@@ -360,7 +360,7 @@ void Membership::ArmSuspicion(NodeId target) {
 // heard nobody is cut off alone, and waits in vain for others to confirm what it sees.
 int Membership::HeardOfLate() const {
   const Time since = now_.mono - 2 * tunables_.probe_interval;
-  return since < listens_since_ ? LastHeard::kKept : heard_.CountSince(since);
+  return since < listens_since_ ? kConfirmationsMax : heard_.CountSince(since);
 }
 
 Time Membership::DeadlineOf(const Suspicion& suspicion) const {
@@ -377,7 +377,10 @@ void Membership::OnSuspicionEnd(NodeId target) {
   Suspicion& suspicion = *folder.suspicion;
   // Timers are not cancelled; this one may be of an earlier suspicion, or too early since a witness withdrew.
   const Time deadline = DeadlineOf(suspicion);
-  if (now_.mono < deadline) return ArmSuspicion(target);
+  if (now_.mono < deadline) {
+    suspicion.judged_at = {};
+    return ArmSuspicion(target);
+  }
   if (now_.mono < grace_until_) {
     ArmForGood(grace_until_, TimerKind::kSuspicion, target);
     return;
@@ -386,12 +389,12 @@ void Membership::OnSuspicionEnd(NodeId target) {
   // Nobody is judged on this node's word alone without being asked once more: the wire may just have come
   // back.
   const bool alone = tried && suspicion.witnesses()->size() == 1 && PresentCount() > 2;
-  if (alone && now_.mono - suspicion.asked_again >= 2 * tunables_.probe_timeout) {
-    suspicion.asked_again = now_.mono;
+  if (alone && suspicion.judged_at == Time{}) {
     StartProbe(target, member->meta->address, ProbeKind::kConfirm);
-    ArmForGood(now_.mono + tunables_.probe_timeout, TimerKind::kSuspicion, target);
-    return;
+    suspicion.judged_at = now_.mono + tunables_.probe_timeout + kWakesDirect * lateness();
+    ArmForGood(suspicion.judged_at, TimerKind::kSuspicion, target);
   }
+  if (alone && now_.mono < suspicion.judged_at) return;
   Member after = *member;
   after.state = MemberState::kUnreachable;
   folder.gone_witnesses = suspicion.witnesses();

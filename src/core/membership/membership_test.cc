@@ -250,6 +250,20 @@ TEST(Membership, WhoIsCutOffAloneOrWithAFewKnowsItSoon) {
   }
 }
 
+TEST(Membership, WhoIsCutOffAndAlwaysLateKnowsItInTheEnd) {
+  Duration took{};
+  for (std::uint64_t seed = 0; seed < 10; ++seed) {
+    MiniNetwork net(seed);
+    net.Grow(7);
+    net.Starve(290ms);
+    net.Run(20s);
+    net.Cut([](int a, int b) { return (a == 0) != (b == 0); });
+    took = std::max(took, net.RunUntil([&] { return net.node(0).PresentCount() == 1; }, 60s));
+  }
+  std::printf("cut off and late: known after %ld ms at most\n", ToMs(took));
+  EXPECT_LT(took, 10s);
+}
+
 TEST(Membership, AnOutageOfTheNetworkThatIsShortAccusesNobody) {
   for (const int nodes : {3, 7, 16}) {
     for (std::uint64_t seed = 0; seed < 20; ++seed) {

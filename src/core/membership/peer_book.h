@@ -85,10 +85,9 @@ class PeerBook {
   std::vector<std::uint32_t> free_;  // folders of members forgotten
 };
 
-// Whom one heard last: as many as a suspicion wants to agree.
+// Whom one heard last: as many as can matter to a suspicion.
 class LastHeard {
  public:
-  static constexpr int kKept = 3;
   void Note(NodeId from, Time now) {
     auto at = std::ranges::find(heard_, from, &Heard::from);
     if (at == heard_.end()) --at;  // he whom one has not heard for the longest gives way
@@ -106,7 +105,7 @@ class LastHeard {
     NodeId from;
     Time at{};
   };
-  std::array<Heard, kKept> heard_{};  // the latest first
+  std::array<Heard, kConfirmationsMax> heard_{};  // the latest first
 };
 
 }  // namespace hs

@@ -8,7 +8,8 @@ namespace hs {
 SuspicionBounds BoundsFor(std::size_t members, Duration suspicion_min, std::int64_t max_factor) {
   const double scale = std::max(1.0, std::log10(static_cast<double>(std::max<std::size_t>(members, 1))));
   const Duration min(static_cast<std::int64_t>(static_cast<double>(suspicion_min.count()) * scale));
-  const int others = members > 2 ? static_cast<int>(std::min<std::size_t>(members - 2, 3)) : 0;
+  const int others =
+      members > 2 ? static_cast<int>(std::min<std::size_t>(members - 2, kConfirmationsMax)) : 0;
   return {min, min * max_factor, others};
 }
 

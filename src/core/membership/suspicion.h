@@ -22,6 +22,9 @@
 
 namespace hs {
 
+// As many as relays are asked.
+inline constexpr int kConfirmationsMax = 3;
+
 // Shortest and longest life of a suspicion in a cluster of some size.
 struct SuspicionBounds {
   Duration min;
@@ -31,7 +34,7 @@ struct SuspicionBounds {
 };
 
 // min = suspicion_min * max(1, log10(members)): news needs longer to reach everyone, so does a refutation.
-// confirmations = 3, as many as relays are asked, fewer where there are fewer who could confirm.
+// confirmations = kConfirmationsMax, fewer where there are fewer who could confirm.
 SuspicionBounds BoundsFor(std::size_t members, Duration suspicion_min, std::int64_t max_factor);
 
 class Suspicion {
@@ -64,7 +67,7 @@ class Suspicion {
 
   // For what its holder last set an alarm; the deadline is asked for far more often than it moves.
   Time armed = kNever;
-  Time asked_again{};  // when its holder asked last before it judges alone
+  Time judged_at{};  // by its holder alone, who has asked the suspect once more for this; zero: not asked yet
 
   static constexpr std::size_t kWitnessesMax = 8;
 
