@@ -11,7 +11,7 @@ namespace {
 // How old a node's knowledge of another node's replica may rightly be: spreading, a suspicion, a stopped
 // loop.
 constexpr Duration kKnowledgeAge = 20s;
-constexpr Duration kLevelsPause = 500ms;
+constexpr Duration kLevelsPause = 500ms;  // looked at with each input they would be most of the work
 // A write was stamped at most this long before its answer.
 constexpr WallMs kAnswerTime = 20'000;
 

@@ -103,8 +103,8 @@ struct PlanDraft {
   Time look_again_at = kNever;  // something waits for this moment
 };
 
-// What is there of each service and stays, as Reconcile sees it; with what was told to go though nobody
-// stands in for it, and can still be told to stay.
+// What is there of each service and stays, as Reconcile sees it. Of services of which any are wanted, with
+// what was told to go though nobody stands in for it, and can still be told to stay.
 std::map<std::string, std::uint32_t> CountStaying(const ReconcileInput& input);
 
 // How long a `x-singleton: pause` service is not started elsewhere while a silent box may still run it.

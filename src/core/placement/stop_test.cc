@@ -43,14 +43,10 @@ TEST(Stop, AReportOfAnEarlierLifeDoesNotCount) {
   w.Settle();
   // The box was rebooted: its old report must not make the replacement look like surplus.
   w.SetState(2, MemberState::kAlive);
-  NodeReports seen;
-  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
+  const NodeReports seen = w.Seen();
   w.members[Box(2)].incarnation.boot = 9;
   const KnownSlices known = w.book.Known({});
-  const PlanDraft draft =
-      Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
-                 w.evidence, w.watch.since(), w.moves, w.standing, true},
-                w.prng);
+  const PlanDraft draft = Reconcile(w.InputOf(seen, known), w.prng);
   for (const auto& [node, assignments] : draft.nodes) {
     for (const auto& a : assignments) EXPECT_FALSE(a.stop_keeper) << a.cause;
   }
@@ -100,14 +96,10 @@ TEST(Stop, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
   w.Want(web, 1);
   w.Settle();
   w.Want(web, 0);
-  NodeReports seen;
-  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
+  const NodeReports seen = w.Seen();
   const auto keepers_of_stops = [&](std::map<std::string, ReplicaId> elsewhere) {
     const KnownSlices known = w.book.Known({});
-    const PlanDraft draft =
-        Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
-                   w.evidence, w.watch.since(), w.moves, w.standing, true, std::move(elsewhere)},
-                  w.prng);
+    const PlanDraft draft = Reconcile(w.InputOf(seen, known, std::move(elsewhere)), w.prng);
     std::vector<ReplicaId> keepers;
     for (const auto& [node, assignments] : draft.nodes) {
       for (const auto& a : assignments) {
@@ -131,9 +123,7 @@ TEST(Stop, TheLastOfARegionStaysUntilAnotherRegionHasAHealthyOne) {
   KnownSlices known;
   known[told.node] = &told;
   const auto draft = [&](std::map<std::string, ReplicaId> elsewhere) {
-    return Reconcile({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen, known,
-                      w.evidence, w.watch.since(), w.moves, w.standing, true, std::move(elsewhere)},
-                     w.prng);
+    return Reconcile(w.InputOf(seen, known, std::move(elsewhere)), w.prng);
   };
   EXPECT_EQ(draft({{"web", ReplicaId{78}}}).nodes[told.node].at(0).stop_keeper, ReplicaId{78});
   EXPECT_FALSE(draft({{"web", ReplicaId{}}}).nodes[told.node].at(0).stop_keeper) << "it is the last one now";
@@ -143,16 +133,11 @@ TEST(Stop, WhatGoesWithoutAnybodyInItsPlaceCountsAsStayingWhereNobodySaysHowMany
   World w(2);
   w.Want(w.Spec("web", "1"), 2);
   w.Settle();
-  NodeReports seen;
-  for (const auto& [node, report] : w.reports) seen[node] = {&report, w.members[node].incarnation.boot};
+  const NodeReports seen = w.Seen();
   std::map<NodeId, PlanSlice> slices = w.book.slices();
   KnownSlices known;
   for (auto& [node, slice] : slices) known[node] = &slice;
-  const auto staying = [&] {
-    return CountStaying({w.now, w.started_at, w.tunables, w.members, w.drained, w.services, w.specs, seen,
-                         known, w.evidence, w.watch.since(), w.moves, w.standing, true})
-        .at("web");
-  };
+  const auto staying = [&] { return CountStaying(w.InputOf(seen, known)).at("web"); };
   Assignment& one = slices.at(Box(1)).assignments.at(0);
   one.stop_keeper = one.replica;
   EXPECT_EQ(staying(), 2u) << "an order of which nobody knows what it was for";

@@ -83,15 +83,23 @@ class World {
     services.push_back({spec, hash, "stack", {}, replicas});
   }
 
-  void Plan() {
+  NodeReports Seen() const {
     NodeReports seen;
-    for (const auto& [node, report] : reports) seen[node] = {&report, members[node].incarnation.boot};
+    for (const auto& [node, report] : reports) seen[node] = {&report, members.at(node).incarnation.boot};
+    return seen;
+  }
+  ReconcileInput InputOf(const NodeReports& seen, const KnownSlices& known,
+                         std::map<std::string, ReplicaId> elsewhere = {}) const {
+    return {now,           started_at, tunables, members,      drained,
+            services,      specs,      seen,     known,        evidence,
+            watch.since(), moves,      standing, intent_known, std::move(elsewhere),
+            unmet};
+  }
+  void Plan() {
+    const NodeReports seen = Seen();
     watch.Observe(now, seen);
     const KnownSlices known = book.Known({});
-    const ReconcileInput input{now,      started_at,   tunables, members,  drained,       services,
-                               specs,    seen,         known,    evidence, watch.since(), moves,
-                               standing, intent_known, {},       unmet};
-    draft = Reconcile(input, prng);
+    draft = Reconcile(InputOf(seen, known), prng);
     moves.Note(now, draft.moves_begun, draft.moves_failed);
     update = book.Apply(1, draft, {}, members, seen);
   }
