@@ -1,5 +1,7 @@
 """Boxes that do not reach each other, in network namespaces: a third box carries what they have to say."""
 
+import contextlib
+import http.client
 import unittest
 
 from netcase import NetCase
@@ -51,6 +53,25 @@ class PartialCuts(NetCase):
         self.cluster.wait_steady(PATIENCE)
         self.assertEqual(self.losses(since), [])
         self.assertEqual(self.pids(), pids)
+
+    def test_names_of_services_are_for_processes_on_the_boxes(self):
+        self.deploy_on(1)
+        self.cluster.wait(lambda: self.ask(0), PATIENCE, "the door of 0 serves")
+
+        def status(source, host, path="/"):
+            with self.net.inside(source):
+                connection = http.client.HTTPConnection(*self.cluster.nodes[1].door.split(":"), timeout=2)
+                connection.connect()
+            with contextlib.closing(connection):
+                connection.request("GET", path, headers={"Host": host})
+                return connection.getresponse().status
+
+        self.assertEqual(status(1, "echo.internal"), 200)
+        # A box without work is a stranger to this door, as a client anywhere is.
+        self.assertEqual(status(2, "anything"), 200)
+        self.assertEqual(status(2, "echo.internal"), 404)
+        self.assertEqual(status(2, "ECHO.internal:80"), 404)
+        self.assertEqual(status(2, "echo.internal/x"), 400)
 
     def test_one_direction_is_enough_to_go_round(self):
         self.deploy_on(1)

@@ -73,13 +73,18 @@ defaults
                      Milliseconds(ToMs(config.connect_timeout)), Milliseconds(ToMs(kQueueDeadline)));
 }
 
+// Of a frontend of HTTP: whether a request comes from a process of the cluster's own boxes.
+void RenderInside(std::string& out, const DoorConfig& config) {
+  out += fmt::format("  acl inside src 127.0.0.0/8 ::1 {}\n  acl inside src,map_ip({}) -m found\n",
+                     config.door.ip.ToString(), EscapeWord(BoxesPath(config)));
+}
+
 // RFC 9218: 0 is most urgent, 3 usual, 7 least. From outside a request may only step back: else the first
 // client to ask for it would be served before all others. What an app passes on was cut at the door before.
-void RenderUrgencyAtDoor(std::string& out, const DoorConfig& config) {
-  out += fmt::format(
-      R"(  http-request set-header Priority '%[req.fhdr(priority),regsub("u=[0-2]","u=3",g)]' if {{ req.fhdr(priority) -m reg u=[0-2] }} !{{ src 127.0.0.0/8 ::1 }} !{{ src,map_ip({}) -m found }}
-)",
-      EscapeWord(BoxesPath(config)));
+void RenderUrgencyAtDoor(std::string& out) {
+  out +=
+      R"(  http-request set-header Priority '%[req.fhdr(priority),regsub("u=[0-2]","u=3",g)]' if { req.fhdr(priority) -m reg u=[0-2] } !inside
+)";
 }
 
 // Of a frontend of HTTP: one short line per request to the agent, see stats.h.
@@ -90,22 +95,26 @@ void RenderRequestLog(std::string& out, const DoorConfig& config) {
 
 void RenderDoor(std::string& out, const DoorConfig& config) {
   const std::string routes = EscapeWord(RoutesPath(config));
-  out += fmt::format(R"(frontend door
-  bind {}
-  option forwardfor
+  out += fmt::format("frontend door\n  bind {}\n", BindText(config.door));
+  RenderInside(out, config);
+  // What services call each other by is in the same map as what they are published under: a host with a slash
+  // could name both at once.
+  out += fmt::format(R"(  option forwardfor
   http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}
+  http-request return status 400 content-type "text/plain" string "a host has no slash\n" if {{ req.hdr(host) -m sub / }}
   http-request set-var(txn.path) path
   http-request set-var(txn.host) req.hdr(host),host_only,lower
   http-request set-var(txn.key) var(txn.host),concat(,txn.path,/)
   http-request set-var(txn.service) var(txn.key),map_beg({})
+  acl internal var(txn.host) -m end .internal
+  http-request return status 404 content-type "text/plain" string "names under .internal are for processes on the boxes\n" if internal !inside
   acl settled var(txn.service) -m found
-  acl settled var(txn.host) -m end .internal
-  http-request set-var(txn.key) str(*),concat(,txn.path,/) unless settled
-  http-request set-var(txn.service) var(txn.key),map_beg({}) unless settled
+  http-request set-var(txn.key) str(*),concat(,txn.path,/) unless settled or internal
+  http-request set-var(txn.service) var(txn.key),map_beg({}) unless settled or internal
   http-request return status 404 content-type "text/plain" string "no service is reached by this host and path\n" unless {{ var(txn.service) -m found }}
 )",
-                     BindText(config.door), routes, routes);
-  RenderUrgencyAtDoor(out, config);
+                     routes, routes);
+  RenderUrgencyAtDoor(out);
   RenderRequestLog(out, config);
   out += "  use_backend b_%[var(txn.service)]\n\n";
 }
@@ -131,7 +140,8 @@ void RenderPort(std::string& out, const DoorService& service, const PublishedPor
         "  http-request set-header X-Forwarded-Proto http unless {{ req.hdr(X-Forwarded-Proto) -m found }}\n"
         "  default_backend b_{}\n",
         service.name);
-    RenderUrgencyAtDoor(out, config);
+    RenderInside(out, config);
+    RenderUrgencyAtDoor(out);
     RenderRequestLog(out, config);
     out += '\n';
   } else {

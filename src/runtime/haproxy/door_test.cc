@@ -357,7 +357,7 @@ TEST_F(DoorWorld, UrgencyIsPassedOnFromBoxesAndCutFromOutside) {
   EXPECT_EQ(told(""), "priority=None service=None");
   // Loopback is all a test has: what the rule does to others is seen in the configuration.
   const std::string config = RenderConfig(Web({one}, {one}), box.config, box.ports);
-  EXPECT_THAT(config, HasSubstr("!{ src,map_ip(" + BoxesPath(box.config) + ") -m found }"));
+  EXPECT_THAT(config, HasSubstr("acl inside src,map_ip(" + BoxesPath(box.config) + ") -m found"));
 }
 
 TEST_F(DoorWorld, ABoxWithoutADoorServesOthersDoorsAndDoesNotMissTheMapsOfOne) {
