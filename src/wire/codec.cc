@@ -57,6 +57,13 @@ Result<DocumentBody> DecodeDocumentBody(std::string_view bytes) {
   return Decode<wire::pb::DocumentBody, DocumentBody>(bytes, kDocumentBytesMax, "document");
 }
 
+Result<void> CheckReadable(const DocumentBody& body) {
+  const auto read = DecodeDocumentBody(EncodeDocumentBody(body));
+  if (!read) return std::unexpected(read.error());
+  if (*read != body) return BadInput("document: reads back as something else");
+  return {};
+}
+
 std::string EncodeServiceSpec(const ServiceSpec& spec) { return Encode<wire::pb::ServiceSpec>(spec); }
 Result<ServiceSpec> DecodeServiceSpec(std::string_view bytes) {
   return Decode<wire::pb::ServiceSpec, ServiceSpec>(bytes, kDocumentBytesMax, "service");

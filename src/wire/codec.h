@@ -49,6 +49,9 @@ Result<Document> DecodeDocument(std::string_view bytes);
 // The body alone; key and stamp are columns of their own on disk.
 std::string EncodeDocumentBody(const DocumentBody& body);
 Result<DocumentBody> DecodeDocumentBody(std::string_view bytes);
+// Whether disks and other boxes will read it back as it is. What they refuse must not govern here: after the
+// next start it would be gone. kFixInput with the field otherwise.
+Result<void> CheckReadable(const DocumentBody& body);
 
 std::string EncodeServiceSpec(const ServiceSpec& spec);
 Result<ServiceSpec> DecodeServiceSpec(std::string_view bytes);

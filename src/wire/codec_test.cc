@@ -320,6 +320,36 @@ TEST(Codec, LeavesOutAPoisonedDocumentAndTakesTheOthers) {
   EXPECT_THAT(left_out, ElementsAre(HasSubstr("documents[1].key")));
 }
 
+TEST(Codec, WhatNobodyWouldReadBackIsNotReadable) {
+  const auto why = [](const StackSpec& stack) {
+    const auto readable = CheckReadable(stack);
+    return readable ? "" : readable.error().message;
+  };
+  StackSpec stack{"shop", {ServiceSpec{.name = "web"}}};
+  EXPECT_EQ(why(stack), "");
+  stack.services[0].name = "Web";
+  EXPECT_THAT(why(stack), HasSubstr("document.stack.services[0].name"));
+  stack.services[0] = {.name = "web", .environment = {{"B", ""}, {"A", ""}}};
+  EXPECT_THAT(why(stack), HasSubstr("services[0].environment: not sorted"));
+  stack.services.clear();
+  for (int i = 0; i < 100; ++i)
+    stack.services.push_back({.name = "s" + std::to_string(100 + i), .command = {std::string(48'000, 'x')}});
+  EXPECT_THAT(why(stack), HasSubstr("bytes, at most 4194304"));
+}
+
+TEST(Codec, LeavesOutADocumentThatNoDiskWouldReadBackAndTakesTheOthers) {
+  StackSpec large{"large", {}};
+  for (int i = 0; i < 100; ++i)
+    large.services.push_back({.name = "s" + std::to_string(100 + i), .command = {std::string(48'000, 'x')}});
+  const std::vector<Document> documents = {{.key = "stack/large/1", .body = large},
+                                           {.key = "scale/web", .body = ScaleOverride{"web", 3}}};
+  std::vector<std::string> left_out;
+  const auto back = DecodeLinkMessage(EncodeLinkMessage(DocumentPush{documents, true, {}}), left_out);
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(std::get<DocumentPush>(*back).documents.size(), 1u);
+  EXPECT_THAT(left_out, ElementsAre(HasSubstr("documents[0].body.body: ")));
+}
+
 TEST(Codec, RefusesAWayThatIsTooLongOrLeadsInACircle) {
   RandomMessages random(7);
   const auto a = random.Bytes<NodeId>(), b = random.Bytes<NodeId>(), c = random.Bytes<NodeId>();

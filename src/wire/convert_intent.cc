@@ -1,6 +1,7 @@
 #include <cmath>
 #include <type_traits>
 
+#include "wire/codec.h"
 #include "wire/convert.h"
 #include "wire/names.h"
 
@@ -279,6 +280,9 @@ void Unpack(const pb::DocumentBody& in, DocumentBody& out, Check& check) {
     Unpack(from, body, check);
     out = std::move(body);
   };
+  const std::size_t bytes = in.ByteSizeLong();
+  check.Need(bytes <= kDocumentBytesMax, "body",
+             std::to_string(bytes) + " bytes, at most " + std::to_string(kDocumentBytesMax));
   switch (in.body_case()) {
     case pb::DocumentBody::kTombstone:
       out = std::monostate{};

@@ -147,10 +147,17 @@ class Garbage(ClusterCase):
                 self.assertRegex(peer.recv(4096).decode(), f"^HTTP/1.1 {status} ")
         self.assert_unharmed()
 
+    @staticmethod
+    def stack(**service):
+        """What decodes, but no compose file makes: it would be acknowledged, and gone at the next start."""
+        return json.dumps({"name": "x", "services": [{"name": "web", "command": ["true"], **service}]}).encode()
+
     def test_bad_bodies_at_the_own_socket_are_refused_with_a_reason(self):
         for method, path, body in (("PUT", "/v1/stacks/x", b"{"), ("PUT", "/v1/stacks/x", b"[]"),
                                    ("PUT", "/v1/stacks/x", self.random.randbytes(300)),
                                    ("PUT", "/v1/stacks/x", b'{"name": "x", "services": [{"name": "../../etc"}]}'),
+                                   ("PUT", "/v1/stacks/x", self.stack(name="Web")),
+                                   ("PUT", "/v1/stacks/x", self.stack(stop_signal="TERM")),
                                    ("PUT", "/v1/services/echo/scale", b'{"replicas": -1}'),
                                    ("PUT", "/v1/services/echo/scale", b'{"replicas": 1e99}'),
                                    ("PUT", "/v1/bundles/" + "0" * 64, b"not that"), ("PUT", "/v1/bundles/..", b"x"),

@@ -7,6 +7,7 @@
 #include "runtime/agent/clock.h"
 #include "runtime/agent/follow_log.h"
 #include "runtime/http/client.h"
+#include "wire/codec.h"
 
 namespace hs {
 namespace {
@@ -38,6 +39,9 @@ NodeView Agent::View() {
 
 void Agent::Write(std::vector<std::pair<std::string, DocumentBody>> documents,
                   std::function<void(Result<Stamp>)> done) {
+  for (const auto& [key, body] : documents) {
+    if (auto readable = CheckReadable(body); !readable) return done(std::unexpected(readable.error()));
+  }
   const RequestId request{++next_request_};
   requests_[request] = std::move(done);
   Feed(ClientWrite{request, std::move(documents)});

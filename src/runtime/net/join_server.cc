@@ -80,8 +80,9 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
           const auto self = weak.lock();
           if (!self || self->closed_) return exchange->Close();
           if (!written) {
-            return self->Answer(
-                exchange, Refusal("the cluster cannot take it down now: " + written.error().message, false));
+            const Error& error = written.error();
+            return self->Answer(exchange, Refusal("the cluster cannot take it down: " + error.message,
+                                                  error.reaction == Reaction::kFixInput));
           }
           JoinAnswer answer;
           answer.admission = {self->identity_.cluster, pem, self->identity_.authority,
