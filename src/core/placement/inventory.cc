@@ -121,6 +121,7 @@ Inventory TakeInventory(const ReconcileInput& input, const Fleet& fleet) {
       if (stop && entry.status == nullptr && report != nullptr && report->plan == slice->stamp) continue;
       Piece piece{entry.id, box, SpecOf(entry), entry.status, entry.prior};
       piece.leaving = stop || piece.Signalled();
+      piece.hearsay = belief == Belief::kNotHeardOfYet;
       service.pieces.push_back(std::move(piece));
       if (belief != Belief::kPresent) ++waited_for;
     }

@@ -26,12 +26,15 @@ struct Piece {
   const Assignment* prior = nullptr;      // null: not in the box's earlier slice
   bool leaving = false;                   // told to stop, or stopping
   bool going = false;                     // the fleet has been told that its room will be free
+  bool hearsay = false;                   // said by a box that we have not heard since our own start
   // Decided by the service's plan:
   ReplicaId keeper;  // set when leaving
   std::string cause;
 
+  // Nobody leaves for one that we know from hearsay.
   bool Healthy() const {
-    return status != nullptr && status->state == ReplicaState::kRunning && status->health == Health::kHealthy;
+    return !hearsay && status != nullptr && status->state == ReplicaState::kRunning &&
+           status->health == Health::kHealthy;
   }
   // Definitely not well. A replica just adopted by a restarted agent is neither healthy nor ailing.
   bool Ailing() const {

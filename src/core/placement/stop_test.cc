@@ -35,6 +35,27 @@ TEST(Stop, ABoxThatReturnsWithItsWorkBringsSurplusThatStopsWithAKeeper) {
   for (int n = 1; n <= 3; ++n) EXPECT_EQ(w.On(n), 1) << "the crowded box gives up its second one";
 }
 
+TEST(Stop, ANewControllerStopsNobodyForOneItHasNotHeard) {
+  World w(3);
+  w.Want(w.Spec("web", "1"), 3);
+  w.Settle();
+  w.SetState(2, MemberState::kUnreachable);
+  w.Settle();
+  ASSERT_EQ(w.Healthy("web"), 3);
+  w.started_at = w.now;
+  w.members[Box(2)].seen_this_run = false;
+  w.Plan();
+  for (int n : {1, 3}) {
+    for (const Assignment& a : w.book.slices().at(Box(n)).assignments) EXPECT_FALSE(a.stop_keeper) << a.cause;
+  }
+  w.healthy_min = 100;
+  w.SetState(2, MemberState::kAlive);
+  w.members[Box(2)].seen_this_run = true;
+  w.Settle();
+  EXPECT_EQ(w.Healthy("web"), 3) << "once heard it counts";
+  EXPECT_GE(w.healthy_min, 3);
+}
+
 TEST(Stop, AReportOfAnEarlierLifeDoesNotCount) {
   World w(2);
   w.Want(w.Spec("web", "1"), 2);
