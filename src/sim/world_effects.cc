@@ -90,7 +90,13 @@ void World::PersistOn(Host& host, Persist& persist) {
          Deliver(index, life, PersistFailed{id, kNoSpace, DiskFault::kFull});
          return;
        }
-       for (const Document& document : documents) target.disk.documents[document.key] = document;
+       for (const Document& document : documents) {
+         if (document.stamp == Stamp{}) {
+           target.disk.documents.erase(document.key);
+         } else {
+           target.disk.documents[document.key] = document;
+         }
+       }
        Deliver(index, life, Persisted{id});
      });
 }

@@ -45,17 +45,19 @@ IntentStore::IntentStore(const Tunables& tunables, NodeId self, std::vector<Docu
       clock_(self, tunables.clock_hold_back),
       differences_(kPatience, tunables.sync_interval),
       digest_(kEmptyDigest) {
+  for (const Document& document : loaded) {
+    if (document.key == kFloorKey) floor_ = std::max(floor_, document.stamp);
+  }
   for (Document& document : loaded) {
-    if (document.key == kFloorKey) {
-      floor_ = std::max(floor_, document.stamp);
-      continue;
-    }
+    if (document.key == kFloorKey) continue;
     if (!KeyFits(document.key, document.body)) {
       ++refused_;
       continue;
     }
     if (document.stamp == Stamp{}) continue;  // taken back
     in_step_ms_ = std::max(in_step_ms_, document.stamp.wall_ms);
+    // Forgotten before: others have it no more.
+    if (document.IsTombstone() && document.stamp <= floor_) continue;
     Apply(now, document);
   }
   out_.clear();  // what was there before the start is no change
@@ -268,15 +270,10 @@ void IntentStore::Apply(Now now, const Document& document) {
 void IntentStore::Forget(Now now, const std::string& key) {
   const auto it = documents_.find(key);
   if (it == documents_.end()) return;
-  digest_ ^= HashOfVersion(key, it->second.stamp);
-  differences_.Changed(now.mono);
   KeepConflict(it->second, Stamp{});
-  const Document erased{key, Stamp{}, std::monostate{}, Stamp{}};
-  out_.push_back(DocumentChanged{key, it->second, erased});
+  Document erased = Erased(now, it);
   documents_.erase(it);
-  const PersistId id = NextPersist();
-  jobs_.emplace(id, Job{});
-  out_.push_back(Persist{id, {erased}});
+  if (!persisting_.contains(key)) PersistAside({std::move(erased)});
 }
 
 void IntentStore::ReleaseHeld(Now now) {
@@ -304,26 +301,41 @@ void IntentStore::DropTombstones(Now now) {
   if (horizon <= horizon_ms_) return;
   horizon_ms_ = horizon;
   Stamp floor = floor_;
+  std::vector<Document> dropped;
   for (auto it = documents_.begin(); it != documents_.end();) {
-    if (it->second.IsTombstone() && it->second.stamp.wall_ms < horizon) {
+    // Of a newer version that is on its way to the disk the row must stay.
+    if (it->second.IsTombstone() && it->second.stamp.wall_ms < horizon && !persisting_.contains(it->first)) {
       floor = std::max(floor, it->second.stamp);
-      digest_ ^= HashOfVersion(it->first, it->second.stamp);
-      differences_.Changed(now.mono);
-      out_.push_back(DocumentChanged{it->first, it->second, {it->first, Stamp{}, std::monostate{}, Stamp{}}});
+      dropped.push_back(Erased(now, it));
       it = documents_.erase(it);
     } else {
       ++it;
     }
   }
-  RaiseFloor(floor);
+  RaiseFloor(floor, std::move(dropped));
 }
 
-void IntentStore::RaiseFloor(const Stamp& floor) {
-  if (floor <= floor_) return;
-  floor_ = floor;
+// Tells that the document is gone; what it becomes on disk, where it takes no room.
+Document IntentStore::Erased(Now now, Documents::const_iterator document) {
+  Document erased{document->first, Stamp{}, std::monostate{}, Stamp{}};
+  digest_ ^= HashOfVersion(document->first, document->second.stamp);
+  differences_.Changed(now.mono);
+  out_.push_back(DocumentChanged{document->first, document->second, erased});
+  return erased;
+}
+
+// Together with those it makes superfluous, so that none of them is there without the floor.
+void IntentStore::RaiseFloor(const Stamp& floor, std::vector<Document> dropped) {
+  if (floor > floor_) dropped.push_back({kFloorKey, floor, std::monostate{}, Stamp{}});
+  floor_ = std::max(floor_, floor);
+  if (!dropped.empty()) PersistAside(std::move(dropped));
+}
+
+// Nobody waits for it.
+void IntentStore::PersistAside(std::vector<Document> documents) {
   const PersistId id = NextPersist();
   jobs_.emplace(id, Job{});
-  out_.push_back(Persist{id, {Document{kFloorKey, floor, std::monostate{}, Stamp{}}}});
+  out_.push_back(Persist{id, std::move(documents)});
 }
 
 void IntentStore::KeepConflict(const Document& loser, const Stamp& winner) {

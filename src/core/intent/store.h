@@ -214,7 +214,9 @@ class IntentStore {
   void SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood, NodeId ack_to);
   void CompareNotes(Now now);
   void YieldToFloor(Now now, const DocumentOffer& offer);
-  void RaiseFloor(const Stamp& floor);
+  void RaiseFloor(const Stamp& floor, std::vector<Document> dropped = {});
+  Document Erased(Now now, Documents::const_iterator document);
+  void PersistAside(std::vector<Document> documents);
   Endpoint AddressOf(NodeId peer) const;
 
   const Tunables tunables_;

@@ -7,8 +7,10 @@
 namespace hs {
 namespace {
 
-// Documents per message: keeps a message below a megabyte with stacks of ordinary size.
+// Documents per message, and stacks among them: keeps a message below a megabyte with stacks of ordinary
+// size, and below half of what a link takes with the largest there can be.
 constexpr std::size_t kPushMax = 128;
+constexpr std::size_t kPushStacksMax = 8;
 // The moment of being in step is compared with floors that are weeks old, and costs a look at all clocks.
 constexpr Duration kInStepPause = 10s;
 // By so many of its links a node floods: in a burst of joins or losses it has many more, and each would bring
@@ -26,12 +28,20 @@ Endpoint IntentStore::AddressOf(NodeId peer) const {
 
 void IntentStore::SendDocuments(NodeId to, const std::vector<Document>& documents, bool flood,
                                 NodeId ack_to) {
-  for (std::size_t from = 0; from < documents.size(); from += kPushMax) {
-    const auto begin = documents.begin() + static_cast<std::ptrdiff_t>(from);
-    const auto end =
-        documents.begin() + static_cast<std::ptrdiff_t>(std::min(from + kPushMax, documents.size()));
-    out_.push_back(SendLink{to, AddressOf(to), DocumentPush{{begin, end}, flood, ack_to}});
+  DocumentPush push{{}, flood, ack_to};
+  std::size_t stacks = 0;
+  const auto send = [&] {
+    if (!push.documents.empty()) out_.push_back(SendLink{to, AddressOf(to), push});
+    push.documents.clear();
+    stacks = 0;
+  };
+  for (const Document& document : documents) {
+    const bool stack = std::holds_alternative<StackSpec>(document.body);
+    if (push.documents.size() == kPushMax || (stack && stacks == kPushStacksMax)) send();
+    push.documents.push_back(document);
+    stacks += stack;
   }
+  send();
 }
 
 void IntentStore::Flood(const std::vector<Document>& documents, NodeId except, NodeId ack_to) {

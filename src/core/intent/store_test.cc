@@ -115,6 +115,7 @@ TEST(IntentStoreTest, ANodeFromTheDrawerDoesNotBringBackWhatWasDeletedLongAgo) {
   world.Run(70s);
   ASSERT_FALSE(world.store(0).documents().contains(kKey)) << "the tombstone is forgotten";
   ASSERT_NE(world.store(0).floor(), Stamp{});
+  EXPECT_FALSE(world.host(0).disk.contains(kKey)) << "and takes no room on the disk";
   world.Start(2);
   world.Run(20s);
   EXPECT_TRUE(world.Agree());
@@ -155,6 +156,60 @@ TEST(IntentStoreTest, APeerWithALowerFloorIsToldOfOursAlthoughItHasNothingForUs)
   const auto out = store.Step({Time{}, kStart}, DocumentOfferReceived{IdOf(1), {true, {}, {}}});
   ASSERT_EQ(out.size(), 1u);
   EXPECT_EQ(std::get<DocumentOffer>(std::get<SendLink>(out[0]).message).floor, floor.stamp);
+}
+
+TEST(IntentStoreTest, WhatWasForgottenStaysSoThoughItsRowIsStillThere) {
+  const Document floor{"token/.floor", {kStart, 0, IdOf(1)}, std::monostate{}, {}};
+  const Document below{kKey, {kStart, 0, IdOf(0)}, std::monostate{}, {}};
+  const Document above{ScaleKey("api"), {kStart + 1, 0, IdOf(0)}, std::monostate{}, {}};
+  const IntentStore store({}, IdOf(0), {above, below, floor}, {Time{}, kStart});
+  EXPECT_FALSE(store.documents().contains(kKey));
+  EXPECT_TRUE(store.documents().contains(ScaleKey("api")));
+}
+
+TEST(IntentStoreTest, ATombstoneIsNotForgottenWhileANewerVersionIsBeingWritten) {
+  Tunables tunables;
+  tunables.tombstone_keep = 1h;
+  IntentStore store(tunables, IdOf(0), {Document{kKey, {kStart, 0, IdOf(0)}, std::monostate{}, {}}},
+                    {Time{}, kStart});
+  IntentPeers peers;
+  for (int i = 1; i <= 3; ++i)
+    peers.present.emplace_back(IdOf(i),
+                               Endpoint{IpAddress::V4(10, 0, 0, static_cast<std::uint8_t>(i)), 7700});
+  store.Step({Time{}, kStart}, peers);
+  for (int i = 1; i <= 3; ++i) store.Step({Time{}, kStart}, ClockSample{IdOf(i), 0});
+  const Now later{Time{3h}, kStart + ToMs(3h)};
+  store.Step(later, ClientWrite{RequestId{1}, {{kKey, Scale(2)}}});
+  const auto erases = [](const IntentOutputs& outputs) {
+    return std::ranges::any_of(outputs, [](const IntentOutput& output) {
+      const auto* persist = std::get_if<Persist>(&output);
+      return persist != nullptr && std::ranges::any_of(persist->documents, [](const Document& document) {
+               return document.key == kKey && document.stamp == Stamp{};
+             });
+    });
+  };
+  EXPECT_FALSE(erases(store.Step(later, Tick{}))) << "its row would go after the new one came";
+}
+
+TEST(IntentStoreTest, ANewcomerIsToldOfManyStacksInMessagesThatLinksTake) {
+  std::vector<Document> documents;
+  for (std::uint64_t revision = 1; revision <= 20; ++revision)
+    documents.push_back({StackKey("shop", revision), {kStart, 0, IdOf(0)}, StackSpec{"shop", {}}, {}});
+  for (int i = 0; i < 300; ++i) {
+    const std::string service = "s" + std::to_string(i);
+    documents.push_back({ScaleKey(service), {kStart, 0, IdOf(0)}, ScaleOverride{service, 1}, {}});
+  }
+  IntentStore store({}, IdOf(0), documents, {Time{}, kStart});
+  std::size_t told = 0;
+  for (const auto& out : store.Step({Time{}, kStart}, DocumentOfferReceived{IdOf(1), {true, {}, {}}})) {
+    const auto& push = std::get<DocumentPush>(std::get<SendLink>(out).message);
+    const auto stacks = std::ranges::count_if(
+        push.documents, [](const Document& each) { return std::holds_alternative<StackSpec>(each.body); });
+    EXPECT_LE(stacks, 8) << "of 4 MiB each, where a message may have 64";
+    EXPECT_LE(push.documents.size(), 128u);
+    told += push.documents.size();
+  }
+  EXPECT_EQ(told, documents.size());
 }
 
 TEST(IntentStoreTest, TwoNodesForgetNoDeletionsSinceOneClockMayBeAYearAhead) {

@@ -191,7 +191,13 @@ class World {
         return;
       }
       const auto write = [this, i, documents = persist->documents] {
-        for (const Document& document : documents) hosts_[i].disk[document.key] = document;
+        for (const Document& document : documents) {
+          if (document.stamp == Stamp{}) {
+            hosts_[i].disk.erase(document.key);
+          } else {
+            hosts_[i].disk[document.key] = document;
+          }
+        }
       };
       queue_.push_back({now_ + disk_time_, i, i, Persisted{persist->id}, write});
     } else if (const auto* link = std::get_if<SendLink>(&output)) {

@@ -139,6 +139,14 @@ Result<void> Database::PutRow(const StoredRow& row) {
   return {};
 }
 
+Result<void> Database::DropRow(const std::string& key) {
+  const Statement statement = Prepare(database_.get(), "DELETE FROM documents WHERE key = ?1");
+  if (!statement) return Failure("cannot write to the local store");
+  BindText(statement.get(), 1, key);
+  if (sqlite3_step(statement.get()) != SQLITE_DONE) return Failure("cannot write to the local store");
+  return {};
+}
+
 Result<void> Database::ReplacePeers(const std::vector<std::pair<NodeId, Endpoint>>& peers) {
   if (auto cleared = Run("DELETE FROM peers"); !cleared) return cleared;
   const Statement statement =

@@ -33,6 +33,7 @@ class Database {
   Result<void> Commit();
   void Rollback();
   Result<void> PutRow(const StoredRow& row);
+  Result<void> DropRow(const std::string& key);
   Result<void> ReplacePeers(const std::vector<std::pair<NodeId, Endpoint>>& peers);
 
  private:

@@ -108,7 +108,9 @@ class Store::Impl {
     Result<void> result = database_.Begin();
     for (const Job* job : jobs) {
       for (const Document& document : job->documents) {
-        if (result) result = database_.PutRow({document.key, codec_.encode(document)});
+        if (!result) break;
+        result = document.stamp == Stamp{} ? database_.DropRow(document.key)
+                                           : database_.PutRow({document.key, codec_.encode(document)});
       }
     }
     if (result && peers) result = database_.ReplacePeers(*peers);

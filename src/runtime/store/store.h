@@ -44,7 +44,7 @@ class Store {
   // Waits for what was handed over; callbacks not yet run are dropped.
   ~Store();
 
-  // All of the documents or none.
+  // All of the documents or none. One without a stamp is deleted.
   void Persist(std::vector<Document> documents, std::function<void(Result<void>)> done);
   // The whole list, replacing the former one. Written when there is something else to write, or soon.
   void SavePeers(std::vector<std::pair<NodeId, Endpoint>> peers);

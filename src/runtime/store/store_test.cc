@@ -27,13 +27,15 @@ StoreCodec TestCodec() {
           [](std::string_view bytes) -> Result<Document> {
             const auto bar = bytes.find('|');
             if (bar == std::string_view::npos) return BadInput("no bar");
-            Document document{
-                std::string(bytes.substr(0, bar)), {}, TokenDoc{std::string(bytes.substr(bar + 1)), {}}};
+            Document document{std::string(bytes.substr(0, bar)), Stamp{1},
+                              TokenDoc{std::string(bytes.substr(bar + 1)), {}}};
             return document;
           }};
 }
 
-Document Doc(const std::string& key, const std::string& content) { return {key, {}, TokenDoc{content, {}}}; }
+Document Doc(const std::string& key, const std::string& content) {
+  return {key, Stamp{1}, TokenDoc{content, {}}};
+}
 
 class StoreTest : public ::testing::Test {
  protected:
@@ -111,6 +113,8 @@ TEST_F(StoreTest, WhatWasPersistedIsThereAfterAReopen) {
   ASSERT_THAT(Keys(content), ElementsAre("a", "b"));
   EXPECT_EQ(content.documents[1], Doc("b", "2"));
   EXPECT_THAT(content.peers, ElementsAre(std::pair(node, *Endpoint::Parse("10.0.0.1:7700"))));
+  ASSERT_TRUE(Persist({Document{"a", {}, std::monostate{}, {}}}));
+  EXPECT_THAT(Keys(Open()), ElementsAre("b")) << "without a stamp: deleted";
 }
 
 TEST_F(StoreTest, ManyWritesThatWaitTogetherAreAllAnsweredAndAllKept) {
