@@ -1,5 +1,6 @@
 """Nodes that go: by their own wish, by others' wish, and two that have one name."""
 
+import subprocess
 import unittest
 
 from cluster import Cluster, processes_of
@@ -33,6 +34,36 @@ class Leaving(ClusterCase):
         self.cluster.cli("scale", "echo=6")
         self.cluster.wait(lambda: any(r["node"] == last.name for r in self.cluster.healthy("echo")), PATIENCE,
                           "it gets work again")
+
+
+class NotLeaving(unittest.TestCase):
+    def leaving(self, cluster):
+        """A node that was asked to leave and cannot, since its work goes nowhere else."""
+        case = ClusterCase()
+        case.cluster = cluster.start()
+        case.deploy_echo(replicas=1)
+        node = cluster.nodes[0]
+        asked = subprocess.Popen([cluster.binary, "leave", "--data", node.data], stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, text=True)
+        self.addCleanup(asked.kill)
+        cluster.wait(lambda: node.get(f"/v1/inspect/{node.name}")["drained"], PATIENCE, "it is drained")
+        return node, asked
+
+    def test_a_node_that_is_killed_before_it_could_go_did_not_leave(self):
+        with Cluster(1, first="127.2.6.51", extra=("--set", "drain_wait=300")) as cluster:
+            node, asked = self.leaving(cluster)
+            node.kill_agent()
+            out, err = asked.communicate(timeout=PATIENCE)
+            self.assertEqual(asked.returncode, 1, out + err)
+            self.assertIn("it said no goodbye", err)
+
+    def test_a_node_whose_drain_is_taken_back_stays(self):
+        with Cluster(1, first="127.2.6.61", extra=("--set", "drain_wait=300")) as cluster:
+            node, asked = self.leaving(cluster)
+            node.cli("drain", "--undo", node.name)
+            out, err = asked.communicate(timeout=PATIENCE)
+            self.assertEqual(asked.returncode, 1, out + err)
+            self.assertIn("its drain was taken back", err)
 
 
 class Alone(unittest.TestCase):

@@ -154,32 +154,63 @@ void AddQuota(CLI::App& app, CliContext& context) {
   });
 }
 
-// Waits until the node that was asked is gone, saying what keeps it.
-void Leave(CliContext& context, bool now) {
-  const std::string node = Word(ParseBody(context.Get("/v1/status")), "node");
-  PrintNote(context, context.Call("POST", now ? "/v1/leave?now=1" : "/v1/leave", ""));
-  std::string said;
-  while (true) {
-    std::string running, pending;
+constexpr auto kLook = std::chrono::milliseconds(200);
+constexpr int kLooksUndrained = 25;
+
+// What keeps a node that was asked to leave; nothing once its agent has ended, or answers nobody for a
+// second.
+struct Leaving {
+  bool drained = false;
+  std::string runs;     // replicas
+  std::string pending;  // what cannot go elsewhere, and why
+};
+
+std::optional<Leaving> AskLeaving(CliContext& context, const std::string& node) {
+  for (int tries = 0; tries < 5; ++tries) {
+    if (tries > 0) std::this_thread::sleep_for(kLook);
     try {
+      Leaving leaving;
+      leaving.drained =
+          Word(ParseBody(context.Get("/v1/inspect/" + PercentEncode(node))), "drained") == "true";
       const auto replicas = ParseBody(context.Get("/v1/replicas"));
       for (const auto& item : replicas.as_array()) {
-        if (Word(item, "node") == node) running += (running.empty() ? "" : ", ") + Word(item, "replica");
+        if (Word(item, "node") == node)
+          leaving.runs += (leaving.runs.empty() ? "" : ", ") + Word(item, "replica");
       }
       const auto status = ParseBody(context.Get("/v1/status"));
       for (const auto& item : status.at("short").as_array()) {
         if (Word(item, "of") == "version") continue;
-        pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
-                               Word(item, "service"), Word(item, "reason"));
+        leaving.pending += fmt::format("; {} of {} cannot go elsewhere: {}", Word(item, "missing"),
+                                       Word(item, "service"), Word(item, "reason"));
       }
+      return leaving;
     } catch (const CliError&) {
-      break;  // its agent has ended
     }
-    if (!pending.empty()) pending += "; 'homeostat leave --now' stops it";
-    const std::string line = running.empty() ? "" : fmt::format("{} still runs {}{}", node, running, pending);
-    if (!line.empty() && line != said && !context.options.json) PrintError(fmt::format("{}\n", line));
-    said = line;
-    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+  }
+  return std::nullopt;
+}
+
+// Waits until the node that was asked is gone, saying what keeps it.
+void Leave(CliContext& context, bool now) {
+  const std::string node = Word(ParseBody(context.Get("/v1/status")), "node");
+  PrintNote(context, context.Call("POST", now ? "/v1/leave?now=1" : "/v1/leave", ""));
+  Leaving last;
+  int undrained = 0;
+  while (const auto leaving = AskLeaving(context, node)) {
+    // The last thing that it does itself is to take the drain back.
+    undrained = leaving->drained ? 0 : undrained + 1;
+    if (undrained == kLooksUndrained && !now) throw CliError(node + " stays: its drain was taken back");
+    if (!leaving->runs.empty() && (leaving->runs != last.runs || leaving->pending != last.pending) &&
+        !context.options.json) {
+      PrintError(fmt::format("{} still runs {}{}{}\n", node, leaving->runs, leaving->pending,
+                             leaving->pending.empty() ? "" : "; 'homeostat leave --now' stops it"));
+    }
+    last = *leaving;
+    std::this_thread::sleep_for(kLook);
+  }
+  if (!last.runs.empty() && !now) {
+    throw CliError(node + " ended, or answers no more, while it still ran " + last.runs +
+                   ": it said no goodbye; start it and ask again, or 'homeostat nodes rm' it elsewhere");
   }
   if (!context.options.json) PrintLine(node + " has left the cluster");
 }
