@@ -8,7 +8,8 @@
 // The second form only becomes COMMAND, in the same place and as the same user: health checks run so.
 // "-" stands for no user change and for no cgroup. The replica's environment is the shim's own. DIR is
 // absolute. Inherited: fd 3, a pipe on which the outcome of the start is told once ("pid N" or "exec WORDS");
-// fd 4, DIR/lock with an flock on it, which therefore lasts exactly as long as this process.
+// fd 4, DIR/lock with an flock on it, which therefore lasts exactly as long as this process. It is started as
+// the leader of a session: should it be killed, what it held is found by that.
 //
 // Files in DIR:  pid   "CHILD CHILD_START SHIM SHIM_START", once the exec succeeded (starts as in
 // /proc/PID/stat)
@@ -448,7 +449,6 @@ int main(int argc, char** argv) {
   close_range(kLockFd + 1, ~0U, 0);
   fcntl(kStatusFd, F_SETFD, FD_CLOEXEC);
   fcntl(kLockFd, F_SETFD, FD_CLOEXEC);
-  setsid();
   umask(022);
   // Every signal waits for ever, but for the children's: whoever stops the agent's session does not stop the
   // shim.

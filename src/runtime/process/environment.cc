@@ -47,6 +47,10 @@ std::vector<std::string> EnvironmentOf(const ServiceSpec& spec, const ReplicaFac
   return result;
 }
 
+std::string ReplicaVariable(const ServiceSpec& spec, ReplicaId id) {
+  return "HOMEOSTAT_REPLICA=" + ReplicaName(spec.name, id);
+}
+
 std::vector<std::string> CommandOf(const std::vector<std::string>& command, const ServiceSpec& spec,
                                    const ReplicaFacts& facts) {
   const Variables variables = VariablesOf(spec, facts);

@@ -24,6 +24,8 @@ struct ReplicaFacts {
 };
 
 std::vector<std::string> EnvironmentOf(const ServiceSpec& spec, const ReplicaFacts& facts);  // NAME=value
+// The NAME=value of it that tells one replica from all others.
+std::string ReplicaVariable(const ServiceSpec& spec, ReplicaId id);
 std::vector<std::string> CommandOf(const std::vector<std::string>& command, const ServiceSpec& spec,
                                    const ReplicaFacts& facts);
 

@@ -9,6 +9,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <set>
@@ -50,6 +51,13 @@ std::vector<pid_t> AllProcesses() {
     if (pid > 0) all.push_back(pid);
   }
   return all;
+}
+
+// Without its leader.
+std::vector<pid_t> MembersOf(pid_t session) {
+  std::vector<pid_t> members = session > 1 ? AllProcesses() : std::vector<pid_t>{};
+  std::erase_if(members, [&](pid_t pid) { return pid == session || getsid(pid) != session; });
+  return members;
 }
 
 }  // namespace
@@ -109,10 +117,17 @@ void KillDescendants(pid_t root, pid_t group, int rounds) {
 }
 
 void KillSession(pid_t session) {
-  if (session <= 1) return;
-  for (const pid_t pid : AllProcesses()) {
-    if (pid != session && getsid(pid) == session) kill(pid, SIGKILL);
+  for (const pid_t pid : MembersOf(session)) kill(pid, SIGKILL);
+}
+
+bool SessionHas(pid_t session, const std::string& variable) {
+  for (const pid_t pid : MembersOf(session)) {
+    std::ifstream file("/proc/" + std::to_string(pid) + "/environ", std::ios::binary);
+    for (std::string word; std::getline(file, word, '\0');) {
+      if (word == variable) return true;
+    }
   }
+  return false;
 }
 
 pid_t FindByArgument(const std::string& argument) {

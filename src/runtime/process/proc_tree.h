@@ -44,6 +44,11 @@ void KillDescendants(pid_t root, pid_t group, int rounds = 16);
 // missed.
 void KillSession(pid_t session);
 
+// Whether some process of the session was started with `variable` ("NAME=value") in its environment, as far
+// as /proc shows it to us. If so, all of them belong together: a session's number is not given away while it
+// has members.
+bool SessionHas(pid_t session, const std::string& variable);
+
 // The process whose first argument is `argument`, e.g. the shim of a directory; 0 when there is none.
 pid_t FindByArgument(const std::string& argument);
 

@@ -271,7 +271,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     if (adopted.alive) {
       adopted.pid = static_cast<std::uint32_t>(entry->pids.child.pid);
     } else {
-      const ReplicaEnd end = EndOf(*entry);
+      const ReplicaEnd end = EndOf(id, *entry);
       adopted.exit_code = end.start_error.empty() ? end.exit_code : 127;
       adopted.term_signal = end.term_signal;
       CgroupTree::Remove(entry->cgroup);
@@ -340,6 +340,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     request.environment = EnvironmentOf(entry->spec, facts);
     request.fd3 = writing.get();
     request.fd4 = prepared.lock.get();
+    request.leads_session = true;
     const Result<pid_t> shim = SpawnProgram(request);
     if (!shim) return NotStarted(id, *entry, shim.error().message);
     entry->pids = {{}, {*shim, StartTimeOf(*shim)}};
@@ -421,7 +422,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
       StatusComplete(id, *entry);
       if ((entry = Find(id)) == nullptr) return;
     }
-    const ReplicaEnd end = EndOf(*entry);
+    const ReplicaEnd end = EndOf(id, *entry);
     const bool was_started = entry->started;
     CgroupTree::Remove(entry->cgroup);
     entry->pids = {};
@@ -437,7 +438,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
   }
 
   // What the shim wrote down. If it wrote nothing it was killed itself: then so is what it held.
-  static ReplicaEnd EndOf(const Entry& entry) {
+  static ReplicaEnd EndOf(ReplicaId id, const Entry& entry) {
     if (const std::optional<ReplicaEnd> end = entry.dir.ReadEnd()) return *end;
     const ShimPids pids = entry.pids.shim ? entry.pids : entry.dir.ReadPids().value_or(ShimPids{});
     // It lives and holds the lock of another directory, of which this is a copy: what runs is not ours.
@@ -445,7 +446,11 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     CgroupTree::Kill(entry.cgroup);
     // A session's number is not given away while it has members; a fresh process that has it was started
     // later.
-    if (pids.shim && !IsAlive({pids.shim.pid, StartTimeOf(pids.shim.pid)})) KillSession(pids.shim.pid);
+    if (!pids.shim || IsAlive({pids.shim.pid, StartTimeOf(pids.shim.pid)})) return {.term_signal = SIGKILL};
+    // A number that was only read may be from before a reboot, or of a container's earlier run, and a
+    // stranger's by now.
+    if (entry.pids.shim || SessionHas(pids.shim.pid, ReplicaVariable(entry.spec, id)))
+      KillSession(pids.shim.pid);
     return {.term_signal = SIGKILL};
   }
 

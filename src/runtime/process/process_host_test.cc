@@ -5,8 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
@@ -320,6 +322,48 @@ TEST_F(ProcessHostTest, AKilledShimTakesItsReplicaAlong) {
   kill(pids->shim.pid, SIGKILL);
   ASSERT_TRUE(Next<ReplicaExited>());
   EXPECT_TRUE(Until([&] { return !IsAlive(pids->child); }));
+}
+
+TEST_F(ProcessHostTest, ANewAgentEndsWhatAKilledShimLeft) {
+  use_cgroups_ = false;
+  Revive();
+  Start({"sh", "-c", "sleep 1000 & echo left $!; sleep 1000"});
+  ASSERT_TRUE(Next<ReplicaStarted>());
+  ASSERT_TRUE(Until([&] { return Log().find("left ") != std::string::npos; }));
+  const std::string log = Log();
+  const pid_t left = std::stoi(log.substr(log.find("left ") + 5));
+  const auto pids = ReplicaDir(dir_, kId).ReadPids();
+  ASSERT_TRUE(pids);
+  host_.reset();
+  kill(pids->shim.pid, SIGKILL);
+  waitpid(pids->shim.pid, nullptr, 0);
+  ASSERT_GT(StartTimeOf(left), 0u);
+  Revive();
+  EXPECT_FALSE(host_->Scan().at(0).alive);
+  EXPECT_TRUE(Until([&] { return StartTimeOf(left) == 0; }));
+}
+
+// After a reboot the number of a shim's session can be that of a daemon which forked twice.
+TEST_F(ProcessHostTest, WhoeverHasTheNumberOfAnEarlierBootsSessionIsLeftAlone) {
+  Start({"sh", "-c", "exit 0"});
+  ASSERT_TRUE(Next<ReplicaExited>());
+  host_.reset();
+  const fs::path replica = ReplicaDir(dir_, kId).path();
+  const std::string told = dir_ / "daemon";
+  ASSERT_EQ(std::system(("setsid -w sh -c 'sleep 1000 & echo $! > " + told + "'").c_str()), 0);
+  pid_t daemon = 0;
+  ASSERT_TRUE(std::ifstream(told) >> daemon);
+  const pid_t session = getsid(daemon);
+  ASSERT_EQ(StartTimeOf(session), 0u) << "its leader has gone";
+  fs::remove(replica / "exit");
+  std::ofstream(replica / "pid") << session + 1 << " 7 " << session << " 7\n";
+  pollfd end{OpenPidfd(daemon), POLLIN, 0};
+  ASSERT_GE(end.fd, 0);
+  Revive();
+  EXPECT_FALSE(host_->Scan().at(0).alive);
+  EXPECT_EQ(poll(&end, 1, 200), 0);
+  close(end.fd);
+  kill(daemon, SIGKILL);
 }
 
 TEST_F(ProcessHostTest, ForgettingKeepsTheOutputAlone) {

@@ -46,6 +46,7 @@ struct SpawnRequest {
   std::vector<std::string> environment;
   int fd3 = -1;  // becomes descriptor 3; -1: none
   int fd4 = -1;
+  bool leads_session = false;  // or else a process group alone
 };
 // stdin, stdout and stderr are /dev/null, signals are at their defaults, the process group is its own.
 Result<pid_t> SpawnProgram(const SpawnRequest& request);
