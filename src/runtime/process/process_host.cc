@@ -293,11 +293,12 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
       const std::optional<ShimPids> pids = entry.dir.ReadPids();
       if (pids && IsAlive(pids->shim)) {
         entry.pids = *pids;
-        return Watch(id, entry);
+        if (Watch(id, entry)) return true;
       }
       std::this_thread::sleep_for(5ms);
     }
-    // It never got as far as running anything that is known: end it, so that nothing runs unseen.
+    // It never got as far as running anything that is known, or cannot be watched: end it, so that nothing
+    // runs unseen.
     if (const pid_t shim = FindByArgument(entry.dir.path()); shim > 1) {
       KillDescendants(shim, 0);
       kill(shim, SIGKILL);
@@ -305,12 +306,13 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     return false;
   }
 
-  // Its end will be noticed. False when it has already gone.
+  // Its end will be noticed. False, with errno set, when it has already gone or descriptors are short.
   bool Watch(ReplicaId id, Entry& entry) {
     const int fd = OpenPidfd(entry.pids.shim.pid);
     if (fd < 0) return false;
     entry.shim_end = std::make_unique<Pipe>(io_, fd);
-    if (StartTimeOf(entry.pids.shim.pid) != entry.pids.shim.start) return false;
+    const std::uint64_t start = StartTimeOf(entry.pids.shim.pid);
+    if (start == 0 || start != entry.pids.shim.start) return false;
     AwaitEnd(id, entry);
     return true;
   }
@@ -330,7 +332,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) return NotStarted(id, *entry, fmt::format("pipe: {}", strerror(errno)));
     Fd reading(ends[0]);
-    const Fd writing(ends[1]);
+    Fd writing(ends[1]);
     const ReplicaFacts facts = FactsOf(id, *entry);
     SpawnRequest request;
     request.argv = {options_.shim, entry->dir.path(), WorkingDirOf(entry->spec), entry->run_as.words,
@@ -343,11 +345,19 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     request.leads_session = true;
     const Result<pid_t> shim = SpawnProgram(request);
     if (!shim) return NotStarted(id, *entry, shim.error().message);
+    // The shim's by now. What ends it below needs descriptors too.
+    writing = {};
+    prepared.lock = {};
     entry->pids = {{}, {*shim, StartTimeOf(*shim)}};
     entry->status_text.clear();
+    if (!Watch(id, *entry)) {
+      entry->status_text = fmt::format("exec its shim cannot be watched: {}", strerror(errno));
+      kill(*shim, SIGKILL);
+      waitpid(*shim, nullptr, 0);
+      return ShimEnded(id);
+    }
     entry->status = std::make_unique<Pipe>(io_, reading.Release());
     ReadStatus(id, *entry);
-    if (!Watch(id, *entry)) ShimEnded(id);
   }
 
   bool GiveAddress(Entry& entry) {

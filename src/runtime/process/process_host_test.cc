@@ -4,10 +4,14 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -18,6 +22,7 @@
 #include "runtime/process/cgroup.h"
 #include "runtime/process/log_reader.h"
 #include "runtime/process/proc_tree.h"
+#include "runtime/process/spawn.h"
 
 namespace hs {
 namespace {
@@ -209,6 +214,32 @@ TEST_F(ProcessHostTest, RefusesToStartWhatRuns) {
   const auto failed = Next<ReplicaStartFailed>();
   ASSERT_TRUE(failed);
   EXPECT_THAT(failed->reason, HasSubstr("lock"));
+}
+
+// From here on this thread, and what it starts, gets no pidfd, as when descriptors are short.
+bool RefusePidfds() {
+  sock_filter rules[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EMFILE),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(rules), rules};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+TEST_F(ProcessHostTest, WhatCannotBeWatchedDoesNotRunUnseen) {
+  std::thread([&] {
+    ASSERT_TRUE(RefusePidfds());
+    Start({"sleep", "1000"});
+    const auto failed = Next<ReplicaStartFailed>();
+    ASSERT_TRUE(failed);
+    EXPECT_THAT(failed->reason, HasSubstr("cannot be watched: Too many open files"));
+  }).join();
+  EXPECT_TRUE(Fd(ReplicaDir(dir_, kId).TakeLock())) << "its shim is gone";
+  Start({"sleep", "1000"});
+  EXPECT_TRUE(Next<ReplicaStarted>());
 }
 
 TEST_F(ProcessHostTest, ANewAgentFindsTheSameProcessAndItsEnd) {

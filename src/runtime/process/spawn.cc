@@ -1,5 +1,6 @@
 #include "runtime/process/spawn.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <grp.h>
@@ -72,14 +73,16 @@ Result<RunAs> ResolveUser(const std::string& user) {
 }
 
 Result<pid_t> SpawnProgram(const SpawnRequest& request) {
+  // Ours may be 3 or 4 themselves: move both out of the way first.
+  const Fd third(request.fd3 < 0 ? -1 : fcntl(request.fd3, F_DUPFD_CLOEXEC, 10));
+  const Fd fourth(request.fd4 < 0 ? -1 : fcntl(request.fd4, F_DUPFD_CLOEXEC, 10));
+  if ((request.fd3 >= 0 && !third) || (request.fd4 >= 0 && !fourth))
+    return Fail(Reaction::kRetryLater, fmt::format("{}: {}", request.argv[0], strerror(errno)));
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDWR, 0);
   posix_spawn_file_actions_adddup2(&files, 0, 1);
   posix_spawn_file_actions_adddup2(&files, 0, 2);
-  // Ours may be 3 or 4 themselves: move both out of the way first.
-  const Fd third(request.fd3 < 0 ? -1 : fcntl(request.fd3, F_DUPFD_CLOEXEC, 10));
-  const Fd fourth(request.fd4 < 0 ? -1 : fcntl(request.fd4, F_DUPFD_CLOEXEC, 10));
   if (third) posix_spawn_file_actions_adddup2(&files, third.get(), 3);
   if (fourth) posix_spawn_file_actions_adddup2(&files, fourth.get(), 4);
   posix_spawn_file_actions_addclosefrom_np(&files, fourth ? 5 : third ? 4 : 3);
