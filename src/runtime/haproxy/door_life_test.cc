@@ -1,4 +1,6 @@
 // What becomes of a box's HAProxy: taken over, ended, killed, stuck, refused, not there.
+#include <fmt/format.h>
+
 #include "runtime/haproxy/door_fixture_test.h"
 #include "runtime/net/sockets.h"
 
@@ -85,6 +87,36 @@ TEST_F(DoorWorld, AStuckWorkerIsSaidAndReplacedThoughNothingChanges) {
       Eventually([&] { return StatusOf(box).empty() && Ask(box.config.door, "/").status == 200; }, 30s))
       << StatusOf(box);
   EXPECT_NE(WorkerOf(box), worker);
+}
+
+TEST_F(DoorWorld, OnlyAHaproxyWithItsConfigurationCountsAsRunningIt) {
+  DoorConfig config;
+  config.dir = folder_;
+  const struct {
+    const char* what;
+    std::vector<std::string> argv;
+    bool runs;
+  } rows[] = {
+      {"as it is started", {"/usr/sbin/haproxy", "-W", "-f", ConfigPath(config), "-sf", "1"}, true},
+      {"somebody reads the file", {"less", ConfigPath(config)}, false},
+      {"an option that is called the same", {"vim", "-f", ConfigPath(config)}, false},
+      {"the file is not its configuration", {"haproxy", "-L", ConfigPath(config)}, false},
+      {"another configuration", {"haproxy", "-f", ConfigPath(config) + ".new"}, false},
+  };
+  for (const auto& row : rows) {
+    // It stands still, whatever it is called.
+    std::vector<std::string> words = {"bash", "-c", "exec -a \"$0\" sh -c 'kill -STOP $$' \"$@\""};
+    words.insert(words.end(), row.argv.begin(), row.argv.end());
+    const pid_t pid = SpawnProgram(words);
+    ASSERT_GT(pid, 0);
+    EXPECT_TRUE(Eventually([&] {
+      return ReadText(fmt::format("/proc/{}/cmdline", pid)).starts_with(row.argv[0] + '\0');
+    })) << row.what;
+    EXPECT_EQ(ProcessesOf(config), row.runs ? std::vector<pid_t>{pid} : std::vector<pid_t>{}) << row.what;
+    std::ofstream(PidPath(config)) << pid;
+    EXPECT_EQ(RunningMaster(config), row.runs ? pid : 0) << row.what;
+    End(pid);
+  }
 }
 
 TEST_F(DoorWorld, AHaproxyWithoutItsFilesIsReplaced) {

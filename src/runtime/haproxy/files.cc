@@ -43,6 +43,15 @@ bool AreFree(const DoorConfig& config, const DoorPorts& ports) {
          WhyNotBindable({config.inbound_ip, ports.tcp}).empty();
 }
 
+// Whether it is a HAProxy with this configuration, by its command line, which a zombie does not have. Who
+// only reads the file, as an editor does, is none.
+bool Runs(pid_t pid, const DoorConfig& config) {
+  const std::string command = ReadText(fmt::format("/proc/{}/cmdline", pid));
+  const std::filesystem::path program = command.substr(0, command.find('\0'));
+  return program.filename() == std::filesystem::path(config.binary).filename() &&
+         command.find(fmt::format("{0}-f{0}{1}{0}", '\0', ConfigPath(config))) != std::string::npos;
+}
+
 }  // namespace
 
 std::string ReadText(const std::string& path) {
@@ -119,9 +128,7 @@ pid_t RunningMaster(const DoorConfig& config) {
   pid_t pid = 0;
   std::istringstream text(ReadText(PidPath(config)));
   if (!(text >> pid) || pid <= 0) return 0;
-  // The number may have gone to another process, and a zombie has no command line.
-  const std::string command = ReadText(fmt::format("/proc/{}/cmdline", pid));
-  return command.find(ConfigPath(config) + '\0') != std::string::npos ? pid : 0;
+  return Runs(pid, config) ? pid : 0;  // the number may have gone to another process
 }
 
 std::vector<pid_t> ProcessesOf(const DoorConfig& config) {
@@ -132,8 +139,7 @@ std::vector<pid_t> ProcessesOf(const DoorConfig& config) {
     pid_t pid = 0;
     const auto [end, failure] = std::from_chars(name.data(), name.data() + name.size(), pid);
     if (failure != std::errc{} || end != name.data() + name.size()) continue;
-    if (ReadText("/proc/" + name + "/cmdline").find(ConfigPath(config) + '\0') != std::string::npos)
-      found.push_back(pid);
+    if (Runs(pid, config)) found.push_back(pid);
   }
   return found;
 }
