@@ -108,8 +108,6 @@ std::optional<std::filesystem::path> Agent::BundleFile(Digest digest) {
   return bundles_->Path(digest);
 }
 
-std::filesystem::path Agent::UploadDir() { return directory_.PathOf("bundles"); }
-
 // Answered when a second node holds the bundle as well, or after a while: what was uploaded must outlive this
 // box.
 void Agent::AdoptBundle(Digest digest, std::filesystem::path file, std::function<void(Result<void>)> done) {

@@ -58,7 +58,7 @@ class Agent : public ApiBackend {
   void CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) override;
   void Leave(bool at_once) override { Feed(LeaveRequested{at_once}); }
   std::optional<std::filesystem::path> BundleFile(Digest digest) override;
-  std::filesystem::path UploadDir() override;
+  std::filesystem::path UploadPath(Digest digest) override { return bundles_->DraftPath(digest); }
   void AdoptBundle(Digest digest, std::filesystem::path file,
                    std::function<void(Result<void>)> done) override;
   ApiResponse ReadHistory(const ReadHistoryCommand& command) override;

@@ -213,11 +213,15 @@ std::vector<Digest> BundleStore::List() const {
   return digests;
 }
 
-Result<BundleStore::Incoming> BundleStore::Receive(const Digest& announced) const {
+fs::path BundleStore::DraftPath(const Digest& digest) const {
   // Distinct for all objects and threads of this process; another process of this directory there is none.
   static std::atomic<std::uint64_t> counter{0};
-  fs::path temporary = directory_ / (std::string(kTemporary) + std::to_string(getpid()) + "-" +
-                                     std::to_string(counter.fetch_add(1)) + "-" + announced.Short());
+  return directory_ / (std::string(kTemporary) + std::to_string(getpid()) + "-" +
+                       std::to_string(counter.fetch_add(1)) + "-" + digest.Short());
+}
+
+Result<BundleStore::Incoming> BundleStore::Receive(const Digest& announced) const {
+  fs::path temporary = DraftPath(announced);
   const int fd = open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0) return DiskError(temporary);
   return Incoming(std::make_unique<Incoming::State>(fd, std::move(temporary), Path(announced), announced));

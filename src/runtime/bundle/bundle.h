@@ -1,7 +1,7 @@
 // Bundles: a service's files in one archive, named by the SHA-256 of its bytes.
 //
 // A bundle is immutable and checks itself: whoever holds bytes with the right digest holds the right bundle,
-// wherever they came from. The store keeps DIRECTORY/<64 hex digits>.tar.zst and nothing else.
+// wherever they came from. The store keeps DIRECTORY/<64 hex digits>.tar.zst and drafts of them.
 //
 // Invariants: a file has its final name only after its bytes were verified and synced; a bundle is verified
 // again before it is unpacked, and a damaged one is removed, so that it will be fetched afresh.
@@ -48,6 +48,8 @@ class BundleStore {
   bool Has(const Digest& digest) const;
   std::vector<Digest> List() const;  // sorted
   std::filesystem::path Path(const Digest& digest) const;
+  // For bytes that are not verified yet: another name at each call, and the next Open removes what has one.
+  std::filesystem::path DraftPath(const Digest& digest) const;
 
   // Bytes as they arrive. Destroyed without Commit, it leaves nothing behind.
   class Incoming {

@@ -150,6 +150,7 @@ TEST_F(BundleTest, TakesNoBytesThatDoNotHaveTheAnnouncedDigest) {
 
 TEST_F(BundleTest, AStartRemovesWhatWasHalfWritten) {
   WriteFile(root_ / "store/.incoming-1-2-abc", "half");
+  WriteFile(Store().DraftPath(Digest{}), "half of an upload");
   WriteFile(root_ / "store/README", "not ours");
   EXPECT_THAT(Store().List(), IsEmpty());
   EXPECT_THAT(Left(), ElementsAre("README"));

@@ -77,8 +77,9 @@ class ApiBackend {
 
   // The file of a bundle that is held here complete.
   virtual std::optional<std::filesystem::path> BundleFile(Digest digest) = 0;
-  // A directory on the disk of the bundles, for uploads.
-  virtual std::filesystem::path UploadDir() = 0;
+  // Where an upload is written to, a file of its own on the disk of the bundles. What a crash leaves of it is
+  // the backend's to remove.
+  virtual std::filesystem::path UploadPath(Digest digest) = 0;
   // The upload is complete: check it against the digest and take it over. The file is the server's no more.
   virtual void AdoptBundle(Digest digest, std::filesystem::path file,
                            std::function<void(Result<void>)> done) = 0;

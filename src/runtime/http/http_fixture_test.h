@@ -75,7 +75,9 @@ class FakeBackend final : public ApiBackend {
     const auto path = directory_ / digest.Hex();
     return std::filesystem::exists(path) ? std::optional(path) : std::nullopt;
   }
-  std::filesystem::path UploadDir() override { return upload_dir.empty() ? directory_ : upload_dir; }
+  std::filesystem::path UploadPath(Digest digest) override {
+    return (upload_dir.empty() ? directory_ : upload_dir) / ("upload-" + digest.Short());
+  }
   void AdoptBundle(Digest digest, std::filesystem::path file,
                    std::function<void(Result<void>)> done) override {
     if (adopt_error) {

@@ -180,8 +180,7 @@ class Session {
     if (store == nullptr) co_return co_await Refuse(500, "this path takes no upload");
     const auto length = header.content_length();
     if (length && *length > limits_.bundle_bytes) co_return co_await Refuse(413, "the bundle is too large");
-    const auto path =
-        backend_.UploadDir() / ("upload-" + store->digest.Short() + "-" + std::to_string(++uploads_));
+    const auto path = backend_.UploadPath(store->digest);
     const bool expected = Expects(header);
     http::request_parser<http::file_body> parser(std::move(header));
     parser.body_limit(limits_.bundle_bytes);
@@ -440,7 +439,6 @@ class Session {
   unsigned version_ = 11;
   bool keep_alive_ = true;
   bool is_head_ = false;
-  inline static std::uint64_t uploads_ = 0;  // names of temporary files
 };
 
 }  // namespace hs
