@@ -3,6 +3,7 @@ is room again."""
 
 import contextlib
 import os
+import signal
 import subprocess
 import unittest
 
@@ -134,6 +135,26 @@ class FullDiskAmongOthers(unittest.TestCase):
         full.start()
         cluster.wait(full.answers, PATIENCE, "it starts alone")
         self.assertEqual(full.get("/v1/services"), [], "the removal is on its own disk now")
+
+    def test_a_removed_box_is_cut_off_though_the_removal_cannot_be_kept(self):
+        with Cluster(5, first="127.2.5.51") as cluster:
+            with small_disk(self, cluster.nodes[0], "24m"):
+                cluster.start()
+                cluster.wait_members(5, PATIENCE)
+                self.remove_last(cluster, cluster.nodes[0], cluster.nodes[1], cluster.nodes[-1])
+
+    def remove_last(self, cluster, full, other, last):
+        def linked():
+            shown = subprocess.run(["ss", "-Htnp", "state", "established", "src", full.address.split(":")[0], "dst",
+                                    last.address.split(":")[0]], capture_output=True, text=True, check=True)
+            return f"pid={full.process.pid}," in shown.stdout
+
+        self.assertTrue(linked(), "the controller has links to all")
+        last.signal_agent(signal.SIGSTOP)  # so that it does not end them itself
+        fill(full)
+        cluster.cli("nodes", "rm", "--force", last.name, node=other)
+        cluster.wait(lambda: last.name not in {m["name"] for m in cluster.members(full)}, PATIENCE, "it is told")
+        cluster.wait(lambda: not linked(), 10, "its link is ended, sooner than one that is idle")
 
 
 if __name__ == "__main__":

@@ -40,17 +40,18 @@ void Agent::Do(TryConnect& output) {
 }
 
 void Agent::Do(Persist& output) {
-  // A node's key that is no longer trusted ends its links.
+  // A node's key that is no longer trusted ends its links, also where a full disk cannot keep that.
   bool revokes = false;
   for (const Document& document : output.documents)
     revokes = revokes || (document.IsTombstone() && document.key.starts_with("node/"));
   store_->Persist(std::move(output.documents), [this, id = output.id, revokes](Result<void> result) {
-    if (!result) {
+    if (result) {
+      Feed(Persisted{id});
+    } else {
       const DiskFault fault = FaultIn(result.error().message);
-      return Feed(
+      Feed(
           PersistFailed{id, result.error().message, fault == DiskFault::kNone ? DiskFault::kFailing : fault});
     }
-    Feed(Persisted{id});
     if (revokes) links_->Recheck();
   });
 }
