@@ -1,10 +1,15 @@
 // What the server does to clients that send garbage, are slow, or are too many.
 #include <gtest/gtest.h>
 
+#include <boost/asio/connect.hpp>
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+
 #include "api/view_fixture_test.h"
 #include "base/prng.h"
 #include "runtime/http/connection_shares.h"
 #include "runtime/http/http_fixture_test.h"
+#include "runtime/net/net_test_util.h"
 
 namespace hs {
 namespace {
@@ -87,6 +92,57 @@ TEST_F(HttpHostileTest, TooManyConnectionsAreClosedAtOnce) {
     EXPECT_EQ(::recv(fd, &byte, 1, MSG_DONTWAIT), -1) << "those before it had not been cut off yet";
     ::close(fd);
   }
+}
+
+// Speaks HTTP over TLS and shows no certificate; `more` is sent when the first bytes are. Returns all that
+// the server says until it closes.
+std::string AskAsAStranger(const Endpoint& server, const std::string& bytes, const std::string& more = "") {
+  boost::asio::io_context loop;
+  const auto context = MakeJoinerContext();
+  TlsStream stream(loop, *context);
+  stream.next_layer().connect({boost::asio::ip::make_address(server.ip.ToString()), server.port});
+  OfferAlpn(stream, kAlpnHttp);
+  stream.handshake(TlsStream::client);
+  boost::system::error_code failure;
+  boost::asio::write(stream, boost::asio::buffer(bytes), failure);
+  boost::asio::write(stream, boost::asio::buffer(more), failure);
+  std::string answer;
+  boost::asio::read(stream, boost::asio::dynamic_buffer(answer), failure);
+  return answer;
+}
+
+TEST_F(HttpHostileTest, AStrangersBodyIsNotReadBeforeHeIsRefused) {
+  LinkHostHandlers handlers;
+  handlers.http = [this](TlsStream&& stream, std::optional<NodeId> peer) {
+    server_->ServeTls(std::move(stream), peer);
+  };
+  auto port = std::make_unique<struct TestNode>(loop_, TestCluster().Member(1), LinkHostConfig{}, handlers);
+  const Endpoint server = port->endpoint;
+  Start();
+  const std::string put = "PUT /v1/stacks/s HTTP/1.1\r\n";
+  struct {
+    const char* why;
+    std::string bytes;
+    std::string more;
+    const char* status;
+  } table[] = {
+      {"a body that never comes", put + "Content-Length: 8388608\r\n\r\n", "", "401"},
+      {"a client that asks whether to send it", put + "Expect: 100-continue\r\nContent-Length: 9\r\n\r\n", "",
+       "401"},
+      {"chunks without an end", put + "Transfer-Encoding: chunked\r\n\r\n9\r\n", "", "401"},
+      {"a client that sends all of it first", put + "Content-Length: 8388608\r\n\r\n",
+       std::string(8 << 20, 'x'), "401"},
+      {"a token that is none", put + "Authorization: Bearer bad\r\nContent-Length: 9\r\n\r\n", "", "401"},
+      {"a token that is one",
+       put + "Authorization: Bearer good\r\nConnection: close\r\nContent-Length: 2\r\n\r\n", "{}", "400"},
+      {"what is open to all", "GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n", "", "200"},
+  };
+  for (const auto& row : table) {
+    const std::string answer = AskAsAStranger(server, row.bytes, row.more);
+    EXPECT_EQ(answer.substr(0, 12), std::string("HTTP/1.1 ") + row.status)
+        << row.why << ": " << answer.substr(0, 200);
+  }
+  OnLoop([&] { port.reset(); });
 }
 
 TEST(ConnectionShares, StrangersLeaveRoomForOneAnotherAndForOurs) {

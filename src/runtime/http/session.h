@@ -108,6 +108,8 @@ class Session {
     if (mark != std::string::npos) request.query = target.substr(mark + 1);
     request.accept = std::string(header[http::field::accept]);
     request.who = WhoIs(std::string(header[http::field::authorization]));
+    // Nothing that a stranger may ask for takes a body: his would only lie in memory for as long as he likes.
+    if (!request.who && !parser.is_done()) co_return co_await Dismiss(Handle(request, backend_.View()));
     if (HasStreamedBody(request.method, request.path)) co_return co_await Upload(parser, request);
     const bool whole = co_await ReadBody(parser, request);
     if (!whole) co_return false;
@@ -129,8 +131,13 @@ class Session {
   // An answer after which the connection closes, since what follows in it cannot be understood or is not
   // wanted.
   Task<bool> Refuse(int status, std::string message) {
+    co_return co_await Dismiss(ErrorResponse(status, message));
+  }
+  Task<bool> Dismiss(ApiResult result) {
     keep_alive_ = false;
-    co_await Send(ErrorResponse(status, message));
+    const auto* response = std::get_if<ApiResponse>(&result);
+    if (response == nullptr) co_return false;
+    co_await Send(*response);
     co_return co_await Drain();
   }
 
@@ -170,12 +177,8 @@ class Session {
 
   // PUT of a bundle: to a file, which the backend then checks and takes over.
   Task<bool> Upload(HeaderParser& header, const ApiRequest& request) {
-    const auto result = Handle(request, backend_.View());
-    if (const auto* response = std::get_if<ApiResponse>(&result)) {
-      keep_alive_ = false;
-      co_await Send(*response);
-      co_return co_await Drain();
-    }
+    auto result = Handle(request, backend_.View());
+    if (std::holds_alternative<ApiResponse>(result)) co_return co_await Dismiss(std::move(result));
     const auto* store = std::get_if<StoreBundleCommand>(&result);
     if (store == nullptr) co_return co_await Refuse(500, "this path takes no upload");
     const auto length = header.content_length();
