@@ -60,6 +60,7 @@ Agent::~Agent() {
   door_.reset();
   processes_.reset();
   disk_.join();
+  logs_.join();
   store_.reset();
 }
 

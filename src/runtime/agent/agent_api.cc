@@ -137,7 +137,7 @@ void Agent::AdoptBundle(Digest digest, std::filesystem::path file, std::function
 }
 
 void Agent::ReadLogs(const LogQuery& query, std::shared_ptr<LogSink> sink) {
-  FollowLog(loop_, processes_->LogDir(query.replica), query, std::move(sink));
+  FollowLog(loop_, logs_, processes_->LogDir(query.replica), query, std::move(sink));
 }
 
 void Agent::FetchFrom(NodeId node, std::string target, std::shared_ptr<ByteSink> sink) {

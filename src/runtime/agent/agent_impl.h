@@ -125,6 +125,7 @@ class Agent : public ApiBackend {
   DataDir directory_;
   boost::asio::io_context loop_{1};
   boost::asio::thread_pool disk_{1};  // bundles and test writes; before what uses it, so that it ends after
+  boost::asio::thread_pool logs_{1};  // reads output: not behind a bundle that waits for the disk
   ListenSockets sockets_;
   Endpoint advertised_;
   Endpoint door_endpoint_;

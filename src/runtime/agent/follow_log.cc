@@ -1,7 +1,9 @@
 #include "runtime/agent/follow_log.h"
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
 #include <ctime>
 
 #include "runtime/process/log_reader.h"
@@ -77,15 +79,22 @@ class Follower : public std::enable_shared_from_this<Follower> {
 
 }  // namespace
 
-void FollowLog(boost::asio::io_context& loop, const std::filesystem::path& directory, const LogQuery& query,
-               std::shared_ptr<LogSink> sink) {
-  const LogMark end = LogEnd(directory);
-  const auto since = query.since_ms == 0 ? std::nullopt : std::optional<WallMs>(query.since_ms);
-  for (const std::string& line : ReadLog(directory, query.lines, since)) {
-    if (!Pass(*sink, line)) return;
-  }
-  if (!query.follow) return sink->End();
-  std::make_shared<Follower>(loop, directory, end, std::move(sink))->Start();
+void FollowLog(boost::asio::io_context& loop, boost::asio::thread_pool& reading,
+               const std::filesystem::path& directory, const LogQuery& query, std::shared_ptr<LogSink> sink) {
+  boost::asio::post(reading, [&loop, directory, query, sink = std::move(sink)]() mutable {
+    const LogMark end = LogEnd(directory);
+    const auto since = query.since_ms == 0 ? std::nullopt : std::optional<WallMs>(query.since_ms);
+    std::vector<std::string> lines = ReadLog(directory, query.lines, since);
+    // Moved: the sink belongs to the loop, and so does its end.
+    boost::asio::post(loop, [&loop, directory, follow = query.follow, end, lines = std::move(lines),
+                             sink = std::move(sink)]() mutable {
+      for (const std::string& line : lines) {
+        if (!Pass(*sink, line)) return;
+      }
+      if (!follow) return sink->End();
+      std::make_shared<Follower>(loop, directory, end, std::move(sink))->Start();
+    });
+  });
 }
 
 }  // namespace hs

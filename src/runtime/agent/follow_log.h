@@ -8,11 +8,13 @@
 
 namespace boost::asio {
 class io_context;
-}
+class thread_pool;
+}  // namespace boost::asio
 
 namespace hs {
 
-void FollowLog(boost::asio::io_context& loop, const std::filesystem::path& directory, const LogQuery& query,
-               std::shared_ptr<LogSink> sink);
+// Many replicas' last lines take their time: they are read on `reading`. The sink is used on the loop alone.
+void FollowLog(boost::asio::io_context& loop, boost::asio::thread_pool& reading,
+               const std::filesystem::path& directory, const LogQuery& query, std::shared_ptr<LogSink> sink);
 
 }  // namespace hs

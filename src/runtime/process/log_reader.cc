@@ -52,6 +52,42 @@ std::size_t SplitLines(const std::string& bytes, std::vector<std::string>& lines
   return at;
 }
 
+// A file's whole lines from its end on, read piece by piece: of 30 MB mostly a few lines are wanted.
+class BackwardReader {
+ public:
+  explicit BackwardReader(const LogFile& file) : file_(file), at_(file.size) {}
+
+  // Those of the next piece, newest first: none where a line is longer. Nothing: the file was read.
+  std::optional<std::vector<std::string>> NextPiece() {
+    if (at_ == 0) return std::nullopt;
+    constexpr std::size_t kPiece = 64 * 1024;
+    const std::size_t size = static_cast<std::size_t>(std::min<std::uint64_t>(at_, kPiece));
+    at_ -= size;
+    std::string bytes = ReadAt(file_, at_, size);
+    if (bytes.size() < size) {  // what comes before would not fit to what was read
+      at_ = 0;
+      return std::nullopt;
+    }
+    bytes += rest_;
+    bytes.resize(bytes.rfind('\n') + 1);  // behind it somebody still writes
+    std::vector<std::string> lines;
+    while (!bytes.empty()) {
+      const std::size_t end = bytes.size() - 1;
+      const std::size_t before = end == 0 ? std::string::npos : bytes.rfind('\n', end - 1);
+      if (before == std::string::npos && at_ > 0) break;  // it begins in the piece before
+      lines.push_back(bytes.substr(before + 1, end - (before + 1)));
+      bytes.resize(before + 1);
+    }
+    rest_ = std::move(bytes);
+    return lines;
+  }
+
+ private:
+  const LogFile& file_;
+  std::uint64_t at_;  // what follows was read
+  std::string rest_;  // of it, the line whose beginning was not
+};
+
 std::string TimeWords(WallMs at_ms) {
   const time_t seconds = static_cast<time_t>(at_ms / 1000);
   tm parts{};
@@ -67,11 +103,21 @@ std::vector<std::string> ReadLog(const std::filesystem::path& dir, std::size_t n
   std::vector<std::string> newest_first;
   const std::string from = since ? TimeWords(*since) : "";
   std::vector<LogFile> files = OpenAll(dir);
-  for (auto file = files.rbegin(); file != files.rend() && newest_first.size() < n; ++file) {
-    std::vector<std::string> lines;
-    SplitLines(ReadAt(*file, 0, file->size), lines);
-    for (auto line = lines.rbegin(); line != lines.rend() && newest_first.size() < n; ++line) {
-      if (*line >= from) newest_first.push_back(std::move(*line));
+  bool goes_on = n > 0;
+  for (auto file = files.rbegin(); file != files.rend() && goes_on; ++file) {
+    BackwardReader reader(*file);
+    while (goes_on) {
+      std::optional<std::vector<std::string>> lines = reader.NextPiece();
+      if (!lines) break;
+      std::size_t wanted = 0;
+      for (std::string& line : *lines) {
+        if (line < from) continue;
+        ++wanted;
+        newest_first.push_back(std::move(line));
+        if (newest_first.size() == n) break;
+      }
+      // A whole piece is older than asked for: so is what comes before. Not one line: clocks are set back.
+      goes_on = newest_first.size() < n && (lines->empty() || wanted > 0);
     }
   }
   std::reverse(newest_first.begin(), newest_first.end());
