@@ -70,7 +70,8 @@ class JoinServer {
  public:
   JoinServer(Identity identity, JoinService service);
   ~JoinServer();
-  // For LinkHostHandlers::join. Bounded: so many joins at a time, each with a deadline.
+  // For LinkHostHandlers::join. Bounded: so many joins at a time, in all and of one address, each with a
+  // deadline; what is above is closed at once.
   void Serve(TlsStream&& stream);
 
  private:

@@ -1,5 +1,7 @@
+#include "runtime/net/connection_shares.h"
 #include "runtime/net/join.h"
 #include "runtime/net/join_exchange.h"
+#include "runtime/net/sockets.h"
 
 namespace hs {
 namespace {
@@ -9,7 +11,8 @@ using ErrorCode = boost::system::error_code;
 
 constexpr auto kDeadline = 10s;
 constexpr std::size_t kRequestMax = 64 * 1024;
-constexpr int kAtOnceMax = 128;
+constexpr std::size_t kAtOnceMax = 128;
+constexpr std::size_t kOfOneAddressMax = 64;  // many boxes of one owner may come from one, and all at once
 
 }  // namespace
 
@@ -21,19 +24,25 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
   void Close() { closed_ = true; }
 
   void Serve(TlsStream&& stream) {
-    if (closed_) return;
-    const auto exchange = std::make_shared<JoinExchange>(std::move(stream));
+    ErrorCode gone;
+    const auto remote = stream.lowest_layer().remote_endpoint(gone);
+    if (closed_ || gone) return;
+    const IpAddress from = ToEndpoint(remote.data()).ip;
+    if (!shares_.Take(from)) return;  // dropping it closes it; who means it tries again
+    // Given back with the last handler of this exchange, however it ended: who is answered and does not close
+    // counts until the deadline.
+    const std::shared_ptr<JoinExchange> exchange(new JoinExchange(std::move(stream)),
+                                                 [self = shared_from_this(), from](JoinExchange* ended) {
+                                                   delete ended;
+                                                   self->shares_.Give(from);
+                                                 });
     exchange->Deadline(kDeadline);
-    if (serving_ >= kAtOnceMax) return Answer(exchange, Refusal("too many boxes are joining at once", false));
-    // Counts down when the last handler of this exchange is gone, however it ended.
-    const std::shared_ptr<void> slot(nullptr, [self = shared_from_this()](void*) { --self->serving_; });
-    ++serving_;
     exchange->Receive(kRequestMax,
-                      [self = shared_from_this(), exchange, slot](ErrorCode failure, std::string_view bytes) {
+                      [self = shared_from_this(), exchange](ErrorCode failure, std::string_view bytes) {
                         if (failure || self->closed_) return exchange->Close();
                         const auto request = DecodeJoinRequest(bytes);
                         if (!request) return self->Answer(exchange, Refusal(request.error().message, true));
-                        self->Judge(exchange, slot, *request);
+                        self->Judge(exchange, *request);
                       });
   }
 
@@ -68,28 +77,26 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
     return NodeDoc{request.node, request.name, *digest};
   }
 
-  void Judge(const std::shared_ptr<JoinExchange>& exchange, const std::shared_ptr<void>& slot,
-             const JoinRequest& request) {
+  void Judge(const std::shared_ptr<JoinExchange>& exchange, const JoinRequest& request) {
     const auto document = Check(request);
     if (!document) return Answer(exchange, Refusal(document.error().message, true));
     auto certificate =
         IssueNodeCertificate(identity_.authority, identity_.cluster, request.node, request.public_key_pem);
     if (!certificate) return Answer(exchange, Refusal(certificate.error().message, true));
-    service_.admit(
-        *document, [weak = weak_from_this(), exchange, slot, pem = *certificate](Result<void> written) {
-          const auto self = weak.lock();
-          if (!self || self->closed_) return exchange->Close();
-          if (!written) {
-            const Error& error = written.error();
-            return self->Answer(exchange, Refusal("the cluster cannot take it down: " + error.message,
-                                                  error.reaction == Reaction::kFixInput));
-          }
-          JoinAnswer answer;
-          answer.admission = {self->identity_.cluster, pem, self->identity_.authority,
-                              self->identity_.gossip_secret};
-          answer.peers = self->service_.peers();
-          self->Answer(exchange, answer);
-        });
+    service_.admit(*document, [weak = weak_from_this(), exchange, pem = *certificate](Result<void> written) {
+      const auto self = weak.lock();
+      if (!self || self->closed_) return exchange->Close();
+      if (!written) {
+        const Error& error = written.error();
+        return self->Answer(exchange, Refusal("the cluster cannot take it down: " + error.message,
+                                              error.reaction == Reaction::kFixInput));
+      }
+      JoinAnswer answer;
+      answer.admission = {self->identity_.cluster, pem, self->identity_.authority,
+                          self->identity_.gossip_secret};
+      answer.peers = self->service_.peers();
+      self->Answer(exchange, answer);
+    });
   }
 
   void Answer(const std::shared_ptr<JoinExchange>& exchange, const JoinAnswer& answer) {
@@ -102,7 +109,7 @@ class JoinServer::Impl : public std::enable_shared_from_this<JoinServer::Impl> {
 
   Identity identity_;
   JoinService service_;
-  int serving_ = 0;
+  ConnectionShares shares_{kAtOnceMax, kOfOneAddressMax};
   bool closed_ = false;
 };
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/read.hpp>
+#include <boost/asio/write.hpp>
+#include <deque>
 #include <map>
 
 #include "runtime/net/hint_check.h"
@@ -152,6 +155,37 @@ TEST_F(JoinTest, WhoIsAtAnAddressThatAMemberWasGivenIsSaidOnce) {
                              host_->endpoint.ToString() + ": the box there belongs to another cluster",
                              "127.0.0.1:1: Connection refused", HasSubstr(": what answers there is no node"),
                              HasSubstr(": no answer")));
+}
+
+TEST_F(JoinTest, WhoTakesHisAnswerAndStaysLeavesRoomForOthers) {
+  const auto tls = MakeJoinerContext();
+  const std::string nonsense(4, '\0');
+  std::vector<std::unique_ptr<TlsStream>> staying;
+  std::deque<std::string> answers;
+  int closed = 0;
+  for (std::size_t i = 0; i < 70; ++i) {
+    staying.push_back(std::make_unique<TlsStream>(loop_, *tls));
+    TlsStream& stream = *staying.back();
+    OfferAlpn(stream, kAlpnJoin);
+    stream.next_layer().open(boost::asio::ip::tcp::v4());
+    stream.next_layer().bind({boost::asio::ip::make_address("127.0.0.2"), 0});
+    stream.next_layer().connect({boost::asio::ip::make_address("127.0.0.1"), host_->endpoint.port});
+    bool proven = false;
+    stream.async_handshake(TlsStream::client, [&](boost::system::error_code failure) { proven = !failure; });
+    ASSERT_TRUE(RunUntil(loop_, [&] { return proven; }));
+    boost::asio::async_write(stream, boost::asio::buffer(nonsense),
+                             [](boost::system::error_code, std::size_t) {});
+    boost::asio::async_read(stream, boost::asio::dynamic_buffer(answers.emplace_back()),
+                            [&](boost::system::error_code, std::size_t) { ++closed; });
+  }
+  const std::chrono::seconds less_than_the_deadline(5);
+  EXPECT_TRUE(RunUntil(
+      loop_, [&] { return closed >= 6; }, less_than_the_deadline));
+  EXPECT_EQ(closed, 6) << "64 of one address";
+  EXPECT_TRUE(Join(token_));
+  EXPECT_TRUE(progress_.empty());
+  for (const auto& stream : staying) stream->next_layer().close();
+  EXPECT_TRUE(RunUntil(loop_, [&] { return closed == 70; }));
 }
 
 TEST(JoinCodec, EveryTruncationIsRefused) {

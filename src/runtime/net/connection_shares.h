@@ -1,4 +1,4 @@
-// Who may have how many connections to the API.
+// Who may have how many connections at once, to the API or for a join.
 //
 // Like seats in a hall with a gallery of its own for the staff: however many strangers come, the box's own
 // user and the other nodes find theirs, and one stranger cannot take them all.
