@@ -12,6 +12,7 @@
 #include "app/cli/words.h"
 #include "app/own_verbs.h"
 #include "runtime/agent/agent.h"
+#include "runtime/process/file_limit.h"
 #include "wire/names.h"
 
 namespace hs {
@@ -162,7 +163,7 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
   up->footer(TunablesHelp());
   up->callback([words, join, &exit_code] {
     Checker checker;
-    const AgentOptions options = Check(*words, checker);
+    AgentOptions options = Check(*words, checker);
     if (join->count() > 0 && words->join.empty())
       checker.Complain("--join: it is empty; leave it out to form a new cluster");
     if (!checker.problems().empty()) {
@@ -171,6 +172,7 @@ void AddUpVerb(CLI::App& app, int& exit_code) {
       exit_code = 1;
       return;
     }
+    options.replica_files = RaiseFileLimit();
     if (const auto outcome = RunAgent(options); !outcome) {
       PrintError(fmt::format("homeostat: {}\n", outcome.error().message));
       exit_code = 1;

@@ -6,7 +6,8 @@
 //   homeostat-shim --run WORKDIR UID:GID:GROUP,GROUP... CGROUP_PROCS COMMAND [ARG...]
 //
 // The second form only becomes COMMAND, in the same place and as the same user: health checks run so.
-// "-" stands for no user change and for no cgroup. The replica's environment is the shim's own. DIR is
+// "-" stands for no user change and for no cgroup. The replica's environment is the shim's own, without
+// HOMEOSTAT_FILES: the soft limit of open files that it gets, since the agent has raised its own. DIR is
 // absolute. Inherited: fd 3, a pipe on which the outcome of the start is told once ("pid N" or "exec WORDS");
 // fd 4, DIR/lock with an flock on it, which therefore lasts exactly as long as this process. It is started as
 // the leader of a session: should it be killed, what it held is found by that.
@@ -31,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -443,8 +445,19 @@ static int Run(char** argv) {
   return 127;
 }
 
+// For this process, from which the replica inherits it.
+static void LimitOpenFiles(void) {
+  const char* words = getenv("HOMEOSTAT_FILES");
+  struct rlimit limit;
+  if (words == NULL || getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = strtoull(words, NULL, 10);
+  setrlimit(RLIMIT_NOFILE, &limit);  // one that cannot be set is no reason not to start
+  unsetenv("HOMEOSTAT_FILES");
+}
+
 int main(int argc, char** argv) {
   if (argc < 6) return 2;
+  LimitOpenFiles();
   if (strcmp(argv[1], "--run") == 0) return Run(argv);
   close_range(kLockFd + 1, ~0U, 0);
   fcntl(kStatusFd, F_SETFD, FD_CLOEXEC);

@@ -146,6 +146,7 @@ Result<void> Agent::StartNode(Entry entry, StoreContent content) {
   ProcessHostOptions hosting;
   hosting.data_dir = directory_.path();
   hosting.shim = options_.program_dir + "/homeostat-shim";
+  hosting.open_files = options_.replica_files;
   hosting.node = identity_.node;
   hosting.node_name = meta.name;
   hosting.advertised = advertised_.ip;

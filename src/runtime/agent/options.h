@@ -25,7 +25,8 @@ struct AgentOptions {
   bool dial_out = false;  // nobody can connect to this box
   bool discovery = true;  // asks the local network, and answers there
   Tunables tunables;
-  std::string program_dir;  // where homeostat-shim and homeostat-bundle lie
+  std::uint64_t replica_files = 0;  // soft limit of open files for replicas; 0: the agent's own
+  std::string program_dir;          // where homeostat-shim and homeostat-bundle lie
 };
 
 }  // namespace hs

@@ -207,7 +207,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     std::vector<std::string> argv{options_.shim, "--run", dir, entry->run_as.words, CgroupProcs(*entry)};
     for (std::string& word : CommandOf(order.check.command, entry->spec, facts))
       argv.push_back(std::move(word));
-    ProbeCommand(io_, order, std::move(argv), EnvironmentOf(entry->spec, facts), done);
+    ProbeCommand(io_, order, std::move(argv), ShimEnvironment(entry->spec, facts), done);
   }
 
   std::vector<RunningReplica> Running() const {
@@ -243,6 +243,13 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
 
   ReplicaFacts FactsOf(ReplicaId id, const Entry& entry) const {
     return {id, entry.address, options_.door_url, options_.node_name};
+  }
+
+  std::vector<std::string> ShimEnvironment(const ServiceSpec& spec, const ReplicaFacts& facts) const {
+    std::vector<std::string> environment = EnvironmentOf(spec, facts);
+    if (options_.open_files > 0)  // first: it goes before what the service may call so
+      environment.insert(environment.begin(), fmt::format("HOMEOSTAT_FILES={}", options_.open_files));
+    return environment;
   }
 
   static std::string CgroupProcs(const Entry& entry) {
@@ -339,7 +346,7 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
                     CgroupProcs(*entry)};
     for (std::string& word : CommandOf(entry->spec.command, entry->spec, facts))
       request.argv.push_back(std::move(word));
-    request.environment = EnvironmentOf(entry->spec, facts);
+    request.environment = ShimEnvironment(entry->spec, facts);
     request.fd3 = writing.get();
     request.fd4 = prepared.lock.get();
     request.leads_session = true;

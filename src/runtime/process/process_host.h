@@ -48,6 +48,7 @@ struct ProcessHostOptions {
   // healthy before (nor later than 5 s): others would send here what nobody takes in.
   std::function<bool(const std::string& service)> reachable = [](const std::string&) { return true; };
   bool use_cgroups = true;
+  std::uint64_t open_files = 0;  // soft limit of a replica and its checks; 0: as the agent's
 };
 
 // A replica whose program runs: what is needed to measure it.

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -20,6 +21,7 @@
 #include <thread>
 
 #include "runtime/process/cgroup.h"
+#include "runtime/process/file_limit.h"
 #include "runtime/process/log_reader.h"
 #include "runtime/process/proc_tree.h"
 #include "runtime/process/spawn.h"
@@ -103,6 +105,7 @@ class ProcessHostTest : public ::testing::Test {
       return {};
     };
     options.use_cgroups = use_cgroups_;
+    options.open_files = open_files_;
     host_ = std::make_unique<ProcessHost>(io_, options,
                                           [this](Input input) { inputs_.push_back(std::move(input)); });
   }
@@ -147,6 +150,7 @@ class ProcessHostTest : public ::testing::Test {
   }
 
   bool use_cgroups_ = true;
+  std::uint64_t open_files_ = 0;
   fs::path dir_;
   boost::asio::io_context io_;
   std::vector<Input> inputs_;
@@ -192,6 +196,33 @@ TEST_F(ProcessHostTest, GivesACleanEnvironmentAndSubstitutes) {
   EXPECT_EQ(Log().find("LEAKED"), std::string::npos);
   EXPECT_THAT(Log(), HasSubstr("o 3\n"));  // ls's own; anything above would have leaked
   EXPECT_EQ(Log().find("o 4\n"), std::string::npos);
+}
+
+TEST_F(ProcessHostTest, TheAgentMayOpenMoreFilesThanAReplicaWhichGetsWhatTheUserGave) {
+  rlimit before{}, raised{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit usual{500, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &usual), 0);
+  open_files_ = RaiseFileLimit();
+  EXPECT_EQ(open_files_, 500u);
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &raised), 0);
+  EXPECT_EQ(raised.rlim_cur, std::min<rlim_t>(before.rlim_max, 65536));
+  EXPECT_EQ(raised.rlim_max, before.rlim_max);
+  Revive();
+  Start({"sh", "-c", "echo soft $(ulimit -Sn) hard $(ulimit -Hn) told $HOMEOSTAT_FILES.; sleep 1000"});
+  const auto started = Next<ReplicaStarted>();
+  ASSERT_TRUE(started);
+  HealthCheck check;
+  check.kind = HealthKind::kCommand;
+  check.timeout = 5s;
+  check.command = {"sh", "-c", "exit $(ulimit -Sn | cut -c1-2)"};
+  host_->Probe({kId, 1, check, started->address});
+  const auto result = Next<ProbeResult>();
+  ASSERT_TRUE(result);
+  EXPECT_THAT(result->detail, HasSubstr("exit code 50"));
+  const std::string hard = before.rlim_max == RLIM_INFINITY ? "unlimited" : std::to_string(before.rlim_max);
+  EXPECT_TRUE(Until([&] { return Log() == "o soft 500 hard " + hard + " told .\n"; })) << Log();
+  setrlimit(RLIMIT_NOFILE, &before);
 }
 
 TEST_F(ProcessHostTest, SaysWhyAProgramCannotBeRun) {
