@@ -33,6 +33,10 @@ bool Listens(const std::map<SpecHash, ServiceSpec>& specs, SpecHash hash) {
          spec.health.kind == HealthKind::kTcp;
 }
 
+bool HasProcess(const ReplicaStatus& status) {
+  return status.state != ReplicaState::kPreparing && status.state != ReplicaState::kBackoff;
+}
+
 }  // namespace
 
 std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, const NodeReport* report,
@@ -49,6 +53,20 @@ std::vector<WorkEvidence::Target> WorkEvidence::TargetsOf(const Member& member, 
     targets.push_back({status.id, status.address});
   }
   return targets;
+}
+
+bool WorkEvidence::Tells(const Box& box, IpAddress ip, const NodeReport* report,
+                         const std::map<SpecHash, ServiceSpec>& specs) {
+  // Where HAProxy was not there to begin with, the inbound port refuses all the time.
+  if (report == nullptr || !report->door_error.empty()) return false;
+  const bool replicas_asked =
+      std::ranges::any_of(box.targets, [](const Target& t) { return bool(t.replica); });
+  return std::ranges::all_of(report->replicas, [&](const ReplicaStatus& status) {
+    if (!HasProcess(status)) return true;
+    if (!Listens(specs, status.spec) || (status.address && status.address.ip != ip)) return false;
+    // One that was just starting went the way of those that ran.
+    return status.state == ReplicaState::kRunning || replicas_asked;
+  });
 }
 
 void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<EvidenceOutput>& outputs) {
@@ -75,8 +93,9 @@ void WorkEvidence::Watch(Time now, const EvidenceWatch& watch, std::vector<Evide
       const auto seen = watch.reports->find(node);
       box.since = member.state_since;
       box.next_round = now;
-      box.targets =
-          TargetsOf(member, seen == watch.reports->end() ? nullptr : seen->second.report, *watch.specs);
+      const NodeReport* report = seen == watch.reports->end() ? nullptr : seen->second.report;
+      box.targets = TargetsOf(member, report, *watch.specs);
+      box.tells = Tells(box, member.meta->address.ip, report, *watch.specs);
     }
     if (!box.proven && now >= box.next_round) Round(now, box, outputs);
   }
@@ -118,7 +137,7 @@ void WorkEvidence::Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOu
     const bool all_refused = std::all_of(box.targets.begin(), box.targets.end(),
                                          [](const Target& t) { return t.verdict == WorkVerdict::kRefused; });
     const bool inbound_asked = !box.targets.front().replica;
-    if (all_refused && inbound_asked && !box.proven) {
+    if (all_refused && inbound_asked && box.tells && !box.proven) {
       box.proven = true;
       outputs.push_back(NodeProvenDead{node, "its agent is gone, its inbound port refused and all " +
                                                  std::to_string(box.targets.size() - 1) +

@@ -7,8 +7,9 @@
 // Invariants:
 //  1. A refusal is evidence, a time-out is none: it leaves the verdict at unknown. Only where all ports of
 //     the box, asked kSilentAfter times on end, say nothing, the box is taken to be silent as well.
-//  2. A box is proven dead only by its inbound port refusing and every replica port that can be asked
-//     refusing too.
+//  2. A box is proven dead only by its inbound port, which a working HAProxy held, and every replica port
+//     refusing. Where a replica lives that no port speaks for, nothing proves it: an agent's death alone
+//     makes no port refuse, but HAProxy need not run for work that no door leads to.
 //  3. A replica is asked only where its address is the box's own: 127.0.0.1 of another box is not reachable
 //     from here, unless that is the box's very address.
 //  4. Nor is one asked whose port nobody has a use for (no route, no port, no check that connects): such work
@@ -71,6 +72,7 @@ class WorkEvidence {
     Time since;  // of agent-down: another time is another case
     Time next_round;
     std::vector<Target> targets;
+    bool tells = false;  // refusals of all targets prove it dead
     bool proven = false;
     bool silent = false;
   };
@@ -80,6 +82,8 @@ class WorkEvidence {
   void Outcome(const ConnectOutcome& outcome, std::vector<EvidenceOutput>& outputs);
   static std::vector<Target> TargetsOf(const Member& member, const NodeReport* report,
                                        const std::map<SpecHash, ServiceSpec>& specs);
+  static bool Tells(const Box& box, IpAddress ip, const NodeReport* report,
+                    const std::map<SpecHash, ServiceSpec>& specs);
 
   std::map<NodeId, Box> boxes_;
   std::map<ReplicaId, WorkVerdict> verdicts_;

@@ -164,6 +164,56 @@ TEST(WorkEvidence, WhatProvesABoxDead) {
   }
 }
 
+TEST(WorkEvidence, WhatProvesABoxDeadWhereAllThatIsAskedRefuses) {
+  enum Kind { kWeb, kWorker };
+  struct Row {
+    const char* why;
+    std::function<void(Scene&)> set;
+    bool dead;
+  };
+  const auto run = [](Kind kind, ReplicaState state = ReplicaState::kRunning, IpAddress ip = kOwn) {
+    return [=](Scene& s) {
+      s.Run(s.report.replicas.size() + 1, ip, state);
+      SpecHash& hash = s.report.replicas.back().spec;
+      hash = SpecHash{kind + 1U};
+      s.specs[hash].health.kind = kind == kWeb ? HealthKind::kHttp : HealthKind::kNone;
+    };
+  };
+  const auto both = [](const std::function<void(Scene&)>& a, const std::function<void(Scene&)>& b) {
+    return [=](Scene& s) {
+      a(s);
+      b(s);
+    };
+  };
+  const auto door_error = [](Scene& s) { s.report.door_error = "haproxy is not installed"; };
+  const auto no_report = [](Scene& s) { s.reports.clear(); };
+  const IpAddress loopback = IpAddress::V4(127, 0, 0, 1);
+  const Row rows[] = {
+      {"nothing ran there", [](Scene&) {}, true},
+      {"what ran there is not known", no_report, false},
+      {"its work refuses", run(kWeb), true},
+      {"HAProxy was missing: its port says nothing", both(run(kWeb), door_error), false},
+      {"the same without any work", door_error, false},
+      {"HAProxy need not run for work without a port", run(kWorker), false},
+      {"the worker beside it may go on", both(run(kWeb), run(kWorker)), false},
+      {"a worker that was starting too", both(run(kWeb), run(kWorker, ReplicaState::kStarting)), false},
+      {"what listens on loopback cannot be asked",
+       both(run(kWeb), run(kWeb, ReplicaState::kRunning, loopback)), false},
+      {"one was just starting: it went with the other", both(run(kWeb), run(kWeb, ReplicaState::kStarting)),
+       true},
+      {"all were just starting: no work has refused", run(kWeb, ReplicaState::kStarting), false},
+      {"nothing of it ran: it had crashed", run(kWorker, ReplicaState::kBackoff), true},
+      {"nothing of it ran yet", run(kWorker, ReplicaState::kPreparing), true},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.why);
+    Scene s;
+    row.set(s);
+    const std::vector<ConnectResult> refused(s.Look().size(), kRefused);
+    EXPECT_EQ(s.End(refused).size(), row.dead ? 1U : 0U);
+  }
+}
+
 TEST(WorkEvidence, ABoxOfWhichNoPortSaysAnythingForAWhileIsSilent) {
   Scene s;
   s.Run(1, kOwn);
