@@ -339,7 +339,7 @@ class Membership {
   void Connect(NodeId target, bool broke, int tries);
   void OnConnect(const ConnectOutcome& outcome);
   void OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim);
-  bool Decide(NodeId target);
+  bool Decide(NodeId target, bool unanswered = false);  // true: its attempt just now got no answer
   void SendClaims(NodeId target);
   void TellInTurn(NodeId target);
   void TellLater(NodeId target, int turns, bool unless_told);

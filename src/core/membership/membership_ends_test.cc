@@ -205,5 +205,51 @@ TEST(MembershipEnds, OneRefusalIsCheckedByOthersNotBelieved) {
   EXPECT_EQ(Accused(net, [](int) { return true; }), "");
 }
 
+// Two behind a firewall that refuses tell of what only they see.
+TEST(MembershipEnds, TwoRefusalsOfOthersAreNotBelievedByWhoGetsThrough) {
+  for (const bool killed : {false, true}) {
+    MiniNetwork net(136);
+    net.Grow(8);
+    net.changes.clear();
+    if (killed) net.Kill(5);
+    for (const int witness : {2, 3}) {
+      DatagramReceived datagram{MiniNetwork::IdOf(witness), {}, {}};
+      datagram.message.body =
+          RefusalClaim{MiniNetwork::IdOf(5), net.node(0).members().at(MiniNetwork::IdOf(5)).incarnation};
+      for (const int i : {0, 1, 4, 6, 7}) net.Hand(i, datagram);
+    }
+    if (killed) {
+      EXPECT_LE(net.RunUntil([&] { return net.AllSee(5, MemberState::kAgentDown); }, 1s), 10ms);
+    } else {
+      net.Run(5s);
+      EXPECT_EQ(Accused(net, [](int) { return true; }), "");
+    }
+  }
+}
+
+TEST(MembershipEnds, WhoGetsNoAnswerItselfBelievesTwo) {
+  MiniNetwork net(137);
+  net.Grow(8);
+  net.Cut([](int from, int to) { return from == 0 || to == 0; });
+  for (const int witness : {2, 3}) {
+    DatagramReceived datagram{MiniNetwork::IdOf(witness), {}, {}};
+    datagram.message.body = RefusalClaim{MiniNetwork::IdOf(5), net.node(5).self().incarnation};
+    net.Hand(0, datagram);
+  }
+  EXPECT_LE(net.RunUntil([&] { return net.Sees(0, 5, MemberState::kAgentDown); }, 2s), 510ms);
+}
+
+// It was reached just before it was killed: that attempt does not hide that its link breaks.
+TEST(MembershipEnds, ABrokenLinkIsFollowedUpAlsoJustAfterAnAttempt) {
+  MiniNetwork net(138);
+  net.Grow(8);
+  DatagramReceived datagram{MiniNetwork::IdOf(2), {}, {}};
+  datagram.message.body = RefusalClaim{MiniNetwork::IdOf(5), net.node(5).self().incarnation};
+  for (const int i : {0, 1, 3, 4, 6, 7}) net.Hand(i, datagram);
+  net.Run(20ms);
+  net.Kill(5);
+  EXPECT_LE(net.RunUntil([&] { return net.AllSee(5, MemberState::kAgentDown); }, 1s), 30ms);
+}
+
 }  // namespace
 }  // namespace hs

@@ -32,6 +32,8 @@ constexpr std::size_t kLoneWitness = 8;
 void Membership::OnLinkDown(const LinkDown& down) {
   if (leaving_ || !Present(down.peer)) return;
   if (down.end == LinkEnd::kTimeout || down.end == LinkEnd::kDenied) return;
+  // One that was up has broken: news, whatever an attempt just before it has shown.
+  if (down.end == LinkEnd::kReset) FolderOf(down.peer).connect_at = {};
   Connect(down.peer, true, 0);
 }
 
@@ -66,7 +68,8 @@ void Membership::OnConnect(const ConnectOutcome& outcome) {
                  static_cast<std::uint64_t>(tries));
     }
   }
-  // No answer is no evidence: probes judge silence.
+  // No answer is no evidence: probes judge silence. But nothing speaks against the word of others.
+  if (outcome.result == ConnectResult::kTimeout) Decide(attempt.target, true);
   if (outcome.result != ConnectResult::kRefused) return;
   refusals_.Add(attempt.target, self_, member->incarnation.boot, now_.mono);
   if (Decide(attempt.target)) return;
@@ -92,11 +95,13 @@ void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& c
   if (!Decide(claim.target)) Connect(claim.target, false, 0);
 }
 
-// Two witnesses, or this one where nobody else is left to ask.
-bool Membership::Decide(NodeId target) {
+// Two witnesses, or this one where nobody else is left to ask. Others may share a firewall that refuses in
+// the target's name: on their word alone only where this node tried as well and got no answer.
+bool Membership::Decide(NodeId target, bool unanswered) {
   const Member& member = At(target);
   std::vector<NodeId> witnesses = refusals_.Witnesses(target, member.incarnation.boot, now_.mono);
-  bool enough = witnesses.size() >= 2;
+  const bool own = std::binary_search(witnesses.begin(), witnesses.end(), self_);
+  bool enough = witnesses.size() >= 2 && (own || unanswered);
   if (!enough && !witnesses.empty() && witnesses.front() == self_ && present_.size() <= kLoneWitness) {
     enough = std::all_of(present_.all().begin(), present_.all().end(), [&](Slot slot) {
       const Member& other = members_.Of(slot);
