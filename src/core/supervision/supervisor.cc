@@ -13,6 +13,8 @@ constexpr Duration kProbeLostAfter = 10s;
 // pass.
 constexpr Duration kKillAgainAfter = 1s;
 constexpr Duration kFirstProbePause = 10ms;
+// Those that an agent finds running are asked one after the other: all at once would make each answer late.
+constexpr Duration kAdoptedPause = 2ms;
 // Without a check, what has run for so long counts as healthy: a version that ends at once must not pass for
 // one.
 constexpr Duration kProofOfLife = 1s;
@@ -67,7 +69,8 @@ void Supervisor::Adopt(Now now, const AdoptedReplica& adopted) {
     const std::int64_t up_ms =
         std::clamp<std::int64_t>(now.wall_ms - adopted.started_ms, 0, ToMs(tunables_.backoff_reset));
     own.up_since = now.mono - std::chrono::milliseconds(up_ms);
-    own.next_probe = now.mono;
+    own.next_probe = now.mono + std::min<Duration>(kAdoptedPause * static_cast<std::int64_t>(owns_.size()),
+                                                   adopted.spec.health.interval);
     own.unproven = true;
     own.cause = "found running by the restarted agent";
   } else {
@@ -188,7 +191,6 @@ void Supervisor::Apply(Now now, const ProbeResult& input) {
   } else {
     ProbeFailed(now, *own, input.detail);
   }
-  own->unproven = false;
 }
 
 void Supervisor::Apply(Now now, const ReplicaIdle& input) {
@@ -358,6 +360,7 @@ void Supervisor::Probe(Now now, Own& own) {
 
 void Supervisor::ProbeSucceeded(Now now, Own& own) {
   own.failures = 0;
+  own.unproven = false;
   own.next_probe = now.mono + own.spec.health.interval;
   own.status.last_error.clear();
   if (own.status.health != Health::kHealthy) {
@@ -373,7 +376,15 @@ void Supervisor::ProbeSucceeded(Now now, Own& own) {
 void Supervisor::ProbeFailed(Now now, Own& own, const std::string& detail) {
   const HealthCheck& check = own.spec.health;
   if (own.unproven && own.status.state == ReplicaState::kRunning) {
-    // Nobody knows that it was ever healthy: keep requests off until it answers once.
+    // It may well have been healthy, and one answer may just be late. But nobody knows that it ever was: it
+    // is asked again soon, and gets no requests until it answers once.
+    if (++own.failures < Retries(check)) {
+      own.next_probe =
+          now.mono + StartingPause(check, now.mono - own.up_since, tunables_.starting_probe_interval);
+      return;
+    }
+    own.unproven = false;
+    own.failures = 0;
     Enter(now, own, ReplicaState::kStarting, "did not answer the restarted agent: " + detail);
     own.next_counted = std::max(now.mono, own.up_since + check.start_period) + check.interval;
   }

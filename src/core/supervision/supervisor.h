@@ -77,7 +77,7 @@ using SupervisorOutput = std::variant<StartReplica, SignalReplica, KillReplica, 
                                       NeedBundle, ReplicaChanged>;
 
 // Whether doors should send requests to it: it has been healthy since its start, or was found running by this
-// agent and has not failed a check since.
+// agent and has not failed `retries` checks on end since.
 inline bool IsRoutable(const ReplicaStatus& status) {
   return status.state == ReplicaState::kRunning && status.health != Health::kUnhealthy;
 }
@@ -120,7 +120,7 @@ class Supervisor {
     Time next_probe = kNever;
     Time next_counted{};  // while starting: failures before it do not count
     std::uint32_t failures = 0;
-    bool unproven = false;  // adopted, and no probe has answered this agent yet
+    bool unproven = false;  // adopted, and it has neither answered this agent nor failed to, `retries` times
   };
 
   void Apply(Now, const Tick&) {}

@@ -345,11 +345,42 @@ TEST_F(SupervisorTest, AdoptedReplicasRunOnAndAreProbedAtOnce) {
 TEST_F(SupervisorTest, AnAdoptedOneThatDoesNotAnswerGetsNoRequestsUntilItDoes) {
   Make({{.id = kWeb, .spec = spec_, .pid = 5, .alive = true, .started_ms = now_.wall_ms}});
   Give(Tick{});
-  Answer(false);
+  for (std::uint32_t failed = 0; failed < spec_.health.retries; ++failed) {
+    EXPECT_TRUE(IsRoutable(Web())) << "one answer may be late";
+    Answer(false);
+    After(tunables_.starting_probe_interval);
+  }
   EXPECT_FALSE(IsRoutable(Web()));
-  After(tunables_.starting_probe_interval);
   Answer(true);
   EXPECT_TRUE(IsRoutable(Web()));
+}
+
+TEST_F(SupervisorTest, AnAdoptedOneWhoseFirstAnswerIsLateStaysInTheDoors) {
+  Make({{.id = kWeb, .spec = spec_, .pid = 5, .alive = true, .started_ms = now_.wall_ms}});
+  Give(Tick{});
+  Answer(false);
+  EXPECT_EQ(Web().state, ReplicaState::kRunning);
+  After(tunables_.starting_probe_interval);
+  Answer(true);
+  EXPECT_EQ(Web().state, ReplicaState::kRunning);
+  EXPECT_EQ(Web().health, Health::kHealthy);
+  EXPECT_EQ(Web().last_error, "");
+}
+
+TEST_F(SupervisorTest, AdoptedOnesAreNotAllAskedInOneInstant) {
+  std::vector<AdoptedReplica> adopted;
+  for (std::uint64_t id = 1; id <= 40; ++id)
+    adopted.push_back({.id = ReplicaId{id}, .spec = spec_, .pid = 5, .alive = true});
+  Make(adopted);
+  Give(Tick{});
+  std::size_t asked = All<ProbeReplica>().size();
+  EXPECT_EQ(asked, 1u);
+  for (int i = 0; i < 8; ++i) {
+    After(10ms);
+    EXPECT_LE(All<ProbeReplica>().size(), 5u);
+    asked += All<ProbeReplica>().size();
+  }
+  EXPECT_EQ(asked, 40u);
 }
 
 TEST_F(SupervisorTest, AnAdoptedOneThatEndedIsStartedAgain) {
