@@ -153,7 +153,7 @@ class Node::Impl {
   void SettleReport();
   void SettleTroubles();
   void SettleSlice(bool specs);
-  void SettleKeepers();
+  void SettleKeepers(const RecordBody* standing = nullptr);
   bool KnowsWhatServes() const;
   bool KnowsWhatRuns() const;
   bool LostWhatWasAsked() const { return documents_lost_ && asked_.empty(); }

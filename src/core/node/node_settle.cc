@@ -193,26 +193,32 @@ void Node::Impl::SettleSlice(bool specs) {
       slice.stamp.term == slice_stamp_.term && slice.stamp.controller == slice_stamp_.controller;
   if (same_reign && slice.stamp.sequence < slice_stamp_.sequence) return;
   if (slice.stamp != slice_stamp_) allotments_ = TakeAllotments(allotments_, slice.allotments, same_reign);
-  slice_ = found;
+  const auto before = std::exchange(slice_, found);
   slice_stamp_ = slice.stamp;
   SliceReceived order{slice, {}};
   for (const Assignment& assignment : slice.assignments) {
     if (const auto spec = specs_.find(assignment.spec); spec != specs_.end())
       order.specs[assignment.replica] = spec->second;
   }
+  // Orders are weighed at once, and by the health of the keepers that they name as it is now.
+  SettleKeepers(before.get());
   Supervise(order);
 }
 
-// Only keepers that our own orders name matter to us.
-void Node::Impl::SettleKeepers() {
+// Only keepers that our own orders name matter to us, and those of the slice whose orders stand until the
+// next is handed over.
+void Node::Impl::SettleKeepers(const RecordBody* standing) {
   if (!slice_) return;
   std::set<ReplicaId> named;
-  for (const Assignment& assignment : std::get<PlanSlice>(*slice_).assignments) {
-    if (assignment.stop_keeper && assignment.stop_keeper != assignment.replica)
-      named.insert(assignment.stop_keeper);
+  for (const RecordBody* slice : {slice_.get(), standing}) {
+    if (slice == nullptr) continue;
+    for (const Assignment& assignment : std::get<PlanSlice>(*slice).assignments) {
+      if (assignment.stop_keeper && assignment.stop_keeper != assignment.replica)
+        named.insert(assignment.stop_keeper);
+    }
   }
-  if (named.empty()) return;
   KeeperHealth keepers;
+  if (named.empty()) return Supervise(keepers);
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
     const auto& replicas = std::get<NodeReport>(*record.body).replicas;
     if (replicas.empty()) continue;
