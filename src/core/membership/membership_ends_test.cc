@@ -251,5 +251,17 @@ TEST(MembershipEnds, ABrokenLinkIsFollowedUpAlsoJustAfterAnAttempt) {
   EXPECT_LE(net.RunUntil([&] { return net.AllSee(5, MemberState::kAgentDown); }, 1s), 30ms);
 }
 
+TEST(MembershipEnds, ALinkThatEndedWithAByeIsNoReasonToConnect) {
+  for (const LinkEnd end : {LinkEnd::kClosed, LinkEnd::kReset}) {
+    MiniNetwork net(139);
+    net.Grow(3);
+    bool connects = false;
+    const Now now{net.now(), 0};
+    for (const auto& output : net.node(0).Step(now, LinkDown{MiniNetwork::IdOf(1), end}))
+      connects = connects || std::holds_alternative<TryConnect>(output);
+    EXPECT_EQ(connects, end == LinkEnd::kReset);
+  }
+}
+
 }  // namespace
 }  // namespace hs
