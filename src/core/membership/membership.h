@@ -23,7 +23,8 @@
 // 'unreachable' from one witness alone for more than a suspicion.
 //
 // Invariants:
-//  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank).
+//  1. Only a member itself raises its incarnation. A record never goes back in (incarnation, rank), save from
+//     suspect to alive where this node dropped a suspicion of its own.
 //  2. A present member becomes unreachable, agent-down or dead on two witnesses, or on this node's own
 //     evidence after the longest wait, or where no other member could witness or be heard.
 //  3. A node that slept accuses nobody of what happened while it slept.

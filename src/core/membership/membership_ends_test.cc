@@ -263,5 +263,22 @@ TEST(MembershipEnds, ALinkThatEndedWithAByeIsNoReasonToConnect) {
   }
 }
 
+TEST(MembershipEnds, AnAbsurdIncarnationIsNotGoneAbove) {
+  constexpr std::uint32_t kMost = ~std::uint32_t{0};
+  MiniNetwork net(140);
+  net.Grow(4);
+  const Member me = net.node(1).self();
+  const Member other = net.node(1).members().at(MiniNetwork::IdOf(2));
+  DatagramReceived datagram{MiniNetwork::IdOf(3), {}, {}};
+  datagram.message.body = News{};
+  datagram.message.updates = {
+      {me.id, me.boot_id, {me.incarnation.boot, kMost}, MemberState::kSuspect, {}, {{MiniNetwork::IdOf(3)}}},
+      {me.id, BootId{99}, {kMost, 0}, MemberState::kSuspect, {}, {{MiniNetwork::IdOf(3)}}},
+      {other.id, other.boot_id, {kMost, kMost}, MemberState::kAlive, other.meta, {}}};
+  net.Hand(1, datagram);
+  EXPECT_EQ(net.node(1).self().incarnation, me.incarnation);
+  EXPECT_EQ(net.node(1).members().at(other.id).incarnation, other.incarnation);
+}
+
 }  // namespace
 }  // namespace hs

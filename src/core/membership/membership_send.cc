@@ -13,6 +13,8 @@ constexpr std::size_t kAccusersTold = 2;
 // Body, stamps and digests around the updates.
 constexpr std::size_t kHeaderBytes = 90;
 constexpr std::size_t kRegionBytes = 10;  // its digest, while there are several
+// When a table was sent to a stranger matters for no longer.
+constexpr Duration kStrangerLife = 10s;
 
 std::size_t Bytes(const std::vector<MemberUpdate>& updates) {
   std::size_t bytes = 0;
@@ -132,6 +134,7 @@ std::vector<MemberUpdate> Membership::Table() const {
 void Membership::SendPushPull(NodeId to, Endpoint address, bool reply_wanted) {
   if (!address || to == self_ || !to) return;
   const Slot slot = members_.SlotOf(to);
+  std::erase_if(strangers_, [this](const auto& of) { return now_.mono - of.second > kStrangerLife; });
   (slot != MemberTable::kNone ? peers_.FolderOf(slot).pushed_at : strangers_[to]) = now_.mono;
   out_.emplace_back(SendLink{to, address, PushPull{reply_wanted, Table()}});
 }
