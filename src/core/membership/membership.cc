@@ -82,8 +82,7 @@ std::vector<Membership::Output> Membership::Step(Now now, const Input& input) {
   std::visit(
       Overloaded{[](const Tick&) {}, [&](const DatagramReceived& in) { OnDatagram(in); },
                  [&](const PushPullReceived& in) { OnPushPull(in.from, in.message); },
-                 [&](const LinkUp& in) { refusals_.Withdraw(in.peer, self_); },
-                 [&](const LinkDown& in) { OnLinkDown(in); },
+                 [&](const LinkUp& in) { Connected(in.peer); }, [&](const LinkDown& in) { OnLinkDown(in); },
                  [&](const ConnectOutcome& in) { OnConnect(in); },
                  [&](const SetMeta& in) { OnMeta(in.meta); }, [&](const Seeds& in) { OnSeeds(in); },
                  [&](const SetDigests& in) {

@@ -339,6 +339,7 @@ class Membership {
   void OnLinkDown(const LinkDown& down);
   void Connect(NodeId target, bool broke, int tries);
   void OnConnect(const ConnectOutcome& outcome);
+  void Connected(NodeId peer);
   void OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim);
   bool Decide(NodeId target, bool unanswered = false);  // true: its attempt just now got no answer
   void SendClaims(NodeId target);

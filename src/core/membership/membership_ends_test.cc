@@ -227,6 +227,25 @@ TEST(MembershipEnds, TwoRefusalsOfOthersAreNotBelievedByWhoGetsThrough) {
   }
 }
 
+TEST(MembershipEnds, WhoeverIsBehindSuchAFirewallLearnsFromARefutation) {
+  for (int target = 1; target < 8; ++target) {
+    MiniNetwork net(142);
+    net.Grow(8);
+    const int one = (target + 2) % 8, other = (target + 5) % 8;
+    net.Reject(one, target);
+    net.Reject(other, target);
+    for (int turn = 0; turn < 30; ++turn) {
+      net.Run(1s);
+      if (turn == 5) net.changes.clear();
+      // Both dial it again.
+      for (const int i : {one, other}) net.Hand(i, LinkDown{MiniNetwork::IdOf(target), LinkEnd::kRefused});
+    }
+    EXPECT_EQ(Accused(net, [](int) { return true; }), "") << target;
+    net.Kill(target);
+    EXPECT_LE(net.RunUntil([&] { return net.AllSee(target, MemberState::kAgentDown); }, 1s), 30ms) << target;
+  }
+}
+
 TEST(MembershipEnds, WhoGetsNoAnswerItselfBelievesTwo) {
   MiniNetwork net(137);
   net.Grow(8);

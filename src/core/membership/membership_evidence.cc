@@ -62,7 +62,7 @@ void Membership::OnConnect(const ConnectOutcome& outcome) {
   const Member* member = Find(attempt.target);
   if (leaving_ || member == nullptr || !IsPresent(member->state)) return;
   if (outcome.result == ConnectResult::kAccepted) {
-    refusals_.Withdraw(attempt.target, self_);
+    Connected(attempt.target);
     if (attempt.broke && attempt.tries < kDyingTries) {
       const int tries = attempt.tries + 1;
       ArmForGood(now_.mono + kDyingPause * tries, TimerKind::kConnectAgain, attempt.target,
@@ -72,10 +72,18 @@ void Membership::OnConnect(const ConnectOutcome& outcome) {
   // No answer is no evidence: probes judge silence. But nothing speaks against the word of others.
   if (outcome.result == ConnectResult::kTimeout) Decide(attempt.target, true);
   if (outcome.result != ConnectResult::kRefused) return;
+  Folder& folder = FolderOf(attempt.target);
+  if (folder.walled_boot == member->incarnation.boot) return;
   refusals_.Add(attempt.target, self_, member->incarnation.boot, now_.mono);
   if (Decide(attempt.target)) return;
-  FolderOf(attempt.target).claim_rounds = 0;
+  folder.claim_rounds = 0;
   SendClaims(attempt.target);
+}
+
+void Membership::Connected(NodeId peer) {
+  refusals_.Withdraw(peer, self_);
+  if (!Find(peer) || peer == self_) return;
+  if (Folder* folder = peers_.Find(SlotOf(peer))) folder->walled_boot.reset();
 }
 
 void Membership::OnClaim(const DatagramReceived& datagram, const RefusalClaim& claim) {

@@ -116,8 +116,12 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
     cause = "refuted the suspicion";
   }
   Witnesses accusers;
-  if (const Folder* folder = peers_.Find(SlotOf(member.id)); folder != nullptr && folder->suspicion)
-    accusers = folder->suspicion->witnesses();
+  if (Folder* folder = peers_.Find(SlotOf(member.id)); folder != nullptr) {
+    if (folder->suspicion) accusers = folder->suspicion->witnesses();
+    const bool refuted = member.state == MemberState::kAgentDown && !new_boot && from == member.id;
+    if (refuted && std::ranges::find(*folder->gone_witnesses, self_) != folder->gone_witnesses->end())
+      folder->walled_boot = member.incarnation.boot;
+  }
   Replace(after, std::move(cause), from == update.id);
   Spread(update, new_boot && from == update.id, from);
   if (accusers) urgent_[update.id].accusers = accusers;

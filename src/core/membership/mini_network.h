@@ -33,6 +33,8 @@ class MiniNetwork {
   void Hand(int i, const Membership::Input& input);
   // Messages from a to b are lost where this says so.
   void Cut(std::function<bool(int, int)> cut) { cut_ = std::move(cut); }
+  // A firewall refuses connections of a to b, though datagrams flow; links that they have end.
+  void Reject(int a, int b);
   void Loss(double share) { loss_ = share; }
   // Every node runs only now and then, up to so long after it had to; then it does all that waits at once.
   void Starve(Duration longest) { starved_ = longest; }
@@ -101,6 +103,7 @@ class MiniNetwork {
   std::map<int, NodeState> nodes_;
   std::multimap<Time, Event> events_;
   std::function<bool(int, int)> cut_ = [](int, int) { return false; };
+  std::set<std::pair<int, int>> rejected_;
   double loss_ = 0;
   Duration starved_{};
 };

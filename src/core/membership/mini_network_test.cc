@@ -70,6 +70,13 @@ void MiniNetwork::Kill(int i) {
     if (!cut_(i, peer)) Later(1ms, peer, LinkDown{IdOf(i), LinkEnd::kReset});
   }
 }
+void MiniNetwork::Reject(int a, int b) {
+  rejected_.emplace(a, b);
+  nodes_.at(a).links.erase(b);
+  nodes_.at(b).links.erase(a);
+  for (const auto& [at, peer] : {std::pair{a, b}, std::pair{b, a}})
+    Later(1ms, at, LinkDown{IdOf(peer), LinkEnd::kReset});
+}
 void MiniNetwork::PowerOff(int i) { nodes_.at(i).life = Life::kOff; }
 void MiniNetwork::Stop(int i) { nodes_.at(i).life = Life::kStopped; }
 void MiniNetwork::Go(int i) {
@@ -100,7 +107,8 @@ void MiniNetwork::StepNode(int i, const Membership::Input& input) {
 void MiniNetwork::Link(int a, int b) {
   if (!nodes_.contains(b) || nodes_.at(a).links.contains(b)) return;
   if (Silent(b) || cut_(a, b) || cut_(b, a)) return Later(1s, a, LinkDown{IdOf(b), LinkEnd::kTimeout});
-  if (nodes_.at(b).life == Life::kKilled) return Later(1ms, a, LinkDown{IdOf(b), LinkEnd::kRefused});
+  if (nodes_.at(b).life == Life::kKilled || rejected_.contains({a, b}))
+    return Later(1ms, a, LinkDown{IdOf(b), LinkEnd::kRefused});
   nodes_.at(a).links.insert(b);
   nodes_.at(b).links.insert(a);
   Later(2ms, a, LinkUp{IdOf(b)});
@@ -135,7 +143,7 @@ void MiniNetwork::Carry(int i, Membership::Output& output) {
     ConnectResult result = ConnectResult::kAccepted;
     if (Silent(to) || cut_(i, to) || cut_(to, i)) {
       result = ConnectResult::kTimeout;
-    } else if (nodes_.at(to).life == Life::kKilled) {
+    } else if (nodes_.at(to).life == Life::kKilled || rejected_.contains({i, to})) {
       result = ConnectResult::kRefused;
     }
     Later(result == ConnectResult::kTimeout ? connect->timeout : latency, i,

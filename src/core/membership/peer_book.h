@@ -13,6 +13,7 @@
 #include <deque>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/time.h"
@@ -42,6 +43,9 @@ class PeerBook {
     Time next_retry{};
     Duration retry_wait{};
     int claim_rounds = 0;
+    // It refuted, in this boot, that this node's refusal showed its end: something between refuses in its
+    // name, and does so until a connection comes about.
+    std::optional<std::uint32_t> walled_boot;
     bool end_told = false;  // others said too, since this node judged it gone, that it is
     Quarantine quarantine;
   };
