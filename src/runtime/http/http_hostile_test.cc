@@ -7,8 +7,8 @@
 
 #include "api/view_fixture_test.h"
 #include "base/prng.h"
-#include "runtime/net/connection_shares.h"
 #include "runtime/http/http_fixture_test.h"
+#include "runtime/net/connection_shares.h"
 #include "runtime/net/net_test_util.h"
 
 namespace hs {

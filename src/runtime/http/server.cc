@@ -6,8 +6,8 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <map>
 
-#include "runtime/net/connection_shares.h"
 #include "runtime/http/session.h"
+#include "runtime/net/connection_shares.h"
 #include "runtime/net/sockets.h"
 
 namespace hs {

@@ -1,4 +1,5 @@
-// TLS between nodes: one context for both directions, TLS 1.3 only, and what a finished handshake proves.
+// TLS between nodes: one context for both directions, TLS 1.3 and quick groups only, and what a finished
+// handshake proves.
 //
 // Certificate dates are ignored (crypto/certificates.h). As a server it asks for a certificate but does not
 // insist: people's API clients have none. Who needs a proven peer asks PeerOf() after the handshake.
