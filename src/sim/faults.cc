@@ -7,6 +7,9 @@ namespace {
 
 // After a cut healed: members find each other, and documents differ for a second before notes are compared.
 constexpr Duration kFetchTime = 20s;
+// Disks that hold what was acknowledged while at least so many boxes were there; fewer where the tunables ask
+// for fewer.
+constexpr std::size_t kCopies = 3;
 
 }  // namespace
 
@@ -98,11 +101,12 @@ void FaultInjector::Inject(Time end) {
 
 void FaultInjector::InjectLife(Fault fault, HostIndex victim, Duration span) {
   const Time back = world_.now() + span;
+  const auto copies = std::min(kCopies, static_cast<std::size_t>(world_.tunables().write_copies));
   switch (fault) {
     case Fault::kPauseAgent:
       world_.PauseAgent(victim);
       world_.At(back, [this, victim] { world_.ResumeAgent(victim); });
-      return;
+      break;
     case Fault::kPowerLoss:
       world_.PowerOff(victim);
       break;
@@ -110,10 +114,9 @@ void FaultInjector::InjectLife(Fault fault, HostIndex victim, Duration span) {
       world_.KillBox(victim);
       break;
     case Fault::kNewDisk:
-      // What was acknowledged is on at least `write_copies` disks: losing fewer must lose nothing. In a
+      // What was acknowledged is on as many disks as `copies` says: losing fewer must lose nothing. In a
       // fragment that is smaller than that it is on all disks there are, until others could fetch it.
-      if (world_.now() < fragments_until_) return;
-      if (disks_lost_ + 1 >= static_cast<std::size_t>(world_.tunables().write_copies)) return;
+      if (world_.now() < fragments_until_ || disks_lost_ + 1 >= copies) return;
       ++disks_lost_;
       world_.PowerOff(victim);
       world_.WipeDisk(victim);
@@ -122,6 +125,10 @@ void FaultInjector::InjectLife(Fault fault, HostIndex victim, Duration span) {
       world_.KillAgent(victim);
       break;
   }
+  std::size_t thinking = 0;
+  for (HostIndex i = 0; i < world_.size(); ++i) thinking += world_.host(i).Thinking();
+  if (thinking < copies) fragments_until_ = std::max(fragments_until_, back + kFetchTime);
+  if (fault == Fault::kPauseAgent) return;
   world_.At(back, [this, victim] {
     world_.PowerOn(victim);
     world_.StartAgent(victim);

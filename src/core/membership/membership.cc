@@ -13,6 +13,7 @@ constexpr Duration kLeaveAgain = 80ms;
 constexpr Duration kLeaveWait = 200ms;
 constexpr Duration kHoldPause = 150ms;
 constexpr Duration kLateExchange = 5s;
+constexpr std::uint32_t kSequencesApart = 1 << 24;
 constexpr Duration kLatenessWindow = 5s;
 // Any box is so late now and then; the usual waits allow for it.
 constexpr Duration kLateUsual = 20ms;
@@ -42,6 +43,8 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
       late_window_(start),
       grace_until_(start) {
   HS_CHECK(self.id);
+  // Elsewhere in each life, so that an answer to a former life's question answers none of this one's.
+  next_sequence_ += static_cast<std::uint32_t>(Mix64(self.boot_id.value) % kSequencesApart);
   Member me;
   me.id = self.id;
   me.boot_id = self.boot_id;

@@ -48,6 +48,23 @@ TEST(Membership, SilenceIsKnownToAllWithinTheBars) {
   EXPECT_EQ(accused, "");
 }
 
+TEST(Membership, EachLifeNumbersItsQuestionsElsewhere) {
+  const auto first_question = [](std::uint64_t boot) {
+    MembershipSelf self{.id = *NodeId::FromHex("00000000000000000000000000000001"), .boot_id = BootId{boot}};
+    Membership membership({}, self, Prng(1), Time{});
+    const Endpoint there{IpAddress::V4(10, 0, 0, 2), 7700};
+    for (const auto& output : membership.Step({Time{}, 0}, Membership::Seeds{{{NodeId{}, there}}})) {
+      const auto* send = std::get_if<SendDatagram>(&output);
+      const auto* ping = send == nullptr ? nullptr : std::get_if<Ping>(&send->message.body);
+      if (ping != nullptr) return std::int64_t{ping->sequence};
+    }
+    return std::int64_t{0};
+  };
+  ASSERT_NE(first_question(1), 0);
+  EXPECT_GT(std::abs(first_question(1) - first_question(2)), 1000)
+      << "a recorded answer to one answers none of the other";
+}
+
 TEST(Membership, AJoinIsKnownToAllWithin200Ms) {
   std::vector<Duration> times;
   MiniNetwork net(7);

@@ -71,7 +71,7 @@ class NodeFixture : public ::testing::Test {
     if (seed >= 0) boot.peers = {{NodeId{}, AddressOf(seed)}};
     if (change) change(boot);
     box.disk.insert(boot.bundles.begin(), boot.bundles.end());
-    box.node = std::make_unique<Node>(tunables_, std::move(boot), Clocks());
+    box.node = std::make_unique<Node>(tunables_, std::move(boot), Clocks(i));
     Hand(i, Tick{});
     return box;
   }
@@ -87,9 +87,10 @@ class NodeFixture : public ::testing::Test {
     ASSERT_TRUE(RunUntil(whole, 30s));
   }
 
-  Now Clocks() const { return {now_, 1'700'000'000'000 + ToMs(now_.time_since_epoch())}; }
+  WallMs TrueWall() const { return 1'700'000'000'000 + ToMs(now_.time_since_epoch()); }
+  Now Clocks(int i) const { return {now_, TrueWall() + (skew_.contains(i) ? skew_.at(i) : 0)}; }
   Node& node(int i) { return *boxes_.at(i).node; }
-  NodeView ViewOf(int i) { return node(i).View(Clocks()); }
+  NodeView ViewOf(int i) { return node(i).View(Clocks(i)); }
   bool AllSteady() {
     for (auto& [i, box] : boxes_) {
       if (!box.gone && !ViewOf(i).steady.steady) return false;
@@ -100,7 +101,7 @@ class NodeFixture : public ::testing::Test {
   void Hand(int i, const Input& input) {
     Box& box = boxes_.at(i);
     if (box.gone) return;
-    Outputs outputs = box.node->Step(Clocks(), input);
+    Outputs outputs = box.node->Step(Clocks(i), input);
     for (Output& output : outputs) {
       Carry(i, box, output);
       box.said.push_back({now_, std::move(output)});
@@ -194,6 +195,7 @@ class NodeFixture : public ::testing::Test {
   }
 
   Tunables tunables_;
+  std::map<int, WallMs> skew_;  // of calendars
   std::map<int, Box> boxes_;
   Time now_{1h};
 

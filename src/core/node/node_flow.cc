@@ -148,7 +148,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     if (tells && member_news_.Take(now_.mono) == 1) {
       Emit(kind, after.meta->name, change.cause);
     } else {
-      Note({now_.wall_ms, self_, kind, after.meta->name, change.cause});
+      Note({intent_.MedianNow(now_.wall_ms), self_, kind, after.meta->name, change.cause});
     }
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
@@ -350,7 +350,8 @@ void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead
 // ------------------------------------------------------------------------------------------------ helpers
 
 void Node::Impl::Emit(const std::string& kind, const std::string& subject, const std::string& cause) {
-  Event event{now_.wall_ms, self_, kind, subject, cause};
+  // By the clocks of all: with a calendar a year ahead its own events would outlive everybody's.
+  Event event{intent_.MedianNow(now_.wall_ms), self_, kind, subject, cause};
   Observe(PublishEvent{event});
   Note(std::move(event));
 }

@@ -308,6 +308,16 @@ TEST_F(NodeTest, WorkWithoutDocumentsStopsWhenTheOthersDoNotAskForItEither) {
   EXPECT_EQ(RunningInAll(), 1U);
 }
 
+TEST_F(NodeTest, EventsOfABoxAYearAheadAreStampedByTheClocksOfAll) {
+  skew_[3] = ToMs(365 * 24h);
+  ASSERT_NO_FATAL_FAILURE(GrowTo(4));
+  Run(10s);  // it has asked everybody what time it is
+  Hand(3, LeaveRequested{});
+  const auto events = EventsOf(3, "member.leaving");
+  ASSERT_THAT(events, SizeIs(1));
+  EXPECT_LT(events.back().at_ms, TrueWall() + ToMs(1min)) << "or they outlive everybody's in all books";
+}
+
 // ------------------------------------------------------------------------------------------------ poison
 
 TEST_F(NodeTest, WhatCannotBeUnderstoodIsToldForAWhileAndStopsNothing) {
