@@ -22,6 +22,7 @@
 #include "runtime/process/cgroup.h"
 #include "runtime/process/environment.h"
 #include "runtime/process/ports.h"
+#include "runtime/process/preparation.h"
 #include "runtime/process/prober.h"
 #include "runtime/process/spawn.h"
 
@@ -32,13 +33,6 @@ namespace asio = boost::asio;
 namespace fs = std::filesystem;
 using boost::system::error_code;
 using Pipe = asio::posix::stream_descriptor;
-
-// What the disk thread hands back.
-struct Prepared {
-  std::string error;  // not empty: it cannot be started
-  RunAs run_as;
-  Fd lock;
-};
 
 constexpr std::chrono::seconds kReachableWait{5};
 
@@ -62,27 +56,6 @@ struct Entry {
   std::array<char, 512> status_chunk{};
   std::string status_text;
 };
-
-Prepared PrepareOnDisk(const ReplicaDir& dir, const StartReplica& order, const std::string& encoded,
-                       const UnpackBundle& unpack) {
-  Prepared prepared;
-  const Result<RunAs> run_as = ResolveUser(order.spec->user);
-  if (!run_as) return {run_as.error().message, {}, {}};
-  prepared.run_as = *run_as;
-  try {
-    const Result<void> done =
-        dir.Prepare(encoded, order.restarts, order.spec->bundle, unpack, run_as->uid, run_as->gid);
-    if (!done) return {done.error().message, {}, {}};
-  } catch (const std::exception& error) {
-    return {fmt::format("{}: {}", dir.path().string(), error.what()), {}, {}};
-  }
-  prepared.lock = Fd(dir.TakeLock());
-  if (!prepared.lock) {
-    prepared.error = errno == EWOULDBLOCK ? "it still runs: its lock is held"
-                                          : fmt::format("{}/lock: {}", dir.path().string(), strerror(errno));
-  }
-  return prepared;
-}
 
 std::string WorkingDirOf(const ServiceSpec& spec) {
   if (spec.working_dir.empty()) return "work";
