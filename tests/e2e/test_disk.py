@@ -51,6 +51,21 @@ class FullDisk(unittest.TestCase):
                 cluster.start()
                 self.assertTrue(node.cli("token", "show").startswith("hs1."))
 
+    def test_a_first_start_that_is_cut_short_by_a_full_disk_is_finished_by_the_next(self):
+        with Cluster(1, first="127.2.5.36") as cluster:
+            node = cluster.nodes[0]
+            with small_disk(self, node, "2m"):
+                ballast = fill(node)
+                os.truncate(ballast, os.path.getsize(ballast) - 48 * 1024)
+                node.start()
+                self.assertEqual(node.process.wait(20), 1, node.log())
+                self.assertIn("state.db: database or disk is full", node.log())
+                os.remove(ballast)
+                cluster.start()
+                self.assertIn("A new cluster", node.log())
+                self.assertTrue(node.cli("token", "show").startswith("hs1."))
+                self.assertIn("intent.node-admitted", node.cli("events"))
+
     def test_a_full_disk_refuses_writes_with_a_reason_and_recovers_when_there_is_room(self):
         with Cluster(1, first="127.2.5.31") as cluster:
             with small_disk(self, cluster.nodes[0], "3m"):

@@ -80,7 +80,6 @@ Result<void> Agent::Start() {
   auto entry = EnterCluster(loop_, directory_, options_, options_.name);
   if (!entry) return std::unexpected(entry.error());
   identity_ = entry->identity;
-  formed_ = entry->formed;
   auto tls = MakeTlsContext(identity_);
   if (!tls) return std::unexpected(tls.error());
   tls_ = *tls;
@@ -93,6 +92,8 @@ Result<void> Agent::Start() {
   store_ = std::move(*store);
   for (const std::string& warning : content.warnings) Log("documents: {}", warning);
   unreadable_ = content.warnings;
+  // Nobody can join before the first documents are on disk: with others known, they were.
+  formed_ = entry->formed && content.peers.empty();
   if (auto started = StartNode(std::move(*entry), std::move(content)); !started) return started;
   if (!formed_) CheckHint();
   return StartTransport();
@@ -316,7 +317,8 @@ JoinService Agent::MakeJoinService() {
 // A new cluster's first token, and this node's key where nobody else wrote it down.
 void Agent::WriteFirstDocuments() {
   std::vector<std::pair<std::string, DocumentBody>> documents;
-  if (formed_) {
+  const bool is_known = node_->FindDocument(NodeKey(identity_.node)) != nullptr;
+  if (formed_ && !is_known) {
     const hs::JoinToken token = NewToken(FingerprintOf(identity_.authority.certificate_pem), {advertised_});
     if (auto kept = directory_.Write(kTokenFile, ToText(token)); !kept)
       Log("the join token was not kept: {}", kept.error().message);
@@ -324,7 +326,7 @@ void Agent::WriteFirstDocuments() {
   }
   // Only who holds the others' keys can tell that nobody wrote this one down. A removed box that lost its
   // documents would let itself in again.
-  if (formed_ || (knows_others_ && node_->FindDocument(NodeKey(identity_.node)) == nullptr)) {
+  if (!is_known && (formed_ || knows_others_)) {
     const auto certificate = ReadNodeCertificate(identity_.node_certificate_pem);
     if (certificate)
       documents.emplace_back(NodeKey(identity_.node),
@@ -337,6 +339,7 @@ void Agent::WriteFirstDocuments() {
       const std::string state(kStateFile);
       for (const std::string& file : {std::string("identity"), state, state + "-wal", state + "-shm"})
         directory_.Remove(file);
+      FinishForming(directory_);
       outcome_ = Fail(result.error().reaction, "no cluster could be formed: " + result.error().message);
       return loop_.stop();
     }
@@ -350,6 +353,7 @@ void Agent::Announce() {
       identity_.cluster.Short(), advertised_.ToString());
   if (door_endpoint_)
     Log("door: http://{}", node_->View(ReadClocks()).members.empty() ? "" : MakeMeta({}).door.ToString());
+  FinishForming(directory_);
   if (!formed_) return;
   if (const auto token = JoinToken()) {
     WriteAtOnce(STDOUT_FILENO,

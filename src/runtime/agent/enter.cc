@@ -10,7 +10,8 @@ namespace hs {
 namespace {
 
 Result<Entry> Return(const DataDir& directory, const AgentOptions& options, Identity identity) {
-  Entry entry{std::move(identity), false, {}, {}};
+  const bool formed = IsForming(directory, identity);
+  Entry entry{std::move(identity), formed, {}, {}};
   if (options.join.empty()) {
     // Where others were last seen is in state.db; when that is lost, the token still names somebody.
     const auto text = directory.Has(kTokenFile) ? directory.Read(kTokenFile) : Result<std::string>("");

@@ -22,7 +22,8 @@ inline constexpr std::string_view kStateFile = "state.db";
 
 struct Entry {
   Identity identity;
-  bool formed = false;                                // a new cluster: its first documents are to be written
+  // A new cluster, by this start or by one cut short: its first documents are to be written.
+  bool formed = false;
   std::vector<std::pair<NodeId, Endpoint>> peers;     // where to look for others; zero id: whoever is there
   std::vector<std::pair<NodeId, Endpoint>> fallback;  // only where no others are known
 };

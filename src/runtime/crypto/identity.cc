@@ -8,6 +8,7 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kGossipSecretBytes = 32;
+constexpr std::string_view kFormingFile = "forming";
 // The same key never seals two texts: it is derived from node.key for one cluster and node, and the CA key is
 // fixed.
 const std::string kSealNonce(AeadKey::kNonceBytes, '\0');
@@ -145,8 +146,20 @@ Result<Identity> FormCluster(const DataDir& directory) {
   auto certificate = IssueNodeCertificate(admission.authority, cluster, self.node, self.public_key_pem);
   if (!certificate) return std::unexpected(certificate.error());
   admission.node_certificate_pem = std::move(*certificate);
+  // Before the identity: from then on the disk alone tells a cluster half formed from one that lost its
+  // documents. It names the node, so that one left behind says nothing about another that comes after.
+  if (auto noted = directory.Write(kFormingFile, self.node.Hex()); !noted)
+    return std::unexpected(noted.error());
   return StoreAdmission(directory, self, admission);
 }
+
+bool IsForming(const DataDir& directory, const Identity& identity) {
+  if (!directory.Has(kFormingFile)) return false;
+  const auto node = directory.Read(kFormingFile);
+  return node && *node == identity.node.Hex();
+}
+
+void FinishForming(const DataDir& directory) { directory.Remove(kFormingFile); }
 
 Result<Identity> StoreAdmission(const DataDir& directory, const NewNode& self, const Admission& admission) {
   Identity identity;

@@ -7,6 +7,7 @@
 //   node.key    the node's private key        node.crt  its certificate, signed by the cluster's CA
 //   ca.crt      the CA's certificate          ca.key    the CA's private key, sealed
 //   gossip.key  the secret from which every sender's gossip key is derived
+//   forming     the id of the node that forms a cluster, until the cluster's first documents are on disk
 //
 // The CA's key is on every box, so that any survivor can let new boxes in. It is sealed with AES-256-GCM
 // under a key derived from node.key, bound to the cluster and node id: the file alone (a backup, a mixed-up
@@ -55,6 +56,9 @@ struct Admission {
 // returns.
 Result<std::optional<Identity>> LoadIdentity(const DataDir& directory);
 Result<Identity> FormCluster(const DataDir& directory);
+// This node formed its cluster, and nobody has called FinishForming since.
+bool IsForming(const DataDir& directory, const Identity& identity);
+void FinishForming(const DataDir& directory);
 // Checks that what was handed over fits together before anything is written.
 Result<Identity> StoreAdmission(const DataDir& directory, const NewNode& self, const Admission& admission);
 // Starts of this node are counted from `counter`: others know of as many.
