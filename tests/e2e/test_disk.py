@@ -26,8 +26,8 @@ def small_disk(test, node, size):
         subprocess.run(["umount", node.data], check=False)
 
 
-def fill(node):
-    """To the last byte, with a file whose path is returned."""
+def fill(node, but=0):
+    """To the last byte but so many, with a file whose path is returned."""
     ballast = os.path.join(node.data, "ballast")
     with open(ballast, "wb", buffering=0) as file:
         for size in (65536, 4096, 512, 1):
@@ -36,6 +36,7 @@ def fill(node):
                     file.write(b"x" * size)
             except OSError:
                 pass
+    os.truncate(ballast, os.path.getsize(ballast) - but)
     return ballast
 
 
@@ -55,8 +56,7 @@ class FullDisk(unittest.TestCase):
         with Cluster(1, first="127.2.5.36") as cluster:
             node = cluster.nodes[0]
             with small_disk(self, node, "2m"):
-                ballast = fill(node)
-                os.truncate(ballast, os.path.getsize(ballast) - 48 * 1024)
+                ballast = fill(node, but=48 * 1024)
                 node.start()
                 self.assertEqual(node.process.wait(20), 1, node.log())
                 self.assertIn("state.db: database or disk is full", node.log())
@@ -65,6 +65,24 @@ class FullDisk(unittest.TestCase):
                 self.assertIn("A new cluster", node.log())
                 self.assertTrue(node.cli("token", "show").startswith("hs1."))
                 self.assertIn("intent.node-admitted", node.cli("events"))
+
+    def test_a_joiner_whose_disk_is_full_changes_nothing_and_joins_when_there_is_room(self):
+        with Cluster(2, first="127.2.5.37") as cluster:
+            first, joiner = cluster.nodes
+            first.start()
+            cluster.wait(first.answers, PATIENCE, "it has formed a cluster")
+            token = first.cli("token", "show").strip()
+            with small_disk(self, joiner, "2m"):
+                ballast = fill(joiner, but=24 * 1024)
+                before = first.get("/v1/documents")
+                for _ in range(2):
+                    joiner.start(join=token)
+                    self.assertEqual(joiner.process.wait(20), 1, joiner.log())
+                self.assertIn("No space left on device; free some space", joiner.log())
+                self.assertEqual(first.get("/v1/documents"), before)
+                os.truncate(ballast, os.path.getsize(ballast) - 256 * 1024)
+                joiner.start(join=token)
+                cluster.wait_members(2, PATIENCE)
 
     def test_a_full_disk_refuses_writes_with_a_reason_and_recovers_when_there_is_room(self):
         with Cluster(1, first="127.2.5.31") as cluster:

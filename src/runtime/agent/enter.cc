@@ -4,10 +4,30 @@
 #include <optional>
 
 #include "runtime/agent/log.h"
+#include "runtime/crypto/primitives.h"
 #include "runtime/net/join.h"
 
 namespace hs {
 namespace {
+
+// What a joiner writes when it is let in: seven small files, the documents with their log, the door's.
+constexpr std::size_t kRoomBytes = 256 * 1024;
+
+// Room on the disk, from Take to Give.
+class Room {
+ public:
+  explicit Room(const DataDir& directory) : directory_(directory) { Give(); }
+  ~Room() { Give(); }
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  // Bytes that no file system keeps smaller than they are.
+  Result<void> Take() { return directory_.Write(kFile, RandomBytes(kRoomBytes)); }
+  void Give() { directory_.Remove(kFile); }
+
+ private:
+  static constexpr std::string_view kFile = "joining.room";
+  const DataDir& directory_;
+};
 
 Result<Entry> Return(const DataDir& directory, const AgentOptions& options, Identity identity) {
   const bool formed = IsForming(directory, identity);
@@ -44,10 +64,14 @@ Result<Entry> Join(boost::asio::io_context& loop, const DataDir& directory, cons
   }
   const auto token = ParseToken(options.join);
   if (!token) return std::unexpected(token.error());
-  const NewNode self = DrawNode();
+  // Who is let in is written down by the cluster: first it must be sure that this box can keep the answer.
+  Room room(directory);
+  if (auto taken = room.Take(); !taken) return std::unexpected(taken.error());
+  const auto self = KeepNewNode(directory);
+  if (!self) return std::unexpected(self.error());
   std::optional<Result<JoinOutcome>> outcome;
   JoinClient client(
-      loop, *token, {}, self, name, ClusterFingerprint(options.tunables), ClusterId{},
+      loop, *token, {}, *self, name, ClusterFingerprint(options.tunables), ClusterId{},
       [](const std::string& progress) { Log("joining: {}", progress); },
       [&](Result<JoinOutcome> result) {
         outcome = std::move(result);
@@ -61,8 +85,10 @@ Result<Entry> Join(boost::asio::io_context& loop, const DataDir& directory, cons
   loop.restart();
   if (!outcome) return Fail(Reaction::kRetryLater, "stopped before a cluster let this box in");
   if (!*outcome) return std::unexpected(outcome->error());
-  auto identity = StoreAdmission(directory, self, (*outcome)->admission);
+  room.Give();
+  auto identity = StoreAdmission(directory, *self, (*outcome)->admission);
   if (!identity) return std::unexpected(identity.error());
+  ForgetNewNode(directory);
   if (auto kept = directory.Write(kTokenFile, options.join); !kept) return std::unexpected(kept.error());
   return Entry{std::move(*identity), false, (*outcome)->peers, {}};
 }

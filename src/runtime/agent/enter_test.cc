@@ -2,8 +2,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -42,6 +45,59 @@ TEST_F(EnterTest, ABoxThatJoinsAfterAFormingThatFailedFormsNothing) {
   // As a joiner would: what was left of the forming lies beside the identity of another node.
   ASSERT_TRUE(RenewNode(*directory_, formed));
   EXPECT_FALSE(Enter().value().formed);
+}
+
+// A member that hangs up; whoever tries to join it gives up.
+class DeafMember {
+ public:
+  explicit DeafMember(boost::asio::io_context& loop) : acceptor_(loop, {Address(), 0}) {
+    acceptor_.async_accept([this, &loop](const boost::system::error_code& failure, const auto&) {
+      asked_ = asked_ || !failure;
+      loop.stop();
+    });
+  }
+  bool asked() const { return asked_; }
+  std::string Token() const {
+    const Endpoint here{IpAddress::V4(127, 0, 0, 1), acceptor_.local_endpoint().port()};
+    return ToText(NewToken({}, {here}));
+  }
+
+ private:
+  static boost::asio::ip::address Address() { return boost::asio::ip::make_address("127.0.0.1"); }
+  boost::asio::ip::tcp::acceptor acceptor_;
+  bool asked_ = false;
+};
+
+TEST_F(EnterTest, AJoinerAsksNobodyBeforeItHasRoomForTheAnswer) {
+  DeafMember member(loop_);
+  options_.join = member.Token();
+  const auto before = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit limit{};
+  ::getrlimit(RLIMIT_FSIZE, &limit);
+  const rlimit small{32 * 1024, limit.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const auto entry = Enter();
+  ::setrlimit(RLIMIT_FSIZE, &limit);
+  std::signal(SIGXFSZ, before);
+  ASSERT_FALSE(entry);
+  EXPECT_THAT(entry.error().message, testing::HasSubstr("joining.room"));
+  EXPECT_FALSE(member.asked());
+  EXPECT_FALSE(Enter());
+  EXPECT_TRUE(member.asked()) << "with room it does";
+  EXPECT_FALSE(directory_->Has("joining.room"));
+}
+
+TEST_F(EnterTest, ATryToJoinAfterOneCutShortIsTheSameNode) {
+  DeafMember member(loop_);
+  options_.join = member.Token();
+  EXPECT_FALSE(Enter());
+  ASSERT_TRUE(directory_->Has("joining")) << "it is on disk before anybody is asked";
+  const NewNode drawn = KeepNewNode(*directory_).value();
+  const NewNode again = KeepNewNode(*directory_).value();
+  EXPECT_EQ(again.node, drawn.node);
+  EXPECT_EQ(again.public_key_pem, drawn.public_key_pem);
+  ASSERT_TRUE(directory_->Write("joining", "half a li"));
+  EXPECT_NE(KeepNewNode(*directory_).value().node, drawn.node);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@ namespace hs {
 namespace {
 
 constexpr std::size_t kGossipSecretBytes = 32;
+constexpr std::string_view kJoiningFile = "joining";
 constexpr std::string_view kFormingFile = "forming";
 // The same key never seals two texts: it is derived from node.key for one cluster and node, and the CA key is
 // fixed.
@@ -105,6 +106,22 @@ NewNode DrawNode() {
   node.public_key_pem = PublicKeyPemOf(node.key_pem).value();
   return node;
 }
+
+Result<NewNode> KeepNewNode(const DataDir& directory) {
+  if (const auto text = directory.Read(kJoiningFile)) {
+    const std::size_t end = text->find('\n');
+    const auto node = NodeId::FromHex(std::string_view(*text).substr(0, end));
+    std::string key_pem = end == std::string::npos ? "" : text->substr(end + 1);
+    auto public_key = PublicKeyPemOf(key_pem);
+    if (node && public_key) return NewNode{*node, std::move(key_pem), std::move(*public_key)};
+  }
+  NewNode drawn = DrawNode();
+  auto written = directory.Write(kJoiningFile, drawn.node.Hex() + "\n" + drawn.key_pem);
+  if (!written) return std::unexpected(written.error());
+  return drawn;
+}
+
+void ForgetNewNode(const DataDir& directory) { directory.Remove(kJoiningFile); }
 
 Result<std::optional<Identity>> LoadIdentity(const DataDir& directory) {
   if (!directory.Has("identity")) return std::nullopt;

@@ -7,6 +7,7 @@
 //   node.key    the node's private key        node.crt  its certificate, signed by the cluster's CA
 //   ca.crt      the CA's certificate          ca.key    the CA's private key, sealed
 //   gossip.key  the secret from which every sender's gossip key is derived
+//   joining     the id and the private key with which it asks to be let in, until it is
 //   forming     the id of the node that forms a cluster, until the cluster's first documents are on disk
 //
 // The CA's key is on every box, so that any survivor can let new boxes in. It is sealed with AES-256-GCM
@@ -43,6 +44,11 @@ struct NewNode {
   std::string public_key_pem;
 };
 NewNode DrawNode();
+// The one drawn by an earlier try to join, else a new one, which is on disk when this returns. A cluster that
+// lets it in writes it down, so a try that is cut short after that must not be followed by another node.
+Result<NewNode> KeepNewNode(const DataDir& directory);
+// To be called when its identity is stored.
+void ForgetNewNode(const DataDir& directory);
 
 // What a cluster hands to a node that it lets in.
 struct Admission {
