@@ -6,6 +6,7 @@
 
 #include "api/find.h"
 #include "api/json.h"
+#include "core/intent/keys.h"
 
 namespace hs {
 namespace {
@@ -51,6 +52,15 @@ const Event* Stopped(const NodeView& view, const std::vector<std::string>& subje
   return nullptr;
 }
 
+// A removal takes all revisions at once; where an older one is left, a newer one has only not come yet.
+bool WasRemoved(const NodeView& view, std::string_view stack, const Stamp& stamp) {
+  return std::ranges::any_of(view.documents, [&](const Document& document) {
+    if (!document.IsTombstone() || document.stamp < stamp) return false;
+    const auto key = ParseKey(document.key);
+    return key && key->kind == KeyKind::kStack && key->name == stack;
+  });
+}
+
 void LookAtDoors(const NodeView& view, Progress& progress) {
   std::size_t doors = 0, broken = 0;
   for (const Member& member : view.members) {
@@ -71,6 +81,11 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
   const Document* document = FindStack(view, stack);
   // A box that was alone with a calendar far ahead takes its stamp back when it meets others.
   const bool restamped = document != nullptr && document->stamp < stamp && stamp <= document->seen;
+  if (document == nullptr && WasRemoved(view, stack, stamp)) {
+    progress.failed = true;
+    progress.reason = fmt::format("{} was removed meanwhile", stack);
+    return progress;
+  }
   if (document == nullptr || (document->stamp < stamp && !restamped)) {
     progress.lines.push_back(fmt::format("{}  waiting for the new revision", stack));
     return progress;

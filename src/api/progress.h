@@ -11,7 +11,7 @@ namespace hs {
 
 struct Progress {
   bool done = false;                  // every service has all its replicas of this revision healthy
-  bool failed = false;                // the rollout stopped, or a newer revision took over
+  bool failed = false;                // the rollout stopped, a newer revision took over, or it was removed
   bool is_short = false;              // all that can be placed is healthy, and something cannot be placed
   bool stopped = false;               // of what is short: an earlier rollout of the same version stopped
   std::string reason;                 // of failed or short

@@ -389,5 +389,16 @@ TEST(Progress, WaitsForARevisionNotYetSeenAndFailsForOneThatWasReplaced) {
   EXPECT_TRUE(DeployProgress(view, "shop", Stamp{kRevision.wall_ms - 1, 0, TestNode(1)}).failed);
 }
 
+TEST(Progress, FailsForAStackThatWasRemovedAndWaitsForOneThatComesAfterARemoval) {
+  auto view = TestView();
+  const Stamp removed{kRevision.wall_ms + 10, 0, TestNode(2)};
+  view.documents = {Document{StackKey("shop", 1), removed, std::monostate{}}};
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.failed);
+  EXPECT_EQ(progress.reason, "shop was removed meanwhile");
+  EXPECT_FALSE(DeployProgress(view, "shop", Stamp{removed.wall_ms + 1, 0, TestNode(1)}).failed);
+  EXPECT_FALSE(DeployProgress(view, "sho", kRevision).failed) << "another stack";
+}
+
 }  // namespace
 }  // namespace hs
