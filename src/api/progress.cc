@@ -11,14 +11,17 @@
 namespace hs {
 namespace {
 
+constexpr std::uint32_t kRestartsFailed = 3;  // as of a replica that ends a rollout
+
 struct Level {
   std::uint32_t healthy = 0;   // of the wanted version
   std::uint32_t starting = 0;  // of the wanted version, not yet healthy
   std::uint32_t older = 0;     // of any other version
+  std::uint32_t crashed = 0;   // of those that start: ended again since the deploy, and often before
   std::string trouble;
 };
 
-Level LevelOf(const NodeView& view, const DesiredService& service) {
+Level LevelOf(const NodeView& view, const DesiredService& service, const Stamp& stamp) {
   Level level;
   for (const auto& row : ReplicasOf(view, service.spec.name)) {
     if (row.unreachable) continue;
@@ -30,6 +33,8 @@ Level LevelOf(const NodeView& view, const DesiredService& service) {
       ++level.healthy;
     } else {
       ++level.starting;
+      level.crashed += row.status->state == ReplicaState::kBackoff &&
+                       row.status->restarts >= kRestartsFailed && row.status->since_ms >= stamp.wall_ms;
       if (level.trouble.empty() && !row.status->last_error.empty()) level.trouble = row.status->last_error;
     }
   }
@@ -96,16 +101,23 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
     return progress;
   }
   std::vector<std::string> subjects{std::string(stack)};
-  bool all_done = true, all_placed = true, reachable = false;
-  std::string short_reason, stopped_reason;
+  bool all_done = true, all_placed = true, all_crash = true, reachable = false;
+  std::string short_reason, stopped_reason, crash_reason;
   for (const auto& service : view.services) {
     if (service.stack != stack) continue;
     subjects.push_back(service.spec.name);
     reachable = reachable || service.spec.http || !service.spec.ports.empty();
-    const Level level = LevelOf(view, service);
+    const Level level = LevelOf(view, service, stamp);
     const bool done = level.healthy >= service.replicas && level.older == 0;
     progress.lines.push_back(LineOf(service, level));
     all_done = all_done && done;
+    if (!done) {
+      // The controller ends a rollout over an older version; without one it has nothing to go back to.
+      all_crash = all_crash && level.older == 0 && level.crashed >= service.replicas;
+      crash_reason +=
+          fmt::format("{}{} ended {} times and more{}", crash_reason.empty() ? "" : "; ", service.spec.name,
+                      kRestartsFailed, level.trouble.empty() ? "" : " (" + level.trouble + ")");
+    }
     const Shortage* shortage = ShortageOf(view, service);
     if (shortage != nullptr && !done) {
       const bool stopped = shortage->of == ShortOf::kVersion;
@@ -124,6 +136,13 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
   if (const Event* stopped = Stopped(view, subjects, stamp); stopped != nullptr && !all_done) {
     progress.failed = true;
     progress.reason = stopped->cause;
+  }
+  if (!all_done && all_crash && !progress.failed) {
+    progress.failed = true;
+    progress.reason = fmt::format(
+        "{0} does not get healthy: every replica of {1}; it stays deployed and is tried further: homeostat "
+        "why {0}",
+        stack, crash_reason);
   }
   progress.done = all_done && !progress.failed;
   const bool any_short = !short_reason.empty() || !stopped_reason.empty();

@@ -389,6 +389,33 @@ TEST(Progress, WaitsForARevisionNotYetSeenAndFailsForOneThatWasReplaced) {
   EXPECT_TRUE(DeployProgress(view, "shop", Stamp{kRevision.wall_ms - 1, 0, TestNode(1)}).failed);
 }
 
+TEST(Progress, FailsWhenEveryReplicaOfWhatIsNotHealthyCrashedAgainAndAgain) {
+  auto view = TestView();
+  view.services[0].replicas = 1;  // api
+  const auto with_api = [&](ReplicaState state, std::uint32_t restarts, WallMs since_ms) {
+    auto status = TestReplica(view.services[0], 0xa1, state, Health::kUnknown);
+    status.restarts = restarts;
+    status.since_ms = since_ms;
+    status.last_error = "exit code 1";
+    SetReport(view, 1,
+              {TestReplica(view.services[1], 0xb1, ReplicaState::kRunning, Health::kHealthy), status});
+    SetReport(view, 2, {TestReplica(view.services[1], 0xb2, ReplicaState::kRunning, Health::kHealthy)});
+    return DeployProgress(view, "shop", kRevision);
+  };
+  const WallMs after = kRevision.wall_ms + 1;
+  EXPECT_FALSE(with_api(ReplicaState::kBackoff, 2, after).failed);
+  EXPECT_FALSE(with_api(ReplicaState::kStarting, 3, after).failed) << "this time it may work";
+  EXPECT_FALSE(with_api(ReplicaState::kBackoff, 3, kRevision.wall_ms - 1).failed) << "not since this deploy";
+  const auto progress = with_api(ReplicaState::kBackoff, 3, after);
+  EXPECT_TRUE(progress.failed);
+  EXPECT_EQ(progress.reason,
+            "shop does not get healthy: every replica of api ended 3 times and more (exit code 1); "
+            "it stays deployed and is tried further: homeostat why shop");
+  view.services[1].replicas = 3;  // web
+  EXPECT_FALSE(with_api(ReplicaState::kBackoff, 3, after).failed)
+      << "api may wait for what is still starting";
+}
+
 TEST(Progress, FailsForAStackThatWasRemovedAndWaitsForOneThatComesAfterARemoval) {
   auto view = TestView();
   const Stamp removed{kRevision.wall_ms + 10, 0, TestNode(2)};
