@@ -149,6 +149,7 @@ Progress DeployProgress(const NodeView& view, std::string_view stack, const Stam
   progress.is_short = !progress.done && !progress.failed && all_placed && any_short;
   progress.stopped = progress.is_short && !stopped_reason.empty();
   if (progress.is_short) progress.reason = progress.stopped ? stopped_reason : short_reason;
+  progress.published = reachable;
   if (reachable) LookAtDoors(view, progress);
   return progress;
 }
@@ -162,6 +163,7 @@ std::string ProgressJson(const Progress& progress) {
                                       {"short", progress.is_short},
                                       {"stopped", progress.stopped},
                                       {"reason", SafeText(progress.reason)},
+                                      {"published", progress.published},
                                       {"doorless", progress.doorless},
                                       {"warnings", std::move(warnings)},
                                       {"lines", std::move(lines)}});

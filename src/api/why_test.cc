@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "api/find.h"
+#include "api/json.h"
 #include "api/progress.h"
 #include "api/view_fixture_test.h"
 
@@ -414,6 +415,15 @@ TEST(Progress, FailsWhenEveryReplicaOfWhatIsNotHealthyCrashedAgainAndAgain) {
   view.services[1].replicas = 3;  // web
   EXPECT_FALSE(with_api(ReplicaState::kBackoff, 3, after).failed)
       << "api may wait for what is still starting";
+}
+
+TEST(Progress, SaysWhetherDoorsHaveToTakeItUp) {
+  auto view = TestView();
+  EXPECT_FALSE(DeployProgress(view, "shop", kRevision).published);
+  view.services[1].spec.ports.emplace_back();
+  const auto progress = DeployProgress(view, "shop", kRevision);
+  EXPECT_TRUE(progress.published);
+  EXPECT_TRUE(json::parse(ProgressJson(progress)).at("published").as_bool());
 }
 
 TEST(Progress, FailsForAStackThatWasRemovedAndWaitsForOneThatComesAfterARemoval) {

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import re
+import socket
 import time
 import unittest
 
@@ -95,6 +96,15 @@ class Doors(ClusterCase):
             def answered(at=f"{node.ip}:9123"):
                 return json.loads(get(at, "/p")[2])["path"] == "/p"
             self.cluster.wait(answered, PATIENCE, "the published port answers")
+        # Another port alone, which no replica has to change for: healthy means that it is open.
+        self.cluster.deploy(self.compose(self.echo_service("echo", 2, more='ports: ["9124:80"]\n')))
+        self.assertEqual([get(f"{node.ip}:9124", "/p")[0] for node in self.cluster.nodes], [200] * 3)
+        taken = self.cluster.nodes[1]
+        with socket.create_server((str(taken.ip), 9125)):
+            path = self.compose(self.echo_service("echo", 2, more='ports: ["9125:80"]\n'))
+            done = run(self.cluster, "deploy", "-f", path, "--data", self.cluster.nodes[0].data)
+            self.assertRegex(done.stderr, f"{taken.name}: .*{taken.ip}:9125")
+        self.cluster.deploy(self.compose(self.echo_service("echo", 2, more='ports: ["9123:80"]\n')))
         self.cluster.cli("rm", "test")
         for node in self.cluster.nodes:
             def closed(at=f"{node.ip}:9123"):

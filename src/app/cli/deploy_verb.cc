@@ -21,7 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds kShortHolds{2};  // two of the longest pauses between plans
-constexpr std::chrono::seconds kDoorsHold{2};   // what doors said of the revision before is on its way out
+// Doors serve another port, or say why not, some 200 ms after the deploy. None says that it is about to.
+constexpr std::chrono::seconds kDoorsSettle{1};
+constexpr std::chrono::seconds kDoorsHold{2};  // what doors said of the revision before is on its way out
 
 struct DeployFlags {
   std::string file;
@@ -123,6 +125,13 @@ class ProgressPrinter {
   std::vector<std::string> shown_;
 };
 
+// How long it must have been healthy before what is said of the doors counts.
+std::chrono::seconds HoldOf(const json::value& progress) {
+  if (!progress.at("warnings").as_array().empty()) return kDoorsHold;
+  const auto* published = progress.as_object().if_contains("published");  // an older node does not say
+  return published != nullptr && published->as_bool() ? kDoorsSettle : std::chrono::seconds(0);
+}
+
 struct Ending {
   int exit_code = 0;
   std::string reason;
@@ -147,8 +156,7 @@ Ending AwaitHealthy(CliContext& context, const std::string& stack, const std::st
       printer.Show(lines);
       const bool healthy = progress.at("done").as_bool();
       healthy_since = healthy ? std::min(healthy_since, now) : std::chrono::steady_clock::time_point::max();
-      if (healthy && (progress.at("warnings").as_array().empty() || now - healthy_since > kDoorsHold ||
-                      now > deadline)) {
+      if (healthy && (now - healthy_since >= HoldOf(progress) || now > deadline)) {
         Ending ending;
         for (const auto& warning : progress.at("warnings").as_array())
           ending.warnings.push_back(TextOf(warning));
