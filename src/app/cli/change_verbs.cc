@@ -234,12 +234,14 @@ void AddToken(CLI::App& app, CliContext& context) {
   auto api = std::make_shared<bool>(false);
   auto ttl = std::make_shared<std::string>();
   create->add_flag("--api", *api, "for people and programs that use the API, instead of for joining");
-  create->add_option("--ttl", *ttl, "ends after this: 90s, 15m, 2h, 3d; without it, never");
-  create->callback([&context, api, ttl] {
-    const auto span = ttl->empty() ? Result<std::int64_t>(0) : ParseSpan(*ttl);
+  auto* until = create->add_option("--ttl", *ttl, "ends after this: 90s, 15m, 2h, 3d; without it, never");
+  create->callback([&context, api, ttl, until] {
+    // An empty one comes from a variable that is not set, and must not mean "never".
+    const bool ending = until->count() > 0;
+    const auto span = ending ? ParseSpan(*ttl) : Result<std::int64_t>(0);
     if (!span) throw CliError("--ttl: " + span.error().message);
-    if (!ttl->empty() && *span == 0) throw CliError("--ttl: a token that ends at once is of no use");
-    const std::string ends = ttl->empty() ? "" : fmt::format(",\"ttl_s\":{}", *span);
+    if (ending && *span == 0) throw CliError("--ttl: a token that ends at once is of no use");
+    const std::string ends = ending ? fmt::format(",\"ttl_s\":{}", *span) : "";
     const std::string body =
         context.Call("POST", "/v1/tokens", fmt::format("{{\"use\":\"{}\"{}}}", *api ? "api" : "join", ends));
     PrintLine(context.options.json ? body : Word(ParseBody(body), "token"));

@@ -47,6 +47,8 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
       {{"logs", "web", "--since", "yesterday"}, "2026-11-22T08:00:00"},
       {{"token", "create", "--ttl", "soon"}, "90s"},
       {{"token", "create", "--ttl", "0s"}, "ends at once"},
+      {{"token", "create", "--ttl", ""}, "--ttl: '' is no span of time"},
+      {{"token", "create", "--ttl="}, "--ttl"},
       {{"deploy", "-f", "/nonexistent/compose.yaml"}, "cannot read /nonexistent/compose.yaml"},
       {{"deploy", "-f", "/tmp"}, "/tmp is a directory; name the file in it: /tmp/compose.yaml"},
       {{"deploy", "--timeout", "soon"}, "--timeout"},
