@@ -26,12 +26,22 @@ TEST(Api, NodesHaveExactlyTheShapeThatScriptsRelyOn) {
   const auto nodes = Body(Ask(TestView(), "GET", "/v1/nodes"));
   ASSERT_EQ(nodes.as_array().size(), 3u);
   const auto& first = nodes.at(0);
-  EXPECT_EQ(Keys(first), (std::vector<std::string>{"id", "name", "address", "state", "roles", "labels"}));
+  EXPECT_EQ(Keys(first),
+            (std::vector<std::string>{"id", "name", "address", "state", "roles", "labels", "drained"}));
   EXPECT_EQ(
       json::serialize(first),
       R"({"id":"01010101010101010101010101010101","name":"n1","address":"127.0.0.11:7700","state":"alive",)"
-      R"("roles":["controller","door","worker"],"labels":{"rack":"r1"}})");
+      R"("roles":["controller","door","worker"],"labels":{"rack":"r1"},"drained":false})");
   EXPECT_EQ(json::serialize(nodes.at(1).at("roles")), R"(["standby","worker"])");
+}
+
+TEST(Api, ADrainedNodeIsSeen) {
+  auto view = TestView();
+  view.documents.push_back({DrainKey(TestNode(2)), {}, DrainOrder{TestNode(2)}});
+  EXPECT_TRUE(Body(Ask(view, "GET", "/v1/nodes")).at(1).at("drained").as_bool());
+  EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/status")).at("drained")), R"(["n2"])");
+  view.members[1].state = MemberState::kLeft;
+  EXPECT_EQ(json::serialize(Body(Ask(view, "GET", "/v1/status")).at("drained")), "[]");
 }
 
 TEST(Api, ANodeThatSaidSinceWhenItHasItsRolesIsShownWithIt) {
@@ -100,6 +110,9 @@ TEST(Api, StatusSaysSteadyForHowLongAndWhatIsShort) {
   EXPECT_EQ(status.at("nodes").as_int64(), 3);
   EXPECT_TRUE(status.at("steady").as_bool());
   EXPECT_EQ(status.at("steady_s").as_double(), 34.0);
+  EXPECT_NE(std::get<ApiResponse>(Ask(view, "GET", "/v1/status")).body.find("\"steady_s\":34.000"),
+            std::string::npos)
+      << "for people and shells: no exponent";
   EXPECT_EQ(json::serialize(status.at("short")),
             R"([{"service":"api","missing":1,"of":"room","reason":"no box has 64 GiB"}])");
   view.steady.steady = false;
@@ -175,7 +188,11 @@ TEST(Api, ANameMeansTheNodeThatIsHereElseTheOneThatMayReturn) {
   EXPECT_EQ(meant(MemberState::kLeft, MemberState::kAlive), TestNode(3).Short());
   EXPECT_EQ(meant(MemberState::kLeft, MemberState::kDead), TestNode(3).Short()) << "the first was removed";
   EXPECT_EQ(meant(MemberState::kAgentDown, MemberState::kLeft), TestNode(2).Short());
-  EXPECT_EQ(meant(MemberState::kDead, MemberState::kDead), "'n2' means 2 nodes; use the id");
+  EXPECT_EQ(meant(MemberState::kDead, MemberState::kDead),
+            "'n2' means 2 nodes: 02020202 (dead), 03030303 (dead); use the id");
+  view.documents.push_back({NodeKey(TestNode(3)), {}, std::monostate{}});
+  EXPECT_EQ(meant(MemberState::kDead, MemberState::kDead),
+            "'n2' means 2 nodes: 02020202 (dead), 03030303 (removed); use the id");
 }
 
 TEST(Api, ARemovedNodeIsNotListedOnceItIsGone) {

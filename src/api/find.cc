@@ -52,6 +52,16 @@ const Member* FindMember(const NodeView& view, NodeId id) {
   return it == view.members.end() ? nullptr : &*it;
 }
 
+Error SeveralNodes(const NodeView& view, std::string_view word, const std::vector<const Member*>& found) {
+  std::vector<std::string> each;
+  for (const Member* member : found) {
+    const bool removed = !IsPresent(member->state) && IsRemoved(view, member->id);
+    each.push_back(fmt::format("{} ({})", member->id.Short(), removed ? "removed" : ToString(member->state)));
+  }
+  return {Reaction::kFixInput,
+          fmt::format("'{}' means {} nodes: {}; use the id", word, found.size(), fmt::join(each, ", "))};
+}
+
 Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
   std::vector<const Member*> exact, prefixed;
   for (const auto& member : view.members) {
@@ -76,7 +86,7 @@ Result<const Member*> FindNode(const NodeView& view, std::string_view word) {
   std::ranges::sort(names);
   if (found.empty())
     return BadInput(fmt::format("no node '{}'; there are: {}", word, fmt::join(names, ", ")));
-  return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
+  return std::unexpected(SeveralNodes(view, word, found));
 }
 
 const DesiredService* FindService(const NodeView& view, std::string_view name) {

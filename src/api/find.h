@@ -28,6 +28,8 @@ const Member* FindMember(const NodeView& view, NodeId id);
 // By name, full id, id prefix of at least 4 digits, or address. Errors say what is there, or that it is
 // ambiguous.
 Result<const Member*> FindNode(const NodeView& view, std::string_view word);
+// For a word that means all of these: says the id and the state of each.
+Error SeveralNodes(const NodeView& view, std::string_view word, const std::vector<const Member*>& found);
 const DesiredService* FindService(const NodeView& view, std::string_view name);
 // What the service is short of; null when nothing. A version that does not get healthy goes before all else,
 // as long as the wanted one is there and is not healthy: the controller may speak of an earlier one.

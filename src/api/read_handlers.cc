@@ -82,7 +82,8 @@ json::object NodeJson(const NodeView& view, const Member& member) {
                    {"address", EndpointText(member.meta->address)},
                    {"state", ToString(member.state)},
                    {"roles", std::move(roles)},
-                   {"labels", std::move(labels)}};
+                   {"labels", std::move(labels)},
+                   {"drained", IsDrained(view, member.id)}};
   if (!view.regions.empty()) out["region"] = member.meta->region;
   if (!since.empty()) out["roles_since"] = std::move(since);
   if (!highest_since.empty()) out["since"] = highest_since;
@@ -184,15 +185,18 @@ ApiResult GetStatus(const RouteCall& call) {
       std::ranges::count_if(view.members, [](const Member& m) { return IsPresent(m.state); });
   json::array pending;
   for (const auto& reason : view.steady.pending) pending.push_back(SafeText(reason));
-  const bool held = view.steady.steady && view.steady.since < view.now;
-  return Json(
+  json::array drained;
+  for (const Member& member : view.members) {
+    if (IsPresent(member.state) && IsDrained(view, member.id)) drained.push_back(SafeText(member.meta->name));
+  }
+  std::string body = json::serialize(
       json::object{{"cluster", JsonText(view.cluster.Hex())},
                    {"node", SafeText(NodeName(view, view.self))},
                    {"door", self == nullptr ? "" : EndpointText(self->meta->door)},
                    {"nodes", present},
+                   {"drained", std::move(drained)},
                    {"services", view.services.size()},
                    {"steady", view.steady.steady},
-                   {"steady_s", held ? ToSeconds(view.now - view.steady.since) : 0.0},
                    {"pending", std::move(pending)},
                    {"short", ShortagesJson(view.steady.shortages)},
                    {"trouble", SayingsJson(AllTroubles(view))},
@@ -203,6 +207,11 @@ ApiResult GetStatus(const RouteCall& call) {
                    {"regions", std::max<std::size_t>(1, view.regions.size())},
                    {"roles", RolesJson(view)},
                    {"conflicts", view.conflicts.size()}});
+  // Boost.JSON writes each double with an exponent, which shells cannot compare.
+  const bool held = view.steady.steady && view.steady.since < view.now;
+  body.pop_back();
+  body += fmt::format(R"(,"steady_s":{:.3f}}})", held ? ToSeconds(view.now - view.steady.since) : 0.0);
+  return ApiResponse{200, std::move(body), "application/json"};
 }
 
 ApiResult GetNodes(const RouteCall& call) {
@@ -332,7 +341,6 @@ ApiResult GetInspect(const RouteCall& call) {
     out["door"] = EndpointText(member.meta->door);
     out["boot"] = member.incarnation.boot;
     out["incarnation"] = member.incarnation.counter;
-    out["drained"] = IsDrained(view, member.id);
     out["cpu_millicores"] = member.meta->capacity.cpu_millicores;
     out["memory_bytes"] = member.meta->capacity.memory_bytes;
     json::array replicas;

@@ -55,18 +55,29 @@ Result<std::int64_t> WholeNumber(const json::object& object, const char* key, st
   return *number;
 }
 
-// Members, and nodes that were forgotten as members but whose key is still trusted.
+// Members, and nodes that were forgotten as members but whose key is still trusted. A box that was replaced
+// may have left its name to another: whichever is meant, removing the wrong one cannot be undone.
 Result<std::pair<NodeId, std::string>> FindNodeToRemove(const NodeView& view, const std::string& word) {
-  const auto member = FindNode(view, word);
+  std::vector<const Member*> namesakes;
+  for (const Member& member : view.members) {
+    const bool named = member.meta->name == word || member.meta->address.ToString() == word;
+    if (named && !IsRemoved(view, member.id)) namesakes.push_back(&member);
+  }
+  if (namesakes.size() > 1) return std::unexpected(SeveralNodes(view, word, namesakes));
+  const auto member = namesakes.empty() ? FindNode(view, word) : Result<const Member*>(namesakes.front());
   if (member && !IsRemoved(view, (*member)->id)) return std::pair((*member)->id, (*member)->meta->name);
   std::vector<std::pair<NodeId, std::string>> found;
+  std::string ids;
   for (const auto& document : view.documents) {
     const auto* node = std::get_if<NodeDoc>(&document.body);
     if (node == nullptr || FindMember(view, node->node) != nullptr) continue;
-    if (node->name == word || node->node.Hex() == word) found.emplace_back(node->node, node->name);
+    if (node->name != word && node->node.Hex() != word) continue;
+    found.emplace_back(node->node, node->name);
+    ids += (ids.empty() ? "" : ", ") + node->node.Hex();
   }
   if (found.size() == 1) return found.front();
-  if (found.size() > 1) return BadInput(fmt::format("'{}' means {} nodes; use the id", word, found.size()));
+  if (found.size() > 1)
+    return BadInput(fmt::format("'{}' means {} nodes: {}; use the id", word, found.size(), ids));
   if (member) return BadInput(fmt::format("{} was removed already", (*member)->meta->name));
   return std::unexpected(member.error());
 }

@@ -33,6 +33,21 @@ TEST(ApiWrite, ANodeIsRemovedByATombstoneOnItsKey) {
   EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2")));
 }
 
+TEST(ApiWrite, ANameThatAlsoMeansABoxThatIsGoneRemovesNeither) {
+  auto view = TestView();
+  view.members[2].meta.Edit().name = "n2";
+  view.members[2].state = MemberState::kDead;
+  const auto refused = Ask(view, "DELETE", "/v1/nodes/n2?force=1");
+  EXPECT_EQ(StatusOf(refused), 404);
+  EXPECT_EQ(Text(Body(refused).at("error").at("message").as_string()),
+            "'n2' means 2 nodes: 02020202 (alive), 03030303 (dead); use the id");
+  const auto written = std::get<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/03030303")).documents;
+  EXPECT_EQ(written.at(0).first, NodeKey(TestNode(3)));
+  view.documents.push_back({NodeKey(TestNode(3)), {}, std::monostate{}});
+  EXPECT_TRUE(std::holds_alternative<WriteCommand>(Ask(view, "DELETE", "/v1/nodes/n2?force=1")))
+      << "the other was removed already";
+}
+
 TEST(ApiWrite, LeavingIsForTheNodeThatIsAsked) {
   EXPECT_FALSE(std::get<LeaveCommand>(Ask(TestView(), "POST", "/v1/leave")).at_once);
   EXPECT_TRUE(std::get<LeaveCommand>(Ask(TestView(), "POST", "/v1/leave?now=1")).at_once);

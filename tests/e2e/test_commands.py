@@ -9,7 +9,8 @@ import unittest
 
 from support import ClusterCase, PATIENCE, get, run
 
-NODE_KEYS = {"id": str, "name": str, "address": str, "state": str, "roles": list, "labels": dict}
+NODE_KEYS = {"id": str, "name": str, "address": str, "state": str, "roles": list, "labels": dict,
+             "drained": bool}
 REPLICA_KEYS = {"service": str, "replica": str, "node": str, "state": str, "health": str, "address": str, "pid": int,
                 "restarts": int, "error": str}
 SERVICE_KEYS = {"service": str, "desired": int, "running": int, "healthy": int}

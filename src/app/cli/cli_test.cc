@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/cli/context.h"
+#include "app/cli/words.h"
 
 namespace hs {
 namespace {
@@ -139,6 +140,17 @@ TEST(Table, ColumnsAreAlignedByWhatIsSeenAndControlBytesAreNotPassedOn) {
   EXPECT_EQ(FormatTable({"NAME", "N"}, {{"é", "1"}, {"longer", "22"}}), "NAME    N\né       1\nlonger  22\n");
   EXPECT_EQ(FormatTable({"A", "B"}, {{"x", ""}}), "A  B\nx\n") << "nothing is padded at a line's end";
   EXPECT_EQ(FormatTable({"A"}, {{"x\033[2J"}}), "A\nx [2J\n");
+}
+
+TEST(Nodes, NamesakesAreToldApartAndTheDrainedAreMarked) {
+  const auto rows =
+      NodesForPeople(ParseBody(R"([{"id":"0a0b0c0d0e","name":"box","state":"dead","drained":false},)"
+                               R"({"id":"1a1b1c1d1e","name":"box","state":"alive","drained":true},)"
+                               R"({"id":"2a2b2c2d2e","name":"other","state":"left","drained":true}])"));
+  EXPECT_EQ(json::serialize(rows),
+            R"([{"id":"0a0b0c0d0e","name":"box 0a0b0c0d","state":"dead","drained":false},)"
+            R"({"id":"1a1b1c1d1e","name":"box 1a1b1c1d","state":"alive, drained","drained":true},)"
+            R"({"id":"2a2b2c2d2e","name":"other","state":"left","drained":true}])");
 }
 
 TEST(Encoding, PathsSurviveAnyName) { EXPECT_EQ(PercentEncode("a/b c?é"), "a%2Fb%20c%3F%C3%A9"); }

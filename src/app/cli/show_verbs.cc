@@ -36,6 +36,19 @@ void ShowTable(CliContext& context, const std::string& target, std::initializer_
   ShowList(context, context.Get(target), columns);
 }
 
+void ShowNodes(CliContext& context) {
+  const std::string body = context.Get("/v1/nodes");
+  const std::string told = context.options.json ? body : json::serialize(NodesForPeople(ParseBody(body)));
+  ShowList(context, told,
+           {{"NAME", "name"},
+            {"ADDRESS", "address"},
+            {"STATE", "state"},
+            {"ROLES", "roles"},
+            {"SINCE", "since", true},
+            {"LABELS", "labels"},
+            {"TROUBLE", "trouble", true}});
+}
+
 // Each node is asked for what it measured itself.
 void ShowLinks(CliContext& context) {
   json::array links;
@@ -64,10 +77,11 @@ void ShowStatus(CliContext& context) {
   if (context.options.json) return PrintLine(body);
   const auto status = ParseBody(body);
   const bool steady = status.at("steady").as_bool();
-  std::string out = fmt::format("cluster   {}\nnode      {}\ndoor      {}\nnodes     {}\nservices  {}\n",
-                                Word(status, "cluster"), Word(status, "node"),
-                                Word(status, "door").empty() ? "none" : Word(status, "door"),
-                                Word(status, "nodes"), Word(status, "services"));
+  const std::string drained = Word(status, "drained");
+  std::string out = fmt::format(
+      "cluster   {}\nnode      {}\ndoor      {}\nnodes     {}{}\nservices  {}\n", Word(status, "cluster"),
+      Word(status, "node"), Word(status, "door").empty() ? "none" : Word(status, "door"),
+      Word(status, "nodes"), drained.empty() ? "" : ", drained: " + drained, Word(status, "services"));
   out += fmt::format("control   {}\n",
                      Word(status, "controller").empty() ? "no controller known" : Word(status, "controller"));
   std::vector<std::string> roles;
@@ -134,14 +148,7 @@ void AddShowVerbs(CLI::App& app, CliContext& context) {
   nodes->callback([&context, nodes, links] {
     if (!nodes->get_subcommands().empty()) return;
     if (*links) return ShowLinks(context);
-    ShowTable(context, "/v1/nodes",
-              {{"NAME", "name"},
-               {"ADDRESS", "address"},
-               {"STATE", "state"},
-               {"ROLES", "roles"},
-               {"SINCE", "since", true},
-               {"LABELS", "labels"},
-               {"TROUBLE", "trouble", true}});
+    ShowNodes(context);
   });
   app.add_subcommand("status", "The cluster in short: is it steady, and if not, why")->callback([&context] {
     ShowStatus(context);

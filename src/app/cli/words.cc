@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <ctime>
+#include <map>
 
 #include "app/cli/context.h"
 
@@ -35,6 +36,19 @@ std::string Word(const json::value& object, const char* key) {
   const auto* fields = object.if_object();
   const auto* value = fields == nullptr ? nullptr : fields->if_contains(key);
   return value == nullptr ? "" : TextOf(*value);
+}
+
+json::value NodesForPeople(json::value nodes) {
+  std::map<std::string, int> named;
+  for (const auto& node : nodes.as_array()) ++named[Word(node, "name")];
+  for (auto& node : nodes.as_array()) {
+    const std::string name = Word(node, "name"), state = Word(node, "state");
+    auto& fields = node.as_object();
+    constexpr std::size_t kShortId = 8;
+    if (named[name] > 1) fields["name"] = JsonText(name + " " + Word(node, "id").substr(0, kShortId));
+    if (Word(node, "drained") == "true" && state != "left") fields["state"] = JsonText(state + ", drained");
+  }
+  return nodes;
 }
 
 std::string LocalTimeText(std::int64_t at_ms) {
