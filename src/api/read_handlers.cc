@@ -167,6 +167,8 @@ std::string QueryText(const RouteCall& call, const char* key) {
   return it == call.query.end() ? "" : it->second;
 }
 
+constexpr const char* kBadCount = "n must be a whole number, at most 100000";
+constexpr const char* kBadSince = "since_ms must be a whole number";
 constexpr std::uint64_t kMaxWallMs = 1ull << 53;  // what a JSON number holds exactly
 
 }  // namespace
@@ -247,7 +249,8 @@ ApiResult GetReports(const RouteCall&) { return SendReportsCommand{}; }
 ApiResult GetEvents(const RouteCall& call) {
   const auto count = QueryNumber(call, "n", 100, 100000);
   const auto since = QueryNumber(call, "since_ms", 0, kMaxWallMs);
-  if (!count || !since) return ErrorResponse(400, "n and since_ms must be whole numbers");
+  if (!count) return ErrorResponse(400, kBadCount);
+  if (!since) return ErrorResponse(400, kBadSince);
   const std::string subject = QueryText(call, "subject");
   if (call.HasFlag("follow")) return FollowEventsCommand{subject, static_cast<WallMs>(*since)};
   json::array out;
@@ -419,7 +422,8 @@ ApiResult GetLogs(const RouteCall& call) {
   const auto& word = call.path.at("subject");
   const auto lines = QueryNumber(call, "n", 100, 100000);
   const auto since = QueryNumber(call, "since_ms", 0, kMaxWallMs);
-  if (!lines || !since) return ErrorResponse(400, "n (at most 100000) and since_ms must be whole numbers");
+  if (!lines) return ErrorResponse(400, kBadCount);
+  if (!since) return ErrorResponse(400, kBadSince);
   ReadLogsCommand command{.sources = {},
                           .lines = static_cast<std::uint32_t>(*lines),
                           .since_ms = static_cast<WallMs>(*since),
