@@ -8,6 +8,7 @@
 #include <optional>
 #include <thread>
 
+#include "api/find.h"
 #include "app/cli/verbs.h"
 #include "app/cli/words.h"
 #include "wire/compose/scalars.h"
@@ -227,7 +228,8 @@ void AddToken(CLI::App& app, CliContext& context) {
   auto* token = app.add_subcommand("token", "Tokens for joining and for the API");
   token->require_subcommand(1);
   token->add_subcommand("show", "Print the join token and nothing else")->callback([&context] {
-    const std::string body = context.Get("/v1/tokens/join");
+    // A box that joined a moment ago does not know the cluster's tokens yet.
+    const std::string body = context.GetPatiently("/v1/tokens/join", 5s);
     PrintLine(context.options.json ? body : Word(ParseBody(body), "token"));
   });
   auto* create = token->add_subcommand("create", "Make a token; it is shown only now");
@@ -251,10 +253,14 @@ void AddToken(CLI::App& app, CliContext& context) {
     if (context.options.json) return PrintLine(body);
     std::vector<std::vector<std::string>> rows;
     const auto list = ParseBody(body);
+    const auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                            std::chrono::system_clock::now().time_since_epoch())
+                            .count();
     for (const auto& item : list.as_array()) {
       const std::int64_t expires_ms = item.at("expires_ms").to_number<std::int64_t>();
-      rows.push_back(
-          {Word(item, "id"), Word(item, "use"), expires_ms == 0 ? "never" : LocalTimeText(expires_ms)});
+      const bool over = expires_ms != 0 && expires_ms <= now_ms;
+      rows.push_back({Word(item, "id"), Word(item, "use"),
+                      expires_ms == 0 ? "never" : WhenText(expires_ms) + (over ? ", expired" : "")});
     }
     PrintLine(FormatTable({"ID", "USE", "EXPIRES"}, rows));
   });

@@ -5,6 +5,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "app/cli/context.h"
 #include "app/cli/words.h"
 
@@ -71,6 +73,65 @@ TEST(Cli, MistakesGetOneLineThatSaysWhatToDoAndExitCode1) {
     EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
     EXPECT_NE(outcome.err.find(row.says), std::string::npos) << outcome.err;
   }
+}
+
+// Answers one request after another on a socket, each with the next of these answers.
+class CannedNode {
+ public:
+  explicit CannedNode(std::vector<std::string> answers)
+      : path_(testing::TempDir() + "canned." + std::to_string(::getpid()) + ".sock") {
+    sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+    path_.copy(address.sun_path, sizeof address.sun_path - 1);
+    ::unlink(path_.c_str());
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(fd_, 8), 0);
+    thread_ = std::thread([this, answers] {
+      for (const auto& answer : answers) {
+        const int caller = ::accept(fd_, nullptr, nullptr);
+        char request[4096];
+        if (caller < 0 || ::read(caller, request, sizeof request) <= 0) return;
+        EXPECT_EQ(::write(caller, answer.data(), answer.size()), static_cast<ssize_t>(answer.size()));
+        ::close(caller);
+      }
+    });
+  }
+  ~CannedNode() {
+    ::shutdown(fd_, SHUT_RDWR);
+    thread_.join();
+    ::close(fd_);
+    ::unlink(path_.c_str());
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  int fd_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  std::thread thread_;
+};
+
+std::string Http(const std::string& status, const std::string& body) {
+  return "HTTP/1.1 " + status + "\r\nConnection: close\r\nContent-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + body;
+}
+
+TEST(Cli, TheJoinTokenIsWaitedForOnABoxThatJustJoined) {
+  const std::string not_yet = Http("503 Service Unavailable", R"({"error":{"message":"not yet"}})");
+  const CannedNode node({not_yet, not_yet, Http("200 OK", R"({"token":"hs1.x"})")});
+  const auto outcome = RunWords({"token", "show", "--addr", node.path()});
+  EXPECT_EQ(outcome.exit_code, 0) << outcome.err;
+  EXPECT_EQ(outcome.out, "hs1.x\n");
+}
+
+TEST(Cli, TokensThatHaveEndedAreMarked) {
+  const CannedNode node(
+      {Http("200 OK",
+            R"([{"id":"a","use":"api","expires_ms":1700000000000},)"
+            R"({"id":"b","use":"join","expires_ms":0},{"id":"c","use":"api","expires_ms":4102444800000}])")});
+  EXPECT_EQ(RunWords({"token", "ls", "--addr", node.path()}).out,
+            "ID  USE   EXPIRES\n"
+            "a   api   2023-11-14 22:13:20 UTC, expired\n"
+            "b   join  never\n"
+            "c   api   2100-01-01 00:00:00 UTC\n");
 }
 
 TEST(Cli, HelpNamesEveryVerb) {

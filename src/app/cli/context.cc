@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <ctime>
+#include <thread>
 
 #include "api/json.h"
 #include "app/cli/words.h"
@@ -157,6 +159,18 @@ std::string CliContext::Call(const std::string& method, const std::string& targe
   auto reply = Raw(call);
   if (reply.status != 200) throw CliError(ErrorText(reply));
   return std::move(reply.body);
+}
+
+std::string CliContext::GetPatiently(const std::string& target, Duration patience) {
+  const auto give_up = std::chrono::steady_clock::now() + patience;
+  while (true) {
+    HttpCall call;
+    call.target = target;
+    auto reply = Raw(call);
+    if (reply.status == 200) return std::move(reply.body);
+    if (reply.status != 503 || std::chrono::steady_clock::now() >= give_up) throw CliError(ErrorText(reply));
+    std::this_thread::sleep_for(200ms);
+  }
 }
 
 void CliContext::Stream(const std::string& target, const std::function<bool(std::string_view)>& on_bytes) {

@@ -48,6 +48,8 @@ class CliContext {
 
   // The body of a 200; anything else is thrown as CliError with the server's message.
   std::string Get(const std::string& target) { return Call("GET", target, ""); }
+  // The same, asked again for `patience` while the node says that it cannot answer yet (503).
+  std::string GetPatiently(const std::string& target, Duration patience);
   std::string Call(const std::string& method, const std::string& target, const std::string& body);
   HttpReply Raw(HttpCall call);
   void Stream(const std::string& target, const std::function<bool(std::string_view)>& on_bytes);

@@ -59,7 +59,8 @@ std::optional<Who> Agent::Authorize(std::string_view text) {
 
 // The token that this box formed or joined the cluster with, with the addresses of today.
 Result<std::string> Agent::JoinToken() {
-  const std::string advice = "; homeostat token create makes another one, which is shown only then";
+  const std::string create = "homeostat token create makes another one, which is shown only then";
+  const std::string advice = "; " + create;
   if (!directory_.Has(kTokenFile)) return Fail(Reaction::kFixInput, "this box keeps no join token" + advice);
   const auto text = directory_.Read(kTokenFile);
   if (!text) return std::unexpected(text.error());
@@ -68,8 +69,9 @@ Result<std::string> Agent::JoinToken() {
   const Document* document = node_->FindDocument(TokenKey(token->id));
   // Revoked is a tombstone; nothing at all has only not come yet.
   if (document == nullptr)
-    return Fail(Reaction::kRetryLater,
-                "the cluster's documents have not come yet; try again; if they are lost" + advice);
+    return Fail(
+        Reaction::kRetryLater,
+        "the cluster's documents have not come yet; try again in a moment; if they are lost, " + create);
   const auto* body = std::get_if<TokenDoc>(&document->body);
   if (body == nullptr || !CheckToken(*body, token->secret, ReadClocks().wall_ms)) {
     return Fail(Reaction::kFixInput,
