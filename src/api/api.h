@@ -34,6 +34,7 @@ struct ApiRequest {
   std::string body;
   std::optional<Who> who;  // empty: nobody proved anything
   std::string accept{};    // the Accept header
+  std::string refused{};   // why a token that was sent proves nothing
 };
 
 struct ApiResponse {

@@ -280,6 +280,18 @@ TEST(Api, OnlyPublicPathsAnswerWhoeverAsks) {
   }
 }
 
+TEST(Api, WhoSentATokenThatIsNotGoodIsToldWhy) {
+  const ApiRequest request{.method = "GET",
+                           .path = "/v1/status",
+                           .query = "",
+                           .body = "",
+                           .who = std::nullopt,
+                           .refused = "this token has expired"};
+  const auto result = Handle(request, TestView());
+  EXPECT_EQ(StatusOf(result), 401);
+  EXPECT_EQ(Text(Body(result).at("error").at("message").as_string()), "this token has expired");
+}
+
 TEST(Api, TheOpenApiDocumentHasEveryRouteAndNoOther) {
   json::error_code code;
   const auto document = json::parse(OpenApiText(), code);

@@ -191,6 +191,7 @@ std::optional<std::vector<std::string>> PathWords(std::string_view path) {
 ApiResult Dispatch(const RouteRow& row, RouteCall call, std::map<std::string, std::string> names) {
   const auto& who = call.request.who;
   if (row.access != Access::kPublic && !who) {
+    if (!call.request.refused.empty()) return ErrorResponse(401, call.request.refused);
     return ErrorResponse(
         401, "who are you? Send 'Authorization: Bearer TOKEN'; homeostat token create --api makes one");
   }

@@ -95,7 +95,8 @@ class TwoNodes(ClusterCase):
         self.assertIn("token", refused.stderr.lower())
         self.assertEqual(refused.stdout, "")
         join = self.cluster.token
-        self.assertIn("token", self.cli("nodes", "--addr", node.address, env={"HOMEOSTAT_TOKEN": join}, code=1).stderr.lower())
+        refused = self.cli("nodes", "--addr", self.cluster.nodes[0].address, env={"HOMEOSTAT_TOKEN": join}, code=1)
+        self.assertIn("for joining, not for the API", refused.stderr)
 
     def test_a_revoked_api_token_is_refused_everywhere(self):
         node = self.cluster.nodes[0]

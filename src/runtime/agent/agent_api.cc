@@ -47,13 +47,12 @@ void Agent::Write(std::vector<std::pair<std::string, DocumentBody>> documents,
   Feed(ClientWrite{request, std::move(documents)});
 }
 
-std::optional<Who> Agent::Authorize(std::string_view text) {
+Result<Who> Agent::Authorize(std::string_view text) {
   const auto token = ParseToken(text);
-  if (!token || token->ca != FingerprintOf(identity_.authority.certificate_pem)) return std::nullopt;
-  const Document* document = node_->FindDocument(TokenKey(token->id));
-  const auto* body = document == nullptr ? nullptr : std::get_if<TokenDoc>(&document->body);
-  if (body == nullptr || !body->admin || !CheckToken(*body, token->secret, ReadClocks().wall_ms))
-    return std::nullopt;
+  if (!token) return std::unexpected(token.error());
+  const auto ours = FingerprintOf(identity_.authority.certificate_pem);
+  if (auto good = CheckApiToken(*token, ours, FindToken(token->id), ReadClocks().wall_ms); !good)
+    return std::unexpected(good.error());
   return Who{"token " + token->id, true};
 }
 

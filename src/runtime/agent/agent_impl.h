@@ -53,7 +53,7 @@ class Agent : public ApiBackend {
   NodeView View() override;
   void Write(std::vector<std::pair<std::string, DocumentBody>> documents,
              std::function<void(Result<Stamp>)> done) override;
-  std::optional<Who> Authorize(std::string_view token) override;
+  Result<Who> Authorize(std::string_view token) override;
   Result<std::string> JoinToken() override;
   void CreateToken(const CreateTokenCommand& command, std::function<void(Result<MadeToken>)> done) override;
   void Leave(bool at_once) override { Feed(LeaveRequested{at_once}); }

@@ -128,6 +128,33 @@ TEST(Token, IsCheckedAgainstItsDocument) {
               HasSubstr("wrong"));
 }
 
+TEST(Token, ForTheApiIsRefusedWithTheReasonAndWithoutTheSecretWithoutOne) {
+  const auto ours = FingerprintOf(CreateAuthority(RandomClusterId()).certificate_pem);
+  const JoinToken token = NewToken(ours, {});
+  JoinToken guessed = token;
+  guessed.secret = RandomBytes(JoinToken::kSecretBytes);
+  const struct {
+    const char* says;
+    JoinToken token;
+    std::optional<TokenDoc> document;
+  } table[] = {
+      {"another cluster", NewToken({}, {}), std::nullopt},
+      {"not known here: wrong, revoked, or not heard of yet", token, std::nullopt},
+      {"not known here: wrong, revoked, or not heard of yet", guessed, DocumentOf(token, 0, true)},
+      // Its id alone tells nobody what kind it is, nor that it has ended.
+      {"not known here: wrong, revoked, or not heard of yet", guessed, DocumentOf(token, 1'000, true)},
+      {"not known here: wrong, revoked, or not heard of yet", guessed, DocumentOf(token, 0, false)},
+      {"has expired", token, DocumentOf(token, 1'000, true)},
+      {"for joining, not for the API", token, DocumentOf(token, 0, false)},
+  };
+  for (const auto& row : table) {
+    const auto checked = CheckApiToken(row.token, ours, row.document, 1'000);
+    ASSERT_FALSE(checked) << row.says;
+    EXPECT_THAT(checked.error().message, HasSubstr(row.says));
+  }
+  EXPECT_TRUE(CheckApiToken(token, ours, DocumentOf(token, 1'001, true), 1'000));
+}
+
 TEST(DataDirTest, IsHeldByOneAndTheErrorNamesTheHolder) {
   TempDir temp;
   auto first = DataDir::Open(temp / "a/b");

@@ -35,6 +35,17 @@ bool ReadAddress(ByteReader& reader, Endpoint& endpoint) {
   return reader.ok() && endpoint.port != 0;
 }
 
+bool IsSecretOf(const TokenDoc& document, std::string_view secret) {
+  const auto view = [](const Digest& digest) {
+    return std::string_view(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
+  };
+  return SecretsEqual(view(Sha256(secret)), view(document.secret_digest));
+}
+
+bool HasExpired(const TokenDoc& document, WallMs wall_ms) {
+  return document.expires_ms != 0 && document.expires_ms <= wall_ms;
+}
+
 }  // namespace
 
 CaFingerprint FingerprintOf(std::string_view ca_certificate_pem) {
@@ -76,7 +87,7 @@ Result<JoinToken> ParseToken(std::string_view text) {
   const auto strange =
       encoded.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_");
   if (strange != std::string_view::npos) {
-    return BadInput("the join token is damaged: character " + std::to_string(kPrefix.size() + strange + 1) +
+    return BadInput("the token is damaged: character " + std::to_string(kPrefix.size() + strange + 1) +
                     " does not belong in a token");
   }
   // The first byte says how long the rest is, and one byte is the first 8 of 12 bits of two characters.
@@ -84,16 +95,16 @@ Result<JoinToken> ParseToken(std::string_view text) {
   const std::size_t body_bytes = head && !head->empty() ? 1 + static_cast<std::uint8_t>(head->front()) : 1;
   const std::size_t want = kPrefix.size() + ((body_bytes + kChecksumBytes) * 8 + 5) / 6;
   if (encoded.size() < 4 || text.size() < want) {
-    return BadInput("the join token is cut short: " + std::to_string(text.size()) + " characters of " +
+    return BadInput("the token is cut short: " + std::to_string(text.size()) + " characters of " +
                     (encoded.size() < 4 ? "at least 60" : std::to_string(want)));
   }
   if (text.size() > want) {
-    return BadInput("the join token is damaged: " + std::to_string(text.size()) + " characters instead of " +
+    return BadInput("the token is damaged: " + std::to_string(text.size()) + " characters instead of " +
                     std::to_string(want));
   }
   const auto bytes = ParseBase64Url(encoded);
   if (!bytes || ChecksumOf(std::string_view(*bytes).substr(0, body_bytes)) != bytes->substr(body_bytes)) {
-    return BadInput("the join token is damaged: its checksum does not match; copy it again");
+    return BadInput("the token is damaged: its checksum does not match; copy it again");
   }
   ByteReader reader(std::string_view(*bytes).substr(1, body_bytes - 1));
   JoinToken token;
@@ -103,9 +114,9 @@ Result<JoinToken> ParseToken(std::string_view text) {
   token.secret = reader.Raw(JoinToken::kSecretBytes);
   while (reader.ok() && !reader.AtEnd()) {
     if (!ReadAddress(reader, token.addresses.emplace_back()))
-      return BadInput("the join token holds a bad address");
+      return BadInput("the token holds a bad address");
   }
-  if (!reader.ok()) return BadInput("the join token is damaged: it is too small");
+  if (!reader.ok()) return BadInput("the token is damaged: it is too small");
   return token;
 }
 
@@ -116,15 +127,23 @@ TokenDoc DocumentOf(const JoinToken& token, WallMs expires_ms, bool admin) {
 Result<void> CheckToken(const std::optional<TokenDoc>& document, std::string_view secret, WallMs wall_ms) {
   if (!document)
     return Fail(Reaction::kRefuse, "the join token is not known to the cluster: wrong, or revoked");
-  const auto view = [](const Digest& digest) {
-    return std::string_view(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
-  };
-  if (!SecretsEqual(view(Sha256(secret)), view(document->secret_digest))) {
+  if (!IsSecretOf(*document, secret))
     return Fail(Reaction::kRefuse, "the join token is wrong: its secret does not match");
+  if (HasExpired(*document, wall_ms)) return Fail(Reaction::kRefuse, "the join token has expired");
+  return {};
+}
+
+Result<void> CheckApiToken(const JoinToken& token, const CaFingerprint& ours,
+                           const std::optional<TokenDoc>& document, WallMs wall_ms) {
+  if (token.ca != ours) return Fail(Reaction::kRefuse, "this token is of another cluster");
+  if (!document || !IsSecretOf(*document, token.secret))
+    return Fail(Reaction::kRefuse, "this token is not known here: wrong, revoked, or not heard of yet");
+  if (!document->admin) {
+    return Fail(Reaction::kRefuse,
+                "this is a token for joining, not for the API; homeostat token create --api makes one");
   }
-  if (document->expires_ms != 0 && document->expires_ms <= wall_ms) {
-    return Fail(Reaction::kRefuse, "the join token has expired");
-  }
+  if (HasExpired(*document, wall_ms))
+    return Fail(Reaction::kRefuse, "this token has expired; homeostat token create --api makes another");
   return {};
 }
 

@@ -42,5 +42,8 @@ Result<JoinToken> ParseToken(std::string_view text);
 TokenDoc DocumentOf(const JoinToken& token, WallMs expires_ms, bool admin);
 // nullopt document: no such token, or revoked. The error is for the one who tries to join.
 Result<void> CheckToken(const std::optional<TokenDoc>& document, std::string_view secret, WallMs wall_ms);
+// The same for one who calls the API. Only one that knows the secret hears more than that it is not known.
+Result<void> CheckApiToken(const JoinToken& token, const CaFingerprint& ours,
+                           const std::optional<TokenDoc>& document, WallMs wall_ms);
 
 }  // namespace hs

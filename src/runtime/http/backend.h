@@ -65,8 +65,8 @@ class ApiBackend {
   virtual NodeView View() = 0;
   virtual void Write(std::vector<std::pair<std::string, DocumentBody>> documents,
                      std::function<void(Result<Stamp>)> done) = 0;
-  // The holder of this bearer token, if it is good.
-  virtual std::optional<Who> Authorize(std::string_view token) = 0;
+  // The holder of this bearer token; the error says why it is not good, as far as its holder may know.
+  virtual Result<Who> Authorize(std::string_view token) = 0;
 
   virtual Result<std::string> JoinToken() = 0;
   virtual void CreateToken(const CreateTokenCommand& command,

@@ -62,8 +62,8 @@ class FakeBackend final : public ApiBackend {
       done(Stamp{5, 1, TestNode(1)});
     }
   }
-  std::optional<Who> Authorize(std::string_view token) override {
-    if (token != "good") return std::nullopt;
+  Result<Who> Authorize(std::string_view token) override {
+    if (token != "good") return Fail(Reaction::kRefuse, "this token has expired");
     return Who{"good", true};
   }
   Result<std::string> JoinToken() override { return "hs1.join"; }

@@ -107,7 +107,7 @@ class Session {
     request.path = target.substr(0, mark);
     if (mark != std::string::npos) request.query = target.substr(mark + 1);
     request.accept = std::string(header[http::field::accept]);
-    request.who = WhoIs(std::string(header[http::field::authorization]));
+    SayWho(std::string(header[http::field::authorization]), request);
     // Nothing that a stranger may ask for takes a body: his would only lie in memory for as long as he likes.
     if (!request.who && !parser.is_done()) co_return co_await Dismiss(Handle(request, backend_.View()));
     if (HasStreamedBody(request.method, request.path)) co_return co_await Upload(parser, request);
@@ -116,11 +116,16 @@ class Session {
     co_return co_await Answer(request, Handle(request, backend_.View()));
   }
 
-  std::optional<Who> WhoIs(const std::string& authorization) {
-    if (caller_.who) return caller_.who;
+  void SayWho(const std::string& authorization, ApiRequest& request) {
+    request.who = caller_.who;
     constexpr std::string_view kBearer = "Bearer ";
-    if (!authorization.starts_with(kBearer)) return std::nullopt;
-    return backend_.Authorize(std::string_view(authorization).substr(kBearer.size()));
+    if (request.who || !authorization.starts_with(kBearer)) return;
+    auto holder = backend_.Authorize(std::string_view(authorization).substr(kBearer.size()));
+    if (!holder) {
+      request.refused = holder.error().message;
+    } else {
+      request.who = *std::move(holder);
+    }
   }
 
   static bool IsMalformed(const boost::system::error_code& code) {
