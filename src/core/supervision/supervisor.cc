@@ -301,6 +301,7 @@ void Supervisor::Start(Now now, Own& own) {
 // Its process is gone, or there never was one.
 void Supervisor::Ended(Now now, Own& own, const std::string& what) {
   const bool stopped = IsEnding(own.status.state);
+  const bool ours = own.terminating;
   own.process = Process::kNone;
   own.terminating = false;
   own.signal_at = own.kill_at = kNever;
@@ -312,7 +313,10 @@ void Supervisor::Ended(Now now, Own& own, const std::string& what) {
     own.gone = true;
     outputs_.push_back(ForgetReplica{own.status.id});
   } else {
+    // What it was killed for is why it is not healthy, not that it was killed.
+    std::string reason = ours && !own.status.last_error.empty() ? own.status.last_error : what;
     BackOff(now, own, what);
+    own.status.last_error = std::move(reason);
   }
 }
 
@@ -411,7 +415,6 @@ void Supervisor::ProbeFailed(Now now, Own& own, const std::string& detail) {
   // and over would never let it come up.
   const bool patience_over = !starting || now.mono - own.up_since >= tunables_.rollout_deadline;
   if (own.failures >= 2 * Retries(check) && patience_over && !IsEnding(own.status.state)) {
-    own.status.last_error = "unhealthy, restarting it: " + detail;
     Terminate(now, own,
               std::to_string(own.failures) + " health checks in a row failed, the last: " + detail +
                   "; it is restarted");

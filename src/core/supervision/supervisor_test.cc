@@ -285,8 +285,11 @@ TEST_F(SupervisorTest, FailuresInARowMakeItUnhealthyAndAsManyMoreRestartIt) {
     EXPECT_EQ(Web().health, failure < 3 ? Health::kHealthy : Health::kUnhealthy) << failure;
     EXPECT_EQ(All<SignalReplica>().size(), failure < 6 ? 0u : 1u) << failure;
   }
+  const std::string reason = Web().last_error;
+  EXPECT_NE(reason, "");
   Give(ReplicaExited{kWeb, 0, 15});
   EXPECT_EQ(Web().state, ReplicaState::kBackoff);
+  EXPECT_EQ(Web().last_error, reason) << "that we killed it is not why it failed";
 }
 
 TEST_F(SupervisorTest, AnAgentThatWasStoppedBlamesNoReplica) {
