@@ -332,6 +332,7 @@ class Node::Impl {
   std::size_t gone_ = 0;     // members that went without a goodbye
   std::set<NodeId> unseen_;  // known from the last life, not met in this one
   bool hinted_ = false;      // somebody, who knows who, should be at an address given
+  bool guessed_ = false;     // that one is counted among the others: no other is known
 
   std::vector<ClientWrite> early_writes_;  // came before the others were found
 

@@ -31,8 +31,8 @@ void Node::Impl::SettleCompany() {
   gone_ = std::min(gone_, membership_.members().size() - present);
   const std::size_t removed = static_cast<std::size_t>(
       std::ranges::count_if(unseen_, [this](const NodeId& id) { return removed_.contains(id); }));
-  const std::size_t somebody = hinted_ && !table_known_ && unseen_.empty() ? 1 : 0;
-  Search(LanSearch::Company{present, present + gone_ + unseen_.size() - removed + somebody});
+  guessed_ = hinted_ && !table_known_ && unseen_.empty();
+  Search(LanSearch::Company{present, present + gone_ + unseen_.size() - removed + (guessed_ ? 1 : 0)});
 }
 
 void Node::Impl::On(const LanSearch::Ask& ask) {
@@ -40,9 +40,11 @@ void Node::Impl::On(const LanSearch::Ask& ask) {
   outputs_.emplace_back(AskLan{});
   if (!ask.first) return;
   const LanSearch::Company& company = lan_.company();
-  Note({now_.wall_ms, self_, "lan.search", meta_.name,
-        std::to_string(company.known - company.present) + " of the " + std::to_string(company.known - 1) +
-            " others it knows do not answer: it asks the local network for them"});
+  const std::size_t others = company.known - 1 - (guessed_ ? 1 : 0);
+  const std::string why = others == 0 ? "nobody answers at the addresses it was given"
+                                      : std::to_string(others + 1 - company.present) + " of the " +
+                                            std::to_string(others) + " others it knows do not answer";
+  Note({now_.wall_ms, self_, "lan.search", meta_.name, why + ": it asks the local network for them"});
 }
 
 }  // namespace hs

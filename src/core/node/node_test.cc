@@ -69,6 +69,15 @@ TEST_F(NodeTest, AnEventReachesEveryNodeAndIsToldOnceByTheOneWhereItHappened) {
   EXPECT_THAT(EventsOf(1, "door.failed"), SizeIs(1)) << "the same again is no news";
 }
 
+TEST_F(NodeTest, WhoKnowsNobodyDoesNotSayThatOthersAreMissing) {
+  Start(0, 5);  // by an address where nobody is
+  Run(5s);
+  std::vector<std::string> causes;
+  for (const auto& event : EventsOf(0, "lan.search")) causes.push_back(event.cause);
+  EXPECT_THAT(causes, ElementsAre("nobody answers at the addresses it was given: it asks the local network "
+                                  "for them"));
+}
+
 // ------------------------------------------------------------------------------------------------ roles
 
 TEST_F(NodeTest, AnOverloadedControllerIsRelievedAndItsWorkIsNotTouched) {
