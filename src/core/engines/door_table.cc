@@ -113,6 +113,20 @@ void AddServers(const DoorInput& input, const std::vector<Found>& found,
   }
 }
 
+// One that nobody asks for any more.
+DoorService Remains(std::string_view name, const std::vector<Found>& found, NodeId self) {
+  DoorService service;
+  service.name = name;
+  for (const Found& f : found) {
+    const bool draining = f.status->state == ReplicaState::kDraining && f.status->address;
+    if (f.node == self && (draining || Ready(*f.status, true)))
+      service.local.push_back(Local(*f.status, ServerState::kDrain));
+  }
+  std::ranges::sort(service.local, {}, &DoorServer::name);
+  service.servers = service.local;
+  return service;
+}
+
 }  // namespace
 
 std::optional<ReplicaId> ReplicaOf(std::string_view server_name) {
@@ -147,6 +161,11 @@ DoorTable BuildDoorTable(const DoorInput& input) {
     AddServers(input, found == by_service.end() ? kNoneFound : found->second,
                summed == input.summed.end() ? kNoneSummed : summed->second, service);
     table.services.push_back(std::move(service));
+    if (found != by_service.end()) by_service.erase(found);
+  }
+  for (const auto& [name, found] : by_service) {
+    DoorService service = Remains(name, found, input.self);
+    if (!service.local.empty()) table.services.push_back(std::move(service));
   }
   std::sort(table.services.begin(), table.services.end(),
             [](const DoorService& a, const DoorService& b) { return a.name < b.name; });

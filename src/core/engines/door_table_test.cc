@@ -45,12 +45,32 @@ struct Cluster {
     reports[Id(n)].replicas.push_back(status);
     return reports[Id(n)].replicas.back();
   }
-  DoorService Web() const {
+  DoorTable Table() const {
     DoorReports seen;
     for (const auto& [id, report] : reports) seen[id] = &report;
-    return BuildDoorTable({Id(1), members, services, seen}).services.at(0);
+    return BuildDoorTable({Id(1), members, services, seen});
   }
+  DoorService Web() const { return Table().services.at(0); }
 };
+
+// Out of the table, nobody could tell when the last request is gone.
+TEST(DoorTable, WhatIsNoLongerAskedForGetsNothingNewAndStaysUntilItHasStopped) {
+  Cluster c;
+  ReplicaStatus& own = c.Run(1, 1);
+  c.Run(2, 2);
+  c.services.clear();
+  const auto web = c.Web();
+  EXPECT_EQ(web.name, "web");
+  EXPECT_FALSE(web.http);
+  EXPECT_TRUE(web.ports.empty());
+  ASSERT_EQ(web.local.size(), 1u);
+  EXPECT_EQ(web.local[0].state, ServerState::kDrain);
+  EXPECT_EQ(web.servers, web.local);
+  own.state = ReplicaState::kDraining;
+  EXPECT_EQ(c.Web(), web) << "nothing changes as it begins to drain";
+  own.state = ReplicaState::kStopping;
+  EXPECT_TRUE(c.Table().services.empty());
+}
 
 TEST(DoorTable, OwnReplicasAreReachedDirectlyAndOthersThroughTheirBox) {
   Cluster c;

@@ -37,11 +37,18 @@ std::optional<std::vector<ServerCount>> CountsIn(const std::string& answer) {
 
 void DrainWatch::Take(const DoorTable& table) {
   std::map<Replica, Quiet> watched;
+  std::set<std::string> tcp_before = std::exchange(tcp_, {});
   for (const DoorService& service : table.services) {
     if (!IsSafeName(service.name)) continue;
     const bool tcp = std::ranges::any_of(service.ports, [](const PublishedPort& port) { return !port.http; });
+    const bool ended = !tcp && tcp_before.contains(service.name);
+    if (tcp) tcp_.insert(service.name);
     for (const DoorServer& server : service.local) {
       if (server.state != ServerState::kDrain) continue;
+      if (ended) {
+        tcp_.insert(service.name);
+        continue;
+      }
       const Replica replica{service.name, server.name};
       const auto known = watched_.find(replica);
       watched.emplace(replica, known != watched_.end() ? known->second : Quiet{.tcp = tcp});

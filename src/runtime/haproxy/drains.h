@@ -13,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,6 +47,9 @@ class DrainWatch {
     bool told = false;
   };
   std::map<Replica, Quiet> watched_;
+  // Services with ports of plain TCP. Where a service lost them, nobody tells what is left on its
+  // connections: what drains then is not watched.
+  std::set<std::string> tcp_;
 };
 
 // Shared with the door, which changes it as its table changes.

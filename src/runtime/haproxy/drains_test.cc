@@ -87,6 +87,16 @@ TEST_F(DrainWatchTest, ConnectionsOfPlainTcpCountAsWell) {
               ElementsAre(Pair("web", "r1")));
 }
 
+TEST_F(DrainWatchTest, WhereThePortsOfPlainTcpAreGoneNobodyCountsAsIdle) {
+  DoorTable before = Draining({{5432, false}});
+  before.services[0].local[0].state = ServerState::kReady;
+  watch_.Take(before);
+  for (int table = 0; table < 2; ++table) {
+    watch_.Take(Draining());  // the service was removed, and its ports with it
+    EXPECT_THAT(Look(5s, {Sum("in_web"), Count("in_web", 0)}), IsEmpty());
+  }
+}
+
 TEST_F(DrainWatchTest, ADrainThatIsTakenBackBeginsAnewTheNextTime) {
   watch_.Take(Draining());
   Look(1s, {Sum("in_web"), Count("in_web", 0)});
