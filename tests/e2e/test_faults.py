@@ -1,12 +1,14 @@
 """Boxes, agents and replicas that die: what is lost (nothing that was acknowledged) and what comes back (all of it)."""
 
+import ipaddress
 import os
 import re
 import shutil
 import signal
+import subprocess
 import unittest
 
-from cluster import Cluster, is_running
+from cluster import Cluster, Node, is_running
 from load import failures_after
 from support import ClusterCase, PATIENCE, settle
 
@@ -127,6 +129,33 @@ class Losses(ClusterCase):
         self.wait_healthy("echo", 6)
         self.assertEqual(self.pids(), before)
         self.cluster.wait(lambda: starts_now() > starts(old) + 1, PATIENCE, "its disk counts on from what others know")
+
+    def test_of_a_copied_data_directory_the_newcomer_takes_another_id(self):
+        self.deploy_echo(replicas=3)  # one for each: none has to move to a fourth
+        self.wait_healthy("echo", 3)
+        self.cluster.wait_steady(PATIENCE)
+        before = self.pids()
+        leads = self.cluster.wait(lambda: [m["name"] for m in self.cluster.members() if "controller" in m["roles"]],
+                                  PATIENCE, "one controls")
+        original = next(n for n in self.cluster.nodes if n.name in leads)
+        copy = Node(self.cluster, 9, ipaddress.ip_address(self.FIRST) + 14, {})
+        subprocess.run(["cp", "-a", original.data, copy.data], check=True)
+        self.cluster.nodes.append(copy)
+        try:
+            copy.start()
+            self.cluster.wait_members(4, PATIENCE)
+            self.cluster.wait_steady(PATIENCE)
+            settle(2)
+            self.wait_healthy("echo", 3)
+            self.assertIn("this one takes a new id", copy.log())
+            self.assertNotIn("takes a new id", original.log(1000))
+            self.assertEqual([m["name"] for m in self.cluster.members() if "controller" in m["roles"]], leads)
+            self.assertEqual(self.pids(), before)
+            self.assertEqual({r["restarts"] for r in self.cluster.replicas()}, {0})
+            copy.cli("leave", "--now", timeout=90)
+        finally:
+            copy.kill_box()
+            self.cluster.nodes.remove(copy)
 
     def test_a_killed_replica_is_restarted_by_its_own_node_and_counted(self):
         self.deploy_echo(replicas=3)

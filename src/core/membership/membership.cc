@@ -37,6 +37,8 @@ Membership::Membership(const Tunables& tunables, MembershipSelf self, Prng prng,
     : tunables_(tunables),
       self_(self.id),
       boot_id_(self.boot_id),
+      boot_counter_(self.boot_counter),
+      started_(start),
       prng_(prng),
       now_{start, 0},
       present_(prng_.Fork()),
@@ -193,6 +195,8 @@ void Membership::Fire(const Timer& timer) {
       after.state = MemberState::kDead;
       return Replace(std::move(after), "silent for longer than dead_after");
     }
+    case TimerKind::kGoAbove:
+      return GoAbove();
     case TimerKind::kLeaveAgain:
       return Spread(UpdateOf(self()), true);
     case TimerKind::kLeaveDone:

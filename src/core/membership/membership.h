@@ -135,8 +135,8 @@ class Membership {
     std::uint64_t observation = 0;
     std::uint64_t region = 0;
   };
-  // Someone alive speaks with our id from another boot that is not older: a copied data directory. Said once
-  // per boot.
+  // Someone else lives with our id, and it is this node that has to take another: a copied data directory.
+  // Said once.
   struct IdentityConflict {
     BootId boot_id;
     Endpoint address;
@@ -204,6 +204,7 @@ class Membership {
     kPushPull,
     kDeadAfter,
     kForget,
+    kGoAbove,
     kLeaveAgain,
     kLeaveDone
   };
@@ -246,6 +247,19 @@ class Membership {
     Time next_try{};
     Duration wait{};
     bool answered = false;
+  };
+  // Another start of this node that is said to be alive: its former life, or somebody on a copy of its disk.
+  struct Namesake {
+    BootId boot_id;
+    Endpoint address;
+    std::uint32_t question = 0;  // what was asked, there or of one before; 0: nothing
+    Time asked_at{};
+    Time told_at{};
+    bool met_young = false;  // when this node had just started
+    Incarnation above;       // the latest life it was heard in, where that is not below ours
+    bool armed = false;      // a timer to go above it
+    Time raised_at{};
+    int raised = 0;  // so often this node went above it
   };
   enum class Source : std::uint8_t { kGossip, kExchange };
 
@@ -335,6 +349,17 @@ class Membership {
   std::vector<NodeId> PickDisputes(const std::vector<const MemberUpdate*>& news) const;
   void OnPushPull(NodeId from, const PushPull& table);
 
+  // membership_namesake.cc
+  void TellWhereItIsKnown(const Member& member, Endpoint address);
+  void OnOtherLife(const MemberUpdate& update, NodeId from);
+  void OnNamesake(const DatagramReceived& datagram);
+  void AskNamesake();
+  void TellNamesake();
+  void GoAboveLater(Incarnation life);
+  void GoAbove();
+  bool IsYoung() const;
+  void Yield(Endpoint to);
+
   // membership_evidence.cc
   void OnLinkDown(const LinkDown& down);
   void Connect(NodeId target, bool broke, int tries);
@@ -365,6 +390,8 @@ class Membership {
   Tunables tunables_;
   NodeId self_;
   BootId boot_id_;
+  std::uint32_t boot_counter_;  // of this start; the incarnation may have had to go above others since
+  Time started_;
   Prng prng_;
   Now now_;
   std::vector<Output> out_;
@@ -426,7 +453,9 @@ class Membership {
   bool ring_armed_ = false;
   bool leaving_ = false;
   bool joined_ = false;  // had a whole table from someone
-  BootId conflict_reported_;
+  bool yielded_ = false;
+  std::optional<Namesake> namesake_;  // the one heard of last
+  Time tell_where_next_{};  // somebody that speaks from elsewhere than it is known to live: not before
 };
 
 }  // namespace hs

@@ -164,9 +164,9 @@ void Membership::OnRelayEnd(std::uint32_t sequence) {
 void Membership::OnDatagram(const DatagramReceived& datagram) {
   const GossipMessage& message = datagram.message;
   if (leaving_ || removed_.contains(datagram.from)) return;
+  if (datagram.from == self_) return OnNamesake(datagram);
   const bool was_known = Find(datagram.from) != nullptr;
   for (const MemberUpdate& update : message.updates) Apply(update, datagram.from, Source::kGossip);
-  if (datagram.from == self_) return;
   if (message.intent_digest != 0 || message.observation_digest != 0) {
     out_.emplace_back(
         PeerDigests{datagram.from, message.intent_digest, message.observation_digest, message.region_digest});
@@ -197,6 +197,7 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   card.heard_at = now_.mono;
   heard_.Note(from, now_.mono);
   HeardWell(slot);
+  if (address != member->meta->address) TellWhereItIsKnown(*member, address);
   if (IsPresent(member->state) || member->state == MemberState::kLeft) return;
   // We think it gone and it is not. Only its own word brings it back, so tell it what is said of it.
   Folder& folder = peers_.FolderOf(slot);

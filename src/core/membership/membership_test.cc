@@ -224,30 +224,6 @@ TEST(Membership, OfATableThatCallsManyGoneEachNodeFollowsUpAFew) {
   }
 }
 
-TEST(Membership, ACopiedIdentityIsReportedOnceAndNotFought) {
-  MiniNetwork net(121);
-  net.Grow(3);
-  MemberUpdate copy{MiniNetwork::IdOf(1), BootId{99}, {1, 5}, MemberState::kAlive, MemberMeta{}, {}};
-  copy.meta.Edit().address = {IpAddress::V4(10, 9, 9, 9), 7700};
-  const Incarnation mine = net.node(1).self().incarnation;
-  for (int i = 0; i < 3; ++i) {
-    DatagramReceived datagram{MiniNetwork::IdOf(0), copy.meta->address, {}};
-    datagram.message.body = News{};
-    datagram.message.updates = {copy};
-    net.Hand(1, datagram);
-  }
-  int conflicts = 0;
-  for (const auto& [i, note] : net.noted) {
-    const auto* conflict = std::get_if<Membership::IdentityConflict>(&note);
-    if (conflict == nullptr) continue;
-    ++conflicts;
-    EXPECT_EQ(i, 1);
-    EXPECT_EQ(conflict->boot_id, BootId{99});
-  }
-  EXPECT_EQ(conflicts, 1);
-  EXPECT_EQ(net.node(1).self().incarnation, mine);
-}
-
 // Who accused somebody may be cut off from it, and not from those who hear it object.
 TEST(Membership, ARefutationIsPassedOnToTheAccusers) {
   MembershipSelf self{MiniNetwork::IdOf(100), BootId{1}, 1, {}};

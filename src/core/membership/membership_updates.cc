@@ -93,6 +93,10 @@ void Membership::ApplyAlive(const Member& member, const MemberUpdate& update, No
   const bool new_boot = update.incarnation.boot != member.incarnation.boot;
   const bool was_gone = !IsPresent(member.state);
   const bool was_silent = member.state == MemberState::kUnreachable || member.state == MemberState::kDead;
+  // Where it lived somebody else may live on, of whose data directory it has a copy: then he is to know.
+  const Endpoint& former = member.meta->address;
+  if (new_boot && from == update.id && former != update.meta->address)
+    Send(update.id, former, News{}, {update});
   if (new_boot) {
     refusals_.Forget(member.id);
   } else {
@@ -225,19 +229,8 @@ std::vector<NodeId> Membership::Credible(const std::vector<NodeId>& witnesses, N
 
 void Membership::OnNewsAboutSelf(const MemberUpdate& update, NodeId from) {
   if (leaving_) return;
+  if (update.boot_id != boot_id_) return OnOtherLife(update, from);
   const Member& me = self();
-  if (update.boot_id != boot_id_) {
-    // Of a former life, or of another living on a copy of our disk.
-    if (update.incarnation.boot < me.incarnation.boot) return Correct(from, me);
-    if (update.state == MemberState::kAlive) {
-      if (conflict_reported_ == update.boot_id) return;
-      conflict_reported_ = update.boot_id;
-      out_.emplace_back(IdentityConflict{update.boot_id, update.meta->address});
-      return;
-    }
-    // A former life with a higher counter: the disk was restored from an old copy. Go above it.
-    return RaiseIncarnation({update.incarnation.boot + 1, 0}, "went above a former life");
-  }
   if (update.incarnation < me.incarnation) return Correct(from, me);
   if (update.state == MemberState::kAlive) {
     if (update.incarnation > me.incarnation) RaiseIncarnation(update.incarnation, "went above its own echo");

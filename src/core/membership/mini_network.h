@@ -23,6 +23,9 @@ class MiniNetwork {
 
   // Starts node `i`, which knows the addresses of `seeds`.
   void Start(int i, const std::vector<int>& seeds, bool by_hint = false);
+  // Starts node `i` on a copy of the disk of `original`: with its id, at an address of its own. It may also
+  // be that one at another address, where it does not run any more.
+  void StartCopy(int i, int original, std::uint32_t boot_counter, const std::vector<int>& seeds);
   // A cluster of `n` nodes, all joined through node 0 and settled.
   void Grow(int n);
 
@@ -75,9 +78,12 @@ class MiniNetwork {
   struct NodeState {
     std::unique_ptr<Membership> membership;
     Life life = Life::kUp;
+    NodeId id;
     std::uint32_t boot = 0;
+    std::uint32_t salt = 0;                  // of its boot ids, once it ran on a copied disk
     std::vector<Membership::Input> waiting;  // the socket buffer of a stopped node
     std::set<int> links;
+    std::map<NodeId, int> latest;  // of the links with this id
     Time armed = kNever;
     Time runs_at{};  // while starved
   };
@@ -86,6 +92,7 @@ class MiniNetwork {
     Membership::Input input;
   };
 
+  void Boot(int i, const std::vector<int>& seeds, bool by_hint);
   static int IndexOf(NodeId id);
   static Endpoint AddressOf(int i);
   static int IndexAt(Endpoint address) { return address.ip.bytes[14] << 8 | address.ip.bytes[15]; }

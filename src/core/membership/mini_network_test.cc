@@ -38,10 +38,26 @@ Now MiniNetwork::NowOf(int i) const {
 
 void MiniNetwork::Start(int i, const std::vector<int>& seeds, bool by_hint) {
   NodeState& state = nodes_[i];
+  state.id = IdOf(i);
+  ++state.boot;
+  Boot(i, seeds, by_hint);
+}
+
+void MiniNetwork::StartCopy(int i, int original, std::uint32_t boot_counter, const std::vector<int>& seeds) {
+  NodeState& state = nodes_[i];
+  state.id = IdOf(original);
+  state.boot = boot_counter;
+  state.salt += 100;
+  for (const int peer : std::exchange(state.links, {})) nodes_.at(peer).links.erase(i);
+  Boot(i, seeds, false);
+}
+
+void MiniNetwork::Boot(int i, const std::vector<int>& seeds, bool by_hint) {
+  NodeState& state = nodes_.at(i);
   MembershipSelf self;
-  self.id = IdOf(i);
-  self.boot_counter = ++state.boot;
-  self.boot_id = {Mix64(seed_ ^ static_cast<std::uint64_t>(i * 1000 + state.boot))};
+  self.id = state.id;
+  self.boot_counter = state.boot;
+  self.boot_id = {Mix64(seed_ ^ static_cast<std::uint64_t>(i * 1000 + state.boot + state.salt))};
   self.meta.name = "10.0.0." + std::to_string(i);
   self.meta.address = AddressOf(i);
   self.meta.version = "0.1.0";
@@ -67,7 +83,7 @@ void MiniNetwork::Kill(int i) {
   state.waiting.clear();
   for (const int peer : std::exchange(state.links, {})) {
     nodes_.at(peer).links.erase(i);
-    if (!cut_(i, peer)) Later(1ms, peer, LinkDown{IdOf(i), LinkEnd::kReset});
+    if (!cut_(i, peer)) Later(1ms, peer, LinkDown{state.id, LinkEnd::kReset});
   }
 }
 void MiniNetwork::Reject(int a, int b) {
@@ -75,7 +91,7 @@ void MiniNetwork::Reject(int a, int b) {
   nodes_.at(a).links.erase(b);
   nodes_.at(b).links.erase(a);
   for (const auto& [at, peer] : {std::pair{a, b}, std::pair{b, a}})
-    Later(1ms, at, LinkDown{IdOf(peer), LinkEnd::kReset});
+    Later(1ms, at, LinkDown{nodes_.at(peer).id, LinkEnd::kReset});
 }
 void MiniNetwork::PowerOff(int i) { nodes_.at(i).life = Life::kOff; }
 void MiniNetwork::Stop(int i) { nodes_.at(i).life = Life::kStopped; }
@@ -106,13 +122,16 @@ void MiniNetwork::StepNode(int i, const Membership::Input& input) {
 
 void MiniNetwork::Link(int a, int b) {
   if (!nodes_.contains(b) || nodes_.at(a).links.contains(b)) return;
-  if (Silent(b) || cut_(a, b) || cut_(b, a)) return Later(1s, a, LinkDown{IdOf(b), LinkEnd::kTimeout});
+  if (Silent(b) || cut_(a, b) || cut_(b, a))
+    return Later(1s, a, LinkDown{nodes_.at(b).id, LinkEnd::kTimeout});
   if (nodes_.at(b).life == Life::kKilled || rejected_.contains({a, b}))
-    return Later(1ms, a, LinkDown{IdOf(b), LinkEnd::kRefused});
+    return Later(1ms, a, LinkDown{nodes_.at(b).id, LinkEnd::kRefused});
   nodes_.at(a).links.insert(b);
   nodes_.at(b).links.insert(a);
-  Later(2ms, a, LinkUp{IdOf(b)});
-  Later(2ms, b, LinkUp{IdOf(a)});
+  nodes_.at(a).latest[nodes_.at(b).id] = b;
+  nodes_.at(b).latest[nodes_.at(a).id] = a;
+  Later(2ms, a, LinkUp{nodes_.at(b).id});
+  Later(2ms, b, LinkUp{nodes_.at(a).id});
 }
 
 void MiniNetwork::Carry(int i, Membership::Output& output) {
@@ -126,16 +145,19 @@ void MiniNetwork::Carry(int i, Membership::Output& output) {
     digest = Mix64(digest ^ static_cast<std::uint64_t>(i * 7919 + to) ^ size ^
                    static_cast<std::uint64_t>(now_.time_since_epoch().count()));
     if (Silent(to) || nodes_.at(to).life == Life::kKilled || cut_(i, to) || prng_.Chance(loss_)) return;
-    Later(latency, to, DatagramReceived{IdOf(i), AddressOf(i), std::move(send->message)});
+    Later(latency, to, DatagramReceived{nodes_.at(i).id, AddressOf(i), std::move(send->message)});
   } else if (auto* link = std::get_if<SendLink>(&output)) {
-    const int to = IndexAt(link->address);
+    int to = IndexAt(link->address);
+    const auto latest = nodes_.at(i).latest.find(link->to);
+    if (latest != nodes_.at(i).latest.end() && nodes_.at(i).links.contains(latest->second))
+      to = latest->second;
     auto& push = std::get<PushPull>(link->message);
     std::size_t size = 60;
     for (const auto& update : push.members) size += EncodedBytes(update);
     link_bytes += size;
     Link(i, to);
     if (!nodes_.at(i).links.contains(to)) return;
-    Later(latency + 5ms, to, Membership::PushPullReceived{IdOf(i), std::move(push)});
+    Later(latency + 5ms, to, Membership::PushPullReceived{nodes_.at(i).id, std::move(push)});
   } else if (auto* hold = std::get_if<HoldLinks>(&output)) {
     for (const auto& [id, address] : hold->peers) Link(i, IndexAt(address));
   } else if (auto* connect = std::get_if<TryConnect>(&output)) {

@@ -145,6 +145,7 @@ void Node::Impl::Apply(const Tick&) {
 
 void Node::Impl::Apply(const DatagramReceived& input) {
   if (removed_.contains(input.from)) return;
+  if (input.from == self_) return AsMember(input);  // a copy of this node, or its former life
   if (routing_.AnyDialsOut()) NoteSource(input.from, input.address);
   if (const auto* relayed = std::get_if<Relayed>(&input.message.body)) return OnRelayed(input, *relayed);
   if (routing_.InTrouble(input.from)) Reach(HeardDirectly{input.from});

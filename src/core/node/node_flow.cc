@@ -56,6 +56,13 @@ bool ConcernsRoles(const Membership::MemberChanged& change) {
          before.alive_since != after.alive_since || before.quarantined_until != after.quarantined_until;
 }
 
+// It may be a copy of that member's disk, without its roles; then the original is back in a moment.
+bool StartedElsewhere(const Membership::MemberChanged& change) {
+  if (!change.before || !IsPresent(change.before->state)) return false;
+  return change.before->boot_id != change.after.boot_id &&
+         change.before->meta->address != change.after.meta->address;
+}
+
 // Of a member that dials out: whether it is there, and over whom it is reached.
 bool ConcernsDialing(const Membership::MemberChanged& change) {
   const MemberMeta& after = *change.after.meta;
@@ -121,7 +128,8 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
   const bool decisive = after.id == self_ || !region_.controller || after.id == region_.controller ||
                         after.id == region_.standby || plays(after) ||
                         (change.before && plays(*change.before));
-  if (ConcernsRoles(change)) lead_at_ = std::min(lead_at_, decisive ? now_.mono : now_.mono + kLeadPause);
+  const bool at_once = decisive && !StartedElsewhere(change);
+  if (ConcernsRoles(change)) lead_at_ = std::min(lead_at_, at_once ? now_.mono : now_.mono + kLeadPause);
   if (after.id == self_) {
     const bool reborn = change.before && after.incarnation.boot > change.before->incarnation.boot;
     return reborn ? CountLivesFrom(after.incarnation.boot) : void();
@@ -182,14 +190,14 @@ bool Node::Impl::ConcernsDoor(const Membership::MemberChanged& change) const {
          before.inbound_tcp != after.inbound_tcp;
 }
 
-// An old copy of this node's disk was put back: what it says now must count for more than what it said then.
+// An old copy of this node's disk was put back, or started elsewhere: what it says now must count for more
+// than what was said then.
 void Node::Impl::CountLivesFrom(std::uint32_t boot) {
   Observe(NewLife{boot});
-  Emit(
-      "member.reborn", meta_.name,
-      "others know of a later start of this node than its disk does: an old copy was put back; it counts its "
-      "starts from " +
-          std::to_string(boot));
+  Emit("member.reborn", meta_.name,
+       "others know of a later start of this node than its disk does: an old copy of that was put back, or a "
+       "copy was started elsewhere; it counts its starts from " +
+           std::to_string(boot));
 }
 
 // Who counts as present, and where, concerns all that talk to others.
@@ -222,8 +230,8 @@ void Node::Impl::On(const Membership::PeerDigests& digests) {
 
 void Node::Impl::On(const Membership::IdentityConflict& conflict) {
   Emit("member.identity-conflict", meta_.name,
-       "another agent with this node's id speaks from " + conflict.address.ToString() +
-           ": a copied data directory; this one takes a new id");
+       "another agent with this node's id answers at " + conflict.address.ToString() +
+           ": this data directory is a copy; this one takes a new id");
   outputs_.emplace_back(TakeNewIdentity{conflict.address});
 }
 

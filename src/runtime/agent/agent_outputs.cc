@@ -97,6 +97,8 @@ void Agent::Do(EmitEvent& output) {
 
 void Agent::Do(TakeNewIdentity&) {
   boost::asio::post(loop_, [this] {
+    // They have the ids of the other's, who runs them.
+    processes_->Abandon();
     auto renewed = RenewNode(directory_, identity_);
     if (!renewed) {
       outcome_ =

@@ -85,10 +85,8 @@ std::optional<NodeId> GossipSeal::Open(std::string_view datagram, std::string& c
   if (datagram[0] != kVersion) return drop(drops_.unknown_version);
   const std::string_view header = datagram.substr(0, kHeaderBytes);
   const std::string_view name = header.substr(1, kNameBytes);
-  if (name.substr(0, 16) == std::string_view(self_name_).substr(0, 16)) {
-    // Of another boot it is no echo: a copy of our data directory, or someone who replays our former life.
-    return drop(drops_.own);
-  }
+  // Of another boot it is no echo: a copy of our data directory, or someone who replays our former life.
+  if (name == self_name_) return drop(drops_.own);
   const std::uint64_t counter = ByteReader(header.substr(1 + kNameBytes)).Number(kCounterBytes);
   const auto known = by_name_.find(name);
   if (known != by_name_.end() && !known->second->window.Fresh(counter)) return drop(drops_.replayed);

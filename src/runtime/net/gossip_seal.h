@@ -45,7 +45,7 @@ struct GossipDrops {
   std::uint64_t unknown_version = 0;  // another program, or a later one
   std::uint64_t unauthentic = 0;      // not sealed with this cluster's secret, or changed on the way
   std::uint64_t replayed = 0;         // seen before, or too old to tell
-  std::uint64_t own = 0;              // our own, come back to us
+  std::uint64_t own = 0;              // of this boot of ours, come back to us
   friend bool operator==(const GossipDrops&, const GossipDrops&) = default;
 };
 
@@ -61,7 +61,8 @@ class GossipSeal {
   // Replaces `datagram`. Content up to kContentMax.
   void Seal(std::string_view content, std::string& datagram);
 
-  // Replaces `content` and answers who sent it; nullopt, counted, for everything else.
+  // Replaces `content` and answers who sent it; nullopt, counted, for everything else. Our own id: from
+  // another boot than this one.
   std::optional<NodeId> Open(std::string_view datagram, std::string& content);
 
   const GossipDrops& drops() const { return drops_; }

@@ -71,6 +71,15 @@ TEST(GossipSealTest, DropsAndCountsEverythingElse) {
   EXPECT_EQ(b.drops().own, 1u);
 }
 
+TEST(GossipSealTest, OurOwnIdUnderAnotherBootIsSomebody) {
+  GossipSeal original(kSecret, Node(1), BootId{10}), copy(kSecret, Node(1), BootId{11});
+  std::string datagram, content;
+  copy.Seal("is this you?", datagram);
+  EXPECT_EQ(original.Open(datagram, content), Node(1));
+  EXPECT_EQ(content, "is this you?");
+  EXPECT_FALSE(copy.Open(datagram, content));
+}
+
 TEST(GossipSealTest, ARestartOfTheSenderIsANewKeyAndAFreshWindow) {
   GossipSeal receiver(kSecret, Node(2), BootId{1});
   std::string first, second, content;

@@ -152,6 +152,21 @@ class ProcessHost::Impl : public std::enable_shared_from_this<Impl> {
     entries_.erase(id);
   }
 
+  // Not by its cgroup, as others are killed: on the same box the replica of which it is a copy is in that
+  // too.
+  void Abandon() {
+    closed_ = true;
+    disk_.join();
+    for (const auto& [id, entry] : entries_) {
+      if (IsAlive(entry->pids.shim)) {
+        KillDescendants(entry->pids.shim.pid, IsAlive(entry->pids.child) ? entry->pids.child.pid : 0);
+        kill(entry->pids.shim.pid, SIGKILL);
+      }
+      entry->dir.Retire();
+    }
+    entries_.clear();
+  }
+
   void Probe(const ProbeReplica& order) {
     const ProbeDone done = [self = weak_from_this(),
                             asked = std::chrono::steady_clock::now()](ProbeResult result) {
@@ -465,6 +480,7 @@ void ProcessHost::Start(const StartReplica& order) { impl_->Start(order); }
 void ProcessHost::Signal(const SignalReplica& order) { impl_->Signal(order); }
 void ProcessHost::Kill(const KillReplica& order) { impl_->Kill(order.id); }
 void ProcessHost::Forget(const ForgetReplica& order) { impl_->Forget(order.id); }
+void ProcessHost::Abandon() { impl_->Abandon(); }
 void ProcessHost::Probe(const ProbeReplica& order) { impl_->Probe(order); }
 std::vector<RunningReplica> ProcessHost::Running() const { return impl_->Running(); }
 void ProcessHost::SetDoorUrl(std::string url) { impl_->SetDoorUrl(std::move(url)); }

@@ -77,6 +77,9 @@ class ProcessHost {
   void Kill(const KillReplica& order);
   void Forget(const ForgetReplica& order);
   void Probe(const ProbeReplica& order);
+  // Kills and forgets all of them, with their directories, and does nothing more: they are copies of another
+  // node's. Waits for the disk.
+  void Abandon();
 
   // Sorted by id.
   std::vector<RunningReplica> Running() const;

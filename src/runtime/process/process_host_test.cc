@@ -312,6 +312,14 @@ TEST_F(ProcessHostTest, AnAgentOverACopyOfTheDirectoryLeavesTheOriginalsWorkAlon
   const auto found = host_->Scan();
   ASSERT_EQ(found.size(), 1u);
   EXPECT_FALSE(found[0].alive) << "not its own";
+  Start({"sleep", "1000"});
+  const auto doubled = Next<ReplicaStarted>();
+  ASSERT_TRUE(doubled);
+  host_->Abandon();
+  EXPECT_TRUE(Until([&] { return StartTimeOf(static_cast<pid_t>(doubled->pid)) == 0; }))
+      << "but what it started";
+  Revive();
+  EXPECT_THAT(host_->Scan(), IsEmpty());
   host_.reset();
   dir_ = original;
   fs::remove_all(copy);
