@@ -167,7 +167,10 @@ class Membership {
   // sends as much of them, and that a digest heard so long ago counts for nothing.
   static constexpr std::size_t kSmallCluster = 64;
   static constexpr Duration kDigestLife = 10s;  // except in a storm of changes
-  static constexpr Duration kSweepPause = 1s;   // not more often are all asked whether they are there
+  // No node starts or refutes as often. Whoever went above a number near the end would begin at zero again,
+  // and nobody would believe it any more.
+  static constexpr std::uint32_t kIncarnationMax = std::uint32_t{1} << 31;
+  static constexpr Duration kSweepPause = 1s;  // not more often are all asked whether they are there
 
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
 

@@ -69,7 +69,8 @@ void Membership::TellWhereItIsKnown(const Member& member, Endpoint address) {
 void Membership::OnNamesake(const DatagramReceived& datagram) {
   const GossipMessage& message = datagram.message;
   const auto word = std::ranges::find(message.updates, self_, &MemberUpdate::id);
-  const bool has_word = word != message.updates.end() && word->boot_id != boot_id_ && word->meta;
+  const bool has_word = word != message.updates.end() && word->boot_id != boot_id_ && word->meta &&
+                        word->incarnation.boot <= kIncarnationMax;
   if (const auto* ping = std::get_if<Ping>(&message.body)) {
     if (ping->target != self_) return;
     const bool newer =

@@ -13,9 +13,6 @@ constexpr std::size_t kPassOnMax = 32;
 // After a cut of a large cluster each side calls all of the other gone. Of one table so many are asked and
 // told themselves: all nodes together reach everyone all the same, and soon.
 constexpr std::size_t kDisputesMax = 64;
-// No node starts or refutes as often. Whoever went above a number near the end would begin at zero again, and
-// nobody would believe it any more.
-constexpr std::uint32_t kIncarnationMax = std::uint32_t{1} << 31;
 
 // Among equal incarnations the greater rank wins. Agent-down is exact where unreachable is a guess.
 int Rank(MemberState state) {
