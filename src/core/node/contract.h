@@ -50,7 +50,7 @@ namespace hs {
 struct Tick {};
 
 struct DatagramReceived {
-  NodeId from;  // this node's own id: from another start of it
+  NodeId from;       // this node's own id: from another start of it
   Endpoint address;  // where it came from: NAT and changed addresses show here
   GossipMessage message;
 };
