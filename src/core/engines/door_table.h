@@ -11,8 +11,7 @@
 //     so that it can be asked elsewhere. It goes with its report. Where only unreachable boxes run a service
 //     they stay: the silence may be this node's own, and what waits has nowhere else to go.
 //  3. What still runs here of a service that nobody asks for any more gets nothing new, and stays in the
-//  table
-//     until it has stopped: only so does HAProxy tell when nothing is left on it.
+//     table until it has stopped: only so does HAProxy tell when nothing is left on it.
 //  4. Unhealthy replicas get nothing while at least half of those that run are well; when fewer are, all
 //     that run are used (panic, as Envoy has it): failing health checks must not turn a slow service into
 //     an absent one, nor drown the few that still answer.
