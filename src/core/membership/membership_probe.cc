@@ -387,9 +387,9 @@ void Membership::OnSuspicionEnd(NodeId target) {
     return;
   }
   const bool tried = suspicion.HasWitness(self_);
-  // Nobody is judged on this node's word alone without being asked once more: the wire may just have come
-  // back.
-  const bool alone = tried && suspicion.witnesses()->size() == 1 && PresentCount() > 2;
+  // Nobody is judged on one word alone without being asked once more: the wire may just have come back, and
+  // whoever was cut off before may have passed on late what it suspected then.
+  const bool alone = suspicion.witnesses()->size() == 1 && PresentCount() > 2;
   if (alone && suspicion.judged_at == Time{}) {
     StartProbe(target, member->meta->address, ProbeKind::kConfirm);
     suspicion.judged_at = now_.mono + tunables_.probe_timeout + kWakesDirect * lateness();
