@@ -58,15 +58,16 @@ class PartialCuts(NetCase):
         self.deploy_on(1)
         self.cluster.wait(lambda: self.ask(0), PATIENCE, "the door of 0 serves")
 
-        def status(source, host, path="/"):
+        def status(source, host, path="/", door=1):
             with self.net.inside(source):
-                connection = http.client.HTTPConnection(*self.cluster.nodes[1].door.split(":"), timeout=2)
+                connection = http.client.HTTPConnection(*self.cluster.nodes[door].door.split(":"), timeout=2)
                 connection.connect()
             with contextlib.closing(connection):
                 connection.request("GET", path, headers={"Host": host})
                 return connection.getresponse().status
 
         self.assertEqual(status(1, "echo.internal"), 200)
+        self.assertEqual(status(2, "echo.internal", door=2), 200, "its own, though it has no work yet")
         # A box without work is a stranger to this door, as a client anywhere is.
         self.assertEqual(status(2, "anything"), 200)
         self.assertEqual(status(2, "echo.internal"), 404)

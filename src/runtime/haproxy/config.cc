@@ -73,10 +73,15 @@ defaults
                      Milliseconds(ToMs(config.connect_timeout)), Milliseconds(ToMs(kQueueDeadline)));
 }
 
-// Of a frontend of HTTP: whether a request comes from a process of the cluster's own boxes.
+// Of a frontend of HTTP: whether a request comes from a process of the cluster's own boxes. Of this one it
+// comes from the address that it goes to, whichever of the box's that is.
 void RenderInside(std::string& out, const DoorConfig& config) {
-  out += fmt::format("  acl inside src 127.0.0.0/8 ::1 {}\n  acl inside src,map_ip({}) -m found\n",
-                     config.door.ip.ToString(), EscapeWord(BoxesPath(config)));
+  out += fmt::format(R"(  http-request set-var(txn.to) dst,concat()
+  acl inside src 127.0.0.0/8 ::1
+  acl inside src,strcmp(txn.to) eq 0
+  acl inside src,map_ip({}) -m found
+)",
+                     EscapeWord(BoxesPath(config)));
 }
 
 // RFC 9218: 0 is most urgent, 3 usual, 7 least. From outside a request may only step back: else the first

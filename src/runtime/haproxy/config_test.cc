@@ -118,7 +118,8 @@ TEST(HaproxyConfig, TwoServicesOnOnePortOrRouteAreNamed) {
 TEST(HaproxyConfig, BoxesWithReplicasMayClaimUrgency) {
   EXPECT_EQ(BoxesOf(Shop()), (Routes{{"127.0.0.11", "box"}, {"127.0.0.12", "box"}}));
   const std::string config = RenderConfig(Shop(), Config(), kPorts);
-  EXPECT_THAT(config, HasSubstr("  acl inside src 127.0.0.0/8 ::1 127.0.0.11\n"
+  EXPECT_THAT(config, HasSubstr("  acl inside src 127.0.0.0/8 ::1\n"
+                                "  acl inside src,strcmp(txn.to) eq 0\n"
                                 "  acl inside src,map_ip(/var/lib/homeostat/door/boxes.map) -m found\n"));
   EXPECT_THAT(config,
               HasSubstr("regsub(\"u=[0-2]\",\"u=3\",g)]' if { req.fhdr(priority) -m reg u=[0-2] } !inside"));
