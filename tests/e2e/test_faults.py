@@ -150,7 +150,8 @@ class Losses(ClusterCase):
             self.assertIn("this one takes a new id", copy.log())
             self.assertNotIn("takes a new id", original.log(1000))
             self.assertEqual([m["name"] for m in self.cluster.members() if "controller" in m["roles"]], leads)
-            self.assertEqual(self.pids(), before)
+            # One may be moved to the fourth box meanwhile.
+            self.assertGreaterEqual(len(set(self.pids().items()) & set(before.items())), 2, self.events()[-40:])
             self.assertEqual({r["restarts"] for r in self.cluster.replicas()}, {0})
             copy.cli("leave", "--now", timeout=90)
         finally:
