@@ -365,10 +365,11 @@ int Membership::HeardOfLate() const {
 }
 
 Time Membership::DeadlineOf(const Suspicion& suspicion) const {
-  const int others = HeardOfLate();
-  const Time deadline =
-      suspicion.HasWitness(self_) ? suspicion.Deadline(others) : suspicion.LongestDeadline();
-  return deadline + kWakesRefuted * lateness();
+  const Duration refuted = kWakesRefuted * lateness();
+  if (suspicion.HasWitness(self_)) return suspicion.Deadline(HeardOfLate()) + refuted;
+  // Who heard it from one other asks first (OnSuspicionEnd), and is no later for that.
+  const bool asks = suspicion.witnesses()->size() == 1;
+  return suspicion.LongestDeadline() - (asks ? tunables_.probe_timeout : Duration(0)) + refuted;
 }
 
 void Membership::OnSuspicionEnd(NodeId target) {
