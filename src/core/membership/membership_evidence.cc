@@ -31,8 +31,8 @@ constexpr std::size_t kLoneWitness = 8;
 
 void Membership::OnLinkDown(const LinkDown& down) {
   if (leaving_ || !Present(down.peer)) return;
-  if (down.end == LinkEnd::kClosed) return;  // after a bye
-  if (down.end == LinkEnd::kTimeout || down.end == LinkEnd::kDenied) return;
+  // After a bye; by silence, which probes judge; by somebody who lives.
+  if (down.end == LinkEnd::kClosed || down.end == LinkEnd::kTimeout || down.end == LinkEnd::kDenied) return;
   // One that was up has broken: news, whatever an attempt just before it has shown.
   if (down.end == LinkEnd::kReset) FolderOf(down.peer).connect_at = {};
   Connect(down.peer, true, 0);

@@ -94,8 +94,7 @@ void Node::Impl::SettleBundles() {
     dropped_at_[digest] = now;
     Supervise(BundleDropped{digest});
     outputs_.emplace_back(DropBundle{digest});
-    Note({now_.wall_ms, self_, "bundle.dropped", digest.Short(),
-          "no revision that is kept and no replica here refers to it"});
+    Note("bundle.dropped", digest.Short(), "no revision that is kept and no replica here refers to it");
     dirty_.statuses = true;
   }
 }

@@ -156,7 +156,7 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     if (tells && member_news_.Take(now_.mono) == 1) {
       Emit(kind, after.meta->name, change.cause);
     } else {
-      Note({intent_.MedianNow(now_.wall_ms), self_, kind, after.meta->name, change.cause});
+      Note(kind, after.meta->name, change.cause);
     }
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
@@ -357,11 +357,20 @@ void Node::Impl::On(const NodeProvenDead& proof) { AsMember(Membership::MarkDead
 
 // ------------------------------------------------------------------------------------------------ helpers
 
+// By the clocks of all: with a calendar a year ahead this node's events would outlive everybody's.
+Event Node::Impl::EventOf(const std::string& kind, const std::string& subject,
+                          const std::string& cause) const {
+  return {intent_.MedianNow(now_.wall_ms), self_, kind, subject, cause};
+}
+
 void Node::Impl::Emit(const std::string& kind, const std::string& subject, const std::string& cause) {
-  // By the clocks of all: with a calendar a year ahead its own events would outlive everybody's.
-  Event event{intent_.MedianNow(now_.wall_ms), self_, kind, subject, cause};
+  Event event = EventOf(kind, subject, cause);
   Observe(PublishEvent{event});
-  Note(std::move(event));
+  outputs_.emplace_back(EmitEvent{std::move(event)});
+}
+
+void Node::Impl::Note(const std::string& kind, const std::string& subject, const std::string& cause) {
+  outputs_.emplace_back(EmitEvent{EventOf(kind, subject, cause)});
 }
 
 std::string Node::Impl::NameOf(NodeId node) const {

@@ -286,10 +286,11 @@ class Node::Impl {
   bool Leads() const { return region_.controller == self_; }
   NodeReports ObservedReports() const;
   KnownSlices ObservedSlices() const;
+  Event EventOf(const std::string& kind, const std::string& subject, const std::string& cause) const;
   // Logged here, and known to all.
   void Emit(const std::string& kind, const std::string& subject, const std::string& cause);
   // Logged here alone.
-  void Note(Event event) { outputs_.emplace_back(EmitEvent{std::move(event)}); }
+  void Note(const std::string& kind, const std::string& subject, const std::string& cause);
   std::string NameOf(NodeId node) const;
 
   const Tunables tunables_;

@@ -44,7 +44,7 @@ void Node::Impl::On(const LanSearch::Ask& ask) {
   const std::string why = others == 0 ? "nobody answers at the addresses it was given"
                                       : std::to_string(others + 1 - company.present) + " of the " +
                                             std::to_string(others) + " others it knows do not answer";
-  Note({now_.wall_ms, self_, "lan.search", meta_.name, why + ": it asks the local network for them"});
+  Note("lan.search", meta_.name, why + ": it asks the local network for them");
 }
 
 }  // namespace hs

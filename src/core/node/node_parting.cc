@@ -91,7 +91,7 @@ void Node::Impl::SayGoodbye() {
     // Nobody listens to it any more.
     const std::string cause =
         "this node was removed from cluster " + cluster_.Short() + ", which no longer trusts its key";
-    Note({now_.wall_ms, self_, "member.removed", meta_.name, cause});
+    Note("member.removed", meta_.name, cause);
     outputs_.emplace_back(Gone{cause});
     return;
   }

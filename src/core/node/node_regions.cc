@@ -105,11 +105,11 @@ void Node::Impl::FindRegions() {
 void Node::Impl::EnterRegion(RegionId region) {
   const RegionId before = std::exchange(region_id_, region);
   const bool split = IsWithin(region, before);
-  Event event{now_.wall_ms, self_, split ? "region.split" : "region.merged", meta_.name,
-              "region " + std::to_string(before) + " is now " + std::to_string(region) + ": " +
-                  std::to_string(membership_.PresentCount()) + " members in " +
-                  std::to_string(leaves_.size()) + (leaves_.size() == 1 ? " region" : " regions")};
-  Leads() ? Emit(event.kind, event.subject, event.cause) : Note(std::move(event));
+  const std::string kind = split ? "region.split" : "region.merged";
+  const std::string cause = "region " + std::to_string(before) + " is now " + std::to_string(region) + ": " +
+                            std::to_string(membership_.PresentCount()) + " members in " +
+                            std::to_string(leaves_.size()) + (leaves_.size() == 1 ? " region" : " regions");
+  Leads() ? Emit(kind, meta_.name, cause) : Note(kind, meta_.name, cause);
   meta_.region = region;
   region_since_ = lead_at_ = plan_at_ = now_.mono;
   unsaid_.reset();

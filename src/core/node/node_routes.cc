@@ -43,7 +43,7 @@ void Node::Impl::On(const RouteChanged& change) {
   if (!DialsOut(change.peer) && routing_.Detours().size() <= kToldToAll && route_news_.Take(now_.mono) == 1) {
     Emit(kind, NameOf(change.peer), cause);
   } else {
-    Note({now_.wall_ms, self_, kind, NameOf(change.peer), cause});
+    Note(kind, NameOf(change.peer), cause);
   }
 }
 
@@ -225,8 +225,8 @@ void Node::Impl::SettleDialing() {
     WatchPathsInUse();
     std::string names;
     for (const NodeId& relay : meta_.relays) names += (names.empty() ? "" : ", ") + NameOf(relay);
-    Note({now_.wall_ms, self_, "route.lines", meta_.name,
-          "nobody can connect to this box: it keeps lines to " + (names.empty() ? "nobody" : names)});
+    Note("route.lines", meta_.name,
+         "nobody can connect to this box: it keeps lines to " + (names.empty() ? "nobody" : names));
   }
   std::vector<std::pair<NodeId, Endpoint>> lines;
   for (const NodeId& relay : meta_.relays) lines.emplace_back(relay, AddressOf(relay));
