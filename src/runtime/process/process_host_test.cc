@@ -137,7 +137,8 @@ TEST_F(ProcessHostTest, WhatCannotBeWatchedDoesNotRunUnseen) {
     ASSERT_TRUE(failed);
     EXPECT_THAT(failed->reason, HasSubstr("cannot be watched: Too many open files"));
   }).join();
-  EXPECT_TRUE(Fd(ReplicaDir(dir_, kId).TakeLock())) << "its shim is gone";
+  // What the shim had forked goes a moment after it.
+  EXPECT_TRUE(Until([&] { return bool(Fd(ReplicaDir(dir_, kId).TakeLock())); })) << "its shim is gone";
   Start({"sleep", "1000"});
   EXPECT_TRUE(Next<ReplicaStarted>());
 }
