@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/grow.h"
 #include "base/prng.h"
 
 namespace hs {
@@ -61,6 +62,7 @@ class IdTable {
       return {value.id, value};
     }
     pointer operator->() const { return {**this}; }
+    Slot slot() const { return table_->order_[at_]; }
     Iterator& operator++() { return ++at_, *this; }
     Iterator& operator--() { return --at_, *this; }
     Iterator operator++(int) { return {table_, at_++}; }
@@ -205,6 +207,7 @@ class IdTable {
       free_.pop_back();
     }
     Of(slot).id = id;
+    MakeRoom(order_);
     order_.insert(order_.begin() + static_cast<std::ptrdiff_t>(OrderOf(id)), slot);
     PutIntoCircle(id, slot);
     return slot;

@@ -31,7 +31,9 @@ void ExpectSame(const IdTable<Entry>& table, const std::map<NodeId, int>& tree) 
   ASSERT_EQ(table.size(), tree.size());
   auto at = tree.begin();
   std::set<std::pair<std::uint64_t, NodeId>> circle;
-  for (const auto& [id, entry] : table) {
+  for (auto entered = table.begin(); entered != table.end(); ++entered) {
+    const auto& [id, entry] = *entered;
+    ASSERT_EQ(entered.slot(), table.SlotOf(id));
     ASSERT_EQ(id, at->first);
     ASSERT_EQ(entry.id, id);
     ASSERT_EQ(entry.number, at->second);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/grow.h"
 #include "base/time.h"
 
 namespace hs {
@@ -36,8 +37,7 @@ class TimerQueue {
   }
   // Cannot be disarmed but by Clear().
   void ArmForGood(Time at, What what) {
-    // Doubling would leave half of a large array unused.
-    if (slips_.size() == slips_.capacity()) slips_.reserve(slips_.size() + slips_.size() / 4 + 4);
+    MakeRoom(slips_);
     slips_.push_back({{at, ++last_}, std::move(what)});
     std::push_heap(slips_.begin(), slips_.end(), After);
   }

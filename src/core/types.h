@@ -102,12 +102,12 @@ struct Member {
   BootId boot_id;
   Incarnation incarnation;
   MemberState state = MemberState::kAlive;
+  bool seen_this_run = false;  // of the observer, not spread: answered or was vouched for since its own start
   SharedValue<MemberMeta> meta;
-  // Of the observer, not spread:
+  // Of the observer too:
   Time state_since;
-  Time alive_since;            // start of the present unbroken presence
-  Time quarantined_until{};    // flapped: gets no new work and no role until then
-  bool seen_this_run = false;  // answered or was vouched for since our own start
+  Time alive_since;          // start of the present unbroken presence
+  Time quarantined_until{};  // flapped: gets no new work and no role until then
 };
 
 using MemberTable = IdTable<Member>;

@@ -8,6 +8,7 @@ namespace hs {
 namespace {
 
 constexpr Duration kForgetAfter = 72h;
+constexpr Duration kAgePause = 1s;  // not more often are all looked at for having been so for long
 // Twice the time a datagram takes on a slow link: the second round of goodbyes reaches who missed the first.
 constexpr Duration kLeaveAgain = 80ms;
 constexpr Duration kLeaveWait = 200ms;
@@ -185,26 +186,56 @@ void Membership::Fire(const Timer& timer) {
       return RetryOne();
     case TimerKind::kPushPull:
       return PushPullOne();
-    case TimerKind::kDeadAfter:
-    case TimerKind::kForget: {
-      const Member* member = Find(id);
-      // A member that came back meanwhile is another story.
-      if (member == nullptr || StateNumber(*member) != timer.number) return;
-      if (timer.kind == TimerKind::kForget) return Forget(id);
-      Member after = *member;
-      after.state = MemberState::kDead;
-      return Replace(std::move(after), "silent for longer than dead_after");
-    }
+    case TimerKind::kAge:
+      return OnAge();
     case TimerKind::kGoAbove:
       return GoAbove();
     case TimerKind::kLeaveAgain:
       return Spread(UpdateOf(self()), true);
     case TimerKind::kLeaveDone:
       timers_.Clear();
-      retry_ = {};
+      retry_ = age_ = {};
       out_.emplace_back(LeaveDone{});
       return;
   }
+}
+
+// When it enters another state just by being as it is for so long.
+Time Membership::AgesAt(const Member& member) const {
+  if (member.id == self_) return kNever;
+  if (member.state == MemberState::kUnreachable) return member.state_since + tunables_.dead_after;
+  const bool ended = member.state == MemberState::kDead || member.state == MemberState::kLeft;
+  return ended ? member.state_since + kForgetAfter : kNever;
+}
+
+// One timer for all, the earliest: half of a large cluster may be silent.
+void Membership::ArmAge(Time at) {
+  if (age_.at <= at) return;
+  timers_.Disarm(age_);
+  age_ = Arm(at, TimerKind::kAge);
+}
+
+void Membership::OnAge() {
+  age_ = {};
+  std::vector<NodeId> due;
+  Time next = kNever;
+  for (const auto& [id, member] : members_) {
+    const Time at = AgesAt(member);
+    if (at <= now_.mono)
+      due.push_back(id);
+    else
+      next = std::min(next, at);
+  }
+  for (const NodeId& id : due) {
+    if (At(id).state != MemberState::kUnreachable) {
+      Forget(id);
+      continue;
+    }
+    Member after = At(id);
+    after.state = MemberState::kDead;
+    Replace(std::move(after), "silent for longer than dead_after");
+  }
+  if (next != kNever) ArmAge(std::max(next, now_.mono + kAgePause));
 }
 
 void Membership::Forget(NodeId id) {
@@ -266,7 +297,7 @@ void Membership::OnLeave() {
   Replace(after, "leaves on request");
   probes_.clear();
   timers_.Clear();
-  retry_ = {};
+  retry_ = age_ = {};
   ring_armed_ = false;
   if (present_.size() == 0) {
     Arm(now_.mono, TimerKind::kLeaveDone);
@@ -306,11 +337,15 @@ std::uint64_t Membership::StateNumber(const Member& member) {
 }
 
 MemberUpdate Membership::UpdateOf(const Member& member) const {
+  const bool accused = member.state != MemberState::kAlive && member.state != MemberState::kLeft;
+  return UpdateOf(member, accused ? peers_.Find(SlotOf(member.id)) : nullptr);
+}
+
+MemberUpdate Membership::UpdateOf(const Member& member, const Folder* folder) {
   MemberUpdate update{member.id, member.boot_id, member.incarnation, member.state, {}, {}};
   if (member.state == MemberState::kAlive) update.meta = member.meta;
-  if (member.state == MemberState::kAlive || member.state == MemberState::kLeft) return update;
-  const Folder* folder = peers_.Find(SlotOf(member.id));
-  if (folder == nullptr) return update;
+  if (member.state == MemberState::kAlive || member.state == MemberState::kLeft || folder == nullptr)
+    return update;
   if (member.state != MemberState::kSuspect) {
     update.witnesses = folder->gone_witnesses;
   } else if (folder->suspicion) {
@@ -327,7 +362,10 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
   const bool is_present = IsPresent(after.state);
   const std::uint64_t change = (before ? DigestOf(*before) : 0) ^ DigestOf(after);
   digest_ ^= change;
-  if (change != 0 && changes_.Take(now_.mono, 1) == 0) storm_until_ = now_.mono + kDigestLife;
+  if (change != 0 && changes_.Take(now_.mono, 1) == 0) {
+    if (now_.mono >= storm_until_) storm_since_ = now_.mono;
+    storm_until_ = now_.mono + kDigestLife;
+  }
   if (!before || before->state != after.state) after.state_since = now_.mono;
   if (is_present) after.seen_this_run = true;
 
@@ -356,13 +394,7 @@ void Membership::Replace(Member after, std::string cause, bool first_hand) {
     }
     if (!is_present && (was_present || !before) && after.state != MemberState::kLeft)
       ScheduleRetry(after.id, 0ms);
-    const bool entered = !before || before->state != after.state;
-    if (entered && after.state == MemberState::kUnreachable) {
-      ArmForGood(now_.mono + tunables_.dead_after, TimerKind::kDeadAfter, after.id, StateNumber(after));
-    }
-    if (entered && (after.state == MemberState::kDead || after.state == MemberState::kLeft)) {
-      ArmForGood(now_.mono + kForgetAfter, TimerKind::kForget, after.id, StateNumber(after));
-    }
+    if (!before || before->state != after.state) ArmAge(AgesAt(after));
   }
   const bool moved = !before || before->meta->address != after.meta->address;
   if (was_present != is_present || (is_present && moved)) ring_changed_ = true;

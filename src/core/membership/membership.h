@@ -170,6 +170,9 @@ class Membership {
   // No node starts or refutes as often. Whoever went above a number near the end would begin at zero again,
   // and nobody would believe it any more.
   static constexpr std::uint32_t kIncarnationMax = std::uint32_t{1} << 31;
+  // All find at about the same moment that they differ. Their tables, in a cluster of ten thousand of a
+  // megabyte each, are to travel one after the other, for each member this much later.
+  static constexpr Duration kExchangeSpan = 1ms;
   static constexpr Duration kSweepPause = 1s;  // not more often are all asked whether they are there
 
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
@@ -205,8 +208,7 @@ class Membership {
     kHoldRing,
     kRetry,
     kPushPull,
-    kDeadAfter,
-    kForget,
+    kAge,
     kGoAbove,
     kLeaveAgain,
     kLeaveDone
@@ -277,12 +279,16 @@ class Membership {
     return late > std::max<Duration>(tunables_.late_wake, 2 * tunables_.probe_interval);
   }
   void OnLateWake(Duration late);
+  Time AgesAt(const Member& member) const;
+  void ArmAge(Time at);
+  void OnAge();
   void Forget(NodeId id);
   void OnMeta(const MemberMeta& meta);
   void OnLeave();
   void OnMarkDead(const MarkDead& order);
   void OnRemoved(const Removed& removed);
   MemberUpdate UpdateOf(const Member& member) const;
+  static MemberUpdate UpdateOf(const Member& member, const Folder* folder);
   // When its state began, for timers that are void once it has another.
   static std::uint64_t StateNumber(const Member& member);
   void Replace(Member after, std::string cause, bool first_hand = false);
@@ -315,6 +321,7 @@ class Membership {
   void StartProbe(NodeId target, Endpoint address, ProbeKind kind);
   void ForgetProbes();
   void OnProbeTimeout(std::uint32_t sequence);
+  std::size_t Relays() const;
   void OnProbeEnd(std::uint32_t sequence);
   void Sweep(const Probe& unheard);
   void CallRoll(const std::vector<Slot>& except = {});
@@ -329,6 +336,8 @@ class Membership {
   void OnHeardFrom(NodeId from, Endpoint address);
   void OnPeerDigest(NodeId from, std::uint32_t digest);
   bool MayExchange(Duration pause);
+  Duration ExchangeSpan() const;
+  bool MyTurn();
   void Suspect(NodeId target, const std::vector<NodeId>& witnesses, Source source, NodeId heard_from,
                const Witnesses& heard = {});
   void OnSuspicionEnd(NodeId target);
@@ -412,6 +421,7 @@ class Membership {
   RefusalBook refusals_;
   Timers timers_;
   Timers::Handle retry_;  // the one of kind kRetry
+  Timers::Handle age_;
   std::map<std::uint32_t, Probe> probes_;
   std::map<std::uint32_t, Relay> relays_;
   std::map<std::uint64_t, Attempt> attempts_;
@@ -435,6 +445,7 @@ class Membership {
   // Changes of the digest in peace: more of them are a storm.
   TokenBucket changes_{16, 1};
   Time storm_until_{};
+  Time storm_since_{};
 
   std::uint64_t intent_digest_ = 0;
   std::uint64_t observation_digest_ = 0;
@@ -450,6 +461,7 @@ class Membership {
   Time sweep_next_{};             // not before
   Time listens_since_;            // its start, or the end of its last sleep
   Time exchange_next_{};          // a whole table because of some difference: not before
+  Time exchange_turn_{};          // when this node is to begin, since it found a difference
   Time retry_soon_next_{};        // all who were silent, since one is back: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
   bool ring_changed_ = false;     // and not yet told by HoldLinks

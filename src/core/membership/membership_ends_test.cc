@@ -165,6 +165,38 @@ TEST(MembershipEnds, SilenceForLongIsDeath) {
   EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
 }
 
+TEST(MembershipEnds, TwoWhoAreSilentForLongDieOneAfterTheOther) {
+  Tunables tunables;
+  tunables.dead_after = 60s;
+  MiniNetwork net(152, tunables);
+  net.Grow(5);
+  net.PowerOff(3);
+  net.Run(10s);
+  net.PowerOff(4);
+  net.Run(55s);
+  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
+  EXPECT_TRUE(net.AllSee(4, MemberState::kUnreachable));
+  net.Run(10s);
+  EXPECT_TRUE(net.AllSee(4, MemberState::kDead));
+}
+
+TEST(MembershipEnds, WhoLeftIsForgottenAfterThreeDays) {
+  MiniNetwork net(92);
+  net.Grow(2);
+  Membership& node = net.node(0);
+  const Member& member = node.members().at(MiniNetwork::IdOf(1));
+  DatagramReceived goodbye{member.id, member.meta->address, {}};
+  goodbye.message.body = News{};
+  goodbye.message.updates = {
+      {member.id, member.boot_id, {member.incarnation.boot, 9}, MemberState::kLeft, {}, {}}};
+  node.Step({net.now(), 0}, goodbye);
+  ASSERT_EQ(node.members().at(MiniNetwork::IdOf(1)).state, MemberState::kLeft);
+  node.Step({net.now() + 71h, 0}, Tick{});
+  EXPECT_TRUE(node.members().contains(MiniNetwork::IdOf(1)));
+  node.Step({net.now() + 73h, 0}, Tick{});
+  EXPECT_FALSE(node.members().contains(MiniNetwork::IdOf(1)));
+}
+
 TEST(MembershipEnds, ProofFromElsewhereMakesAnAgentThatIsDownDeadForAll) {
   MiniNetwork net(141);
   net.Grow(8);

@@ -11,6 +11,8 @@ namespace {
 constexpr Duration kFailureLife = 2s;
 // A lasting difference of tables, not news on its way.
 constexpr Duration kDifferenceLasts = 2s;
+// So many of a cluster, drawn by lot, exchange tables with one that they find again.
+constexpr std::size_t kExchangersMax = 256;
 // A newcomer hears from many unknown members before the first table is there.
 constexpr Duration kUnknownPause = 250ms;
 // Whoever is cut off from many asks them all at once, so many at most.
@@ -118,8 +120,9 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
       if (peers_.CardOf(slot).heard_at < probe.sent) except.push_back(slot);
     }
   }
-  for (const Slot slot : present_.Draw(static_cast<std::size_t>(2 * tunables_.indirect_probes), except)) {
-    if (probe.asked.size() >= static_cast<std::size_t>(tunables_.indirect_probes)) break;
+  const std::size_t relays = Relays();
+  for (const Slot slot : present_.Draw(2 * relays, except)) {
+    if (probe.asked.size() >= relays) break;
     const Member& member = members_.Of(slot);
     if (member.state == MemberState::kAlive) probe.asked.push_back(member.id);
   }
@@ -127,6 +130,16 @@ void Membership::OnProbeTimeout(std::uint32_t sequence) {
   for (const NodeId& id : probe.asked) SendTo(id, request);
   // A refusal tells more, sooner, than silence does.
   Connect(probe.target, false, 0);
+}
+
+// A suspicion is news to all, so that those which are only due to lost datagrams cost each node the more, the
+// more nodes there are. One relay more for ten times as many makes them rarer than that: where one datagram
+// in a hundred is lost, 25 times.
+std::size_t Membership::Relays() const {
+  auto relays = static_cast<std::size_t>(tunables_.indirect_probes);
+  if (relays == 0) return 0;
+  for (std::size_t members = PresentCount(); members >= 10 * kSmallCluster; members /= 10) ++relays;
+  return relays;
 }
 
 void Membership::OnProbeEnd(std::uint32_t sequence) {
@@ -192,7 +205,8 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   }
   const Slot slot = SlotOf(from);
   Card& card = peers_.CardOf(slot);
-  if (PresentCount() > kSmallCluster && now_.mono >= storm_until_ && now_.mono - card.heard_at > kDigestLife)
+  const bool storm = now_.mono < storm_until_ && card.heard_at >= storm_since_;
+  if (PresentCount() > kSmallCluster && !storm && now_.mono - card.heard_at > kDigestLife)
     card.differs_since = {};
   card.heard_at = now_.mono;
   heard_.Note(from, now_.mono);
@@ -217,7 +231,21 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   if (card.differs_since == Time{}) card.differs_since = now_.mono;
   if (now_.mono - card.differs_since < kDifferenceLasts || now_.mono - PushedAt(from) < kDifferenceLasts)
     return;
-  if (MayExchange(kDifferenceLasts)) SendPushPull(from, At(from).meta->address, true);
+  if (MyTurn() && MayExchange(kDifferenceLasts + ExchangeSpan()))
+    SendPushPull(from, At(from).meta->address, true);
+}
+
+Duration Membership::ExchangeSpan() const {
+  const std::size_t small = std::min(PresentCount(), kSmallCluster);
+  return kExchangeSpan * static_cast<std::int64_t>(PresentCount() - small);
+}
+
+// A turn that was not taken for long is of an earlier difference.
+bool Membership::MyTurn() {
+  if (ExchangeSpan() == Duration{}) return true;
+  if (now_.mono - exchange_turn_ > kDigestLife)
+    exchange_turn_ = now_.mono + prng_.Between(Duration{}, ExchangeSpan());
+  return now_.mono >= exchange_turn_;
 }
 
 // While much changes, everybody differs from everybody, and a table from each would be most of the load: one
@@ -282,7 +310,11 @@ void Membership::OnAck(const DatagramReceived& datagram, std::uint32_t sequence)
   }
   if (kind == ProbeKind::kRetry && (!joined_ || !Present(reached))) {
     const Time pushed_at = PushedAt(reached);
-    if (pushed_at == Time{} || now_.mono - pushed_at > 500ms) SendPushPull(reached, datagram.address, true);
+    const bool due = pushed_at == Time{} || now_.mono - pushed_at > 500ms;
+    // When a cut has healed all meet all at once; what these do not exchange others will, and digests tell.
+    const bool mine =
+        !joined_ || PresentCount() <= kExchangersMax || prng_.Below(PresentCount()) < kExchangersMax;
+    if (due && mine) SendPushPull(reached, datagram.address, true);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <bit>
 #include <utility>
 
+#include "base/grow.h"
 #include "core/membership/membership.h"
 
 namespace hs {
@@ -23,6 +24,7 @@ constexpr Duration kRetryMax = 60s;
 // that is back.
 constexpr std::size_t kRetrySoonMax = 64;
 constexpr Duration kRetrySoon = 1s;
+constexpr std::size_t kRetrySoonLooks = 256;  // where there are more, at so many of them from anywhere on
 // So many void entries are left where they are in any case.
 constexpr std::size_t kVoidRetries = 64;
 // Tables that agree are exchanged all the same once in this many turns: a digest of 32 bits may lie.
@@ -102,12 +104,11 @@ void Membership::ScheduleRetry(NodeId id, Duration wait) {
   folder.next_retry = now_.mono + wait;
   ++retries_valid_;
   const auto later = [this](const auto& a, const auto& b) { return RetriesLater(a, b); };
-  if (retries_.size() > 2 * retries_valid_ + kVoidRetries) {
+  if (retries_.size() > retries_valid_ + retries_valid_ / 4 + kVoidRetries) {
     std::erase_if(retries_, [this](const auto& retry) { return !IsValidRetry(retry); });
     std::make_heap(retries_.begin(), retries_.end(), later);
   }
-  // Doubling would leave half of a large array unused.
-  if (retries_.size() == retries_.capacity()) retries_.reserve(retries_.size() + retries_.size() / 4 + 4);
+  MakeRoom(retries_);
   retries_.emplace_back(folder.next_retry, slot);
   std::push_heap(retries_.begin(), retries_.end(), later);
   if (NextRetry() == folder.next_retry && retries_.front().second == slot) ArmRetry(folder.next_retry);
@@ -142,12 +143,17 @@ Time Membership::NextRetry() {
 
 // A cut may have healed: try the others behind it soon, spread over a second.
 void Membership::RetrySilentSoon() {
+  std::size_t look = 0;
+  std::size_t looks = retries_.size();
   if (retries_valid_ > kRetrySoonMax) {
     if (now_.mono < retry_soon_next_) return;
     retry_soon_next_ = now_.mono + kRetrySoon;
+    looks = std::min(looks, kRetrySoonLooks);
+    look = prng_.Below(retries_.size());
   }
   std::vector<std::pair<Time, Slot>> silent;
-  for (const auto& retry : retries_) {
+  for (; looks > 0; --looks, ++look) {
+    const auto& retry = retries_[look % retries_.size()];
     if (IsValidRetry(retry) && members_.Of(retry.second).state == MemberState::kUnreachable)
       silent.push_back(retry);
   }

@@ -119,14 +119,13 @@ void Membership::FlushUrgent() {
 // address.
 std::vector<MemberUpdate> Membership::Table() const {
   std::vector<MemberUpdate> table;
-  table.reserve(members_.size());
-  for (const auto& [id, member] : members_) {
+  table.reserve(2 * members_.size() - PresentCount());
+  for (auto at = members_.begin(); at != members_.end(); ++at) {
+    const Member& member = at->second;
     if (member.state != MemberState::kAlive) {
-      Member last_word = member;
-      last_word.state = MemberState::kAlive;
-      table.push_back(UpdateOf(last_word));
+      table.push_back({member.id, member.boot_id, member.incarnation, MemberState::kAlive, member.meta, {}});
     }
-    table.push_back(UpdateOf(member));
+    table.push_back(UpdateOf(member, peers_.Find(at.slot())));
   }
   return table;
 }

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
 #include <tuple>
 
 #include "core/membership/membership_test_support.h"
@@ -189,39 +188,6 @@ TEST(Membership, OneBrokenPathIsNoAccusation) {
   net.Cut([](int a, int b) { return (a == 2 && b == 9) || (a == 9 && b == 2); });
   net.Run(120s);
   EXPECT_EQ(Accused(net, [](int) { return true; }), "");
-}
-
-// A table from beyond a healed cut: of so many whom it calls gone, a node follows up those next to itself.
-TEST(Membership, OfATableThatCallsManyGoneEachNodeFollowsUpAFew) {
-  for (const int gone : {40, 150}) {
-    MembershipSelf self{MiniNetwork::IdOf(100), BootId{1}, 1, {}};
-    self.meta.address = {IpAddress::V4(10, 0, 1, 1), 7700};
-    Membership node(Tunables{}, self, Prng(1), Time{1h});
-    PushPull table;
-    for (int i = 0; i < 200; ++i) {
-      if (i == 100) continue;
-      MemberUpdate word{MiniNetwork::IdOf(i), BootId{2}, {1, 0}, MemberState::kAlive, MemberMeta{}, {}};
-      word.meta.Edit().address = {IpAddress::V4(10, 0, 0, static_cast<std::uint8_t>(i)), 7700};
-      table.members.push_back(word);
-    }
-    node.Hear({Time{1h}, 0}, MiniNetwork::IdOf(7), table);
-    ASSERT_EQ(node.PresentCount(), 200U);
-    std::vector<NodeId> called;
-    for (int i = 0; i < gone; ++i) {
-      table.members[static_cast<std::size_t>(i)].state = MemberState::kUnreachable;
-      table.members[static_cast<std::size_t>(i)].meta = {};
-      called.push_back(table.members[static_cast<std::size_t>(i)].id);
-    }
-    std::set<NodeId> asked;
-    for (const auto& output : node.Hear({Time{1h}, 0}, MiniNetwork::IdOf(199), table)) {
-      const auto* send = std::get_if<SendDatagram>(&output);
-      if (send != nullptr && std::holds_alternative<Ping>(send->message.body)) asked.insert(send->to);
-    }
-    std::sort(called.begin(), called.end());
-    std::rotate(called.begin(), std::lower_bound(called.begin(), called.end(), self.id), called.end());
-    called.resize(std::min<std::size_t>(called.size(), 64));
-    EXPECT_EQ(asked, std::set<NodeId>(called.begin(), called.end())) << gone;
-  }
 }
 
 // Who accused somebody may be cut off from it, and not from those who hear it object.

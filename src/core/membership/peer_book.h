@@ -42,12 +42,12 @@ class PeerBook {
     Time connect_at{};
     Time next_retry{};
     Duration retry_wait{};
-    int claim_rounds = 0;
+    Quarantine quarantine;
     // It refuted, in this boot, that this node's refusal showed its end: something between refuses in its
     // name, and does so until a connection comes about.
     std::optional<std::uint32_t> walled_boot;
+    std::uint8_t claim_rounds = 0;
     bool end_told = false;  // others said too, since this node judged it gone, that it is
-    Quarantine quarantine;
   };
 
   Card& CardOf(Slot slot) {

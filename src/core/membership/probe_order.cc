@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/grow.h"
+
 namespace hs {
 
 void ProbeOrder::SwapPlaces(std::size_t a, std::size_t b) {
@@ -13,8 +15,12 @@ void ProbeOrder::SwapPlaces(std::size_t a, std::size_t b) {
 
 void ProbeOrder::Insert(Slot slot) {
   if (Contains(slot)) return;
-  if (slot >= place_.size()) place_.resize(slot + 1, kNowhere);
+  while (slot >= place_.size()) {
+    MakeRoom(place_);
+    place_.push_back(kNowhere);
+  }
   place_[slot] = static_cast<std::uint32_t>(order_.size());
+  MakeRoom(order_);
   order_.push_back(slot);
   const std::size_t remaining = order_.size() - cursor_;
   SwapPlaces(order_.size() - 1, cursor_ + prng_.Below(remaining));

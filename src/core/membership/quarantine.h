@@ -17,20 +17,22 @@ class Quarantine {
   // relied on; Time{} when it is welcome.
   Time OnReturn(Time now, Duration base, Duration max) {
     // Calm as long as the longest quarantine: forgiven.
-    if (returns_ > 0 && now - last_return_ > max + length_) returns_ = 0;
+    if (now - last_return_ > max + Length(base, max)) returns_ = 0;
     last_return_ = now;
     ++returns_;
-    length_ = Duration{};
-    if (returns_ < 2) return Time{};
-    const int doublings = std::min(returns_ - 2, 20);
-    length_ = std::min(max, base * (std::int64_t{1} << doublings));
-    return now + length_;
+    const Duration length = Length(base, max);
+    return length == Duration{} ? Time{} : now + length;
   }
 
  private:
+  Duration Length(Duration base, Duration max) const {
+    if (returns_ < 2) return {};
+    const int doublings = std::min(returns_ - 2, 20);
+    return std::min(max, base * (std::int64_t{1} << doublings));
+  }
+
   int returns_ = 0;
   Time last_return_{};
-  Duration length_{};
 };
 
 }  // namespace hs
