@@ -1,15 +1,22 @@
 #include <fmt/format.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <ctime>
 #include <optional>
 #include <string>
+#include <thread>
 
+#include "app/crew/crew.h"
 #include "app/own_verbs.h"
 #include "sim/scale.h"
 
 namespace hs {
 namespace {
+
+constexpr unsigned kThreadsMax = 16;
+// Of fewer so little happens at a time that threads would only wait for each other.
+constexpr std::size_t kNodesForThreads = 500;
 
 double CpuSeconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
 
@@ -35,6 +42,10 @@ int RunScaleTable(const std::vector<std::size_t>& sizes, std::uint64_t seed, boo
     options.nodes = nodes;
     options.seed = seed;
     options.cpu_seconds = CpuSeconds;
+    Crew crew(nodes < kNodesForThreads ? 1
+                                       : std::clamp(std::thread::hardware_concurrency(), 1u, kThreadsMax));
+    options.parts = crew.size();
+    options.together = [&crew](const Crew::Work& work) { crew.Do(work); };
     const double began = CpuSeconds();
     if (verbose) {
       options.say = [began](const std::string& words) {

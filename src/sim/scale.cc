@@ -17,7 +17,7 @@ std::string Words(const char* what, const std::optional<Duration>& took) {
 }  // namespace
 
 ScaleResult RunScale(const ScaleOptions& options) {
-  ScaleWorld world(options.nodes, options.tunables, options.seed);
+  ScaleWorld world(options.nodes, options.tunables, options.seed, options.parts, options.together);
   const auto cpu = [&] { return options.cpu_seconds ? options.cpu_seconds() : 0.0; };
   const auto say = [&](const std::string& words) {
     if (options.say) options.say(words);
@@ -36,18 +36,21 @@ ScaleResult RunScale(const ScaleOptions& options) {
   world.set_loss(options.loss);
   world.RunFor(kCalm);
   // Time and bytes each get half: encoding every message to weigh it takes longer than deciding about it.
+  // Time is that of one thread.
   const Duration half = options.steady_for / 2;
   const double shares = static_cast<double>(options.nodes) * ToSeconds(half);
-  const std::uint64_t accused_before = world.accused();
+  const std::uint64_t accused_before = world.counts().accused;
+  world.Alone(true);
   const double cpu_before = cpu();
   world.RunFor(half);
   result.steady_cpu_us = (cpu() - cpu_before) * 1e6 / shares;
+  world.Alone(false);
   world.Count(true);
   world.RunFor(half);
   world.Count(false);
-  result.steady_bytes = static_cast<double>(world.bytes()) / shares;
-  result.steady_messages = static_cast<double>(world.messages()) / shares;
-  result.accused = world.accused() - accused_before;
+  result.steady_bytes = static_cast<double>(world.counts().bytes) / shares;
+  result.steady_messages = static_cast<double>(world.counts().messages) / shares;
+  result.accused = world.counts().accused - accused_before;
   say("steady: " + std::to_string(static_cast<long>(result.steady_bytes)) + " bytes per node and second");
 
   auto up = world.Up();
@@ -68,7 +71,7 @@ ScaleResult RunScale(const ScaleOptions& options) {
   result.healed = agreed();
   say(Words("the halves know each other again", result.healed));
 
-  result.steps = world.steps();
+  result.steps = world.counts().steps;
   result.digest = world.digest() ^ world.prng().Next();
   return result;
 }

@@ -21,12 +21,19 @@
 
 namespace hs::sim {
 
+// Does the work of each part, 0 and up; returns when all is done.
+using Together = std::function<void(const std::function<void(std::size_t)>& work)>;
+
 struct ScaleOptions {
   std::size_t nodes = 100;
   std::uint64_t seed = 1;
   double loss = 0.01;
   Duration steady_for = 60s;
   Duration converge_within = 600s;  // each time
+  // So many parts of the nodes may be worked at at the same time, by what `together` calls for each of them;
+  // none: one after the other. The course is the same for any number.
+  std::size_t parts = 1;
+  Together together;
   Tunables tunables;
   // Processor time used so far, in seconds, for the costs; none: not measured.
   std::function<double()> cpu_seconds;

@@ -5,10 +5,11 @@
 namespace hs::sim {
 namespace {
 
-ScaleResult Scaled(std::size_t nodes, std::uint64_t seed) {
+ScaleResult Scaled(std::size_t nodes, std::uint64_t seed, std::size_t parts = 1) {
   ScaleOptions options;
   options.nodes = nodes;
   options.seed = seed;
+  options.parts = parts;
   options.steady_for = 20s;
   return RunScale(options);
 }
@@ -36,6 +37,15 @@ TEST(Scale, SameSeedSameCourse) {
   EXPECT_EQ(first.digest, again.digest);
   EXPECT_EQ(first.steps, again.steps);
   EXPECT_NE(first.digest, Scaled(12, 6).digest);
+}
+
+TEST(Scale, TheCourseIsTheSameInAnyNumberOfParts) {
+  const ScaleResult one = Scaled(24, 7);
+  for (const std::size_t parts : {2, 3}) {
+    const ScaleResult many = Scaled(24, 7, parts);
+    EXPECT_EQ(one.digest, many.digest) << parts;
+    EXPECT_EQ(one.steps, many.steps) << parts;
+  }
 }
 
 }  // namespace

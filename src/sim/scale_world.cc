@@ -11,14 +11,28 @@ namespace {
 
 constexpr std::size_t kDatagramEnvelope = 28 + 40;  // IP and UDP headers; sealing
 constexpr std::size_t kLinkEnvelope = 52 + 29;      // IP and TCP headers; a TLS record
+constexpr Duration kLatencyMin = 500us;  // nothing takes less, and for so long nobody looks at others
+constexpr Duration kLatencyMax = 1500us;
 constexpr Duration kLinkDelay = 5ms;  // of a whole table over a connection that may have to be made
 constexpr Duration kDialDelay = 2ms;
 constexpr Duration kStallTimeout = 15s;  // a link that moves nothing for this long breaks
 
 }  // namespace
 
-ScaleWorld::ScaleWorld(std::size_t nodes, const Tunables& tunables, std::uint64_t seed)
-    : tunables_(tunables), prng_(seed), nodes_(nodes), sides_(nodes, 0) {}
+ScaleWorld::ScaleWorld(std::size_t nodes, const Tunables& tunables, std::uint64_t seed, std::size_t parts,
+                       Together together)
+    : tunables_(tunables),
+      prng_(seed),
+      nodes_(nodes),
+      sides_(nodes, 0),
+      shards_(std::clamp<std::size_t>(parts, 1, nodes)),
+      together_(std::move(together)) {
+  for (NodeState& state : nodes_) state.wires = prng_.Fork();
+  for (Shard& shard : shards_) {
+    shard.now = now_;
+    for (auto& letters : shard.letters) letters.resize(shards_.size());
+  }
+}
 
 NodeId ScaleWorld::IdOf(std::uint32_t node) {
   NodeId id;
@@ -45,36 +59,91 @@ std::optional<std::uint32_t> ScaleWorld::IndexAt(const Endpoint& address) const 
 
 // ------------------------------------------------------------------------------------------------ events
 
-void ScaleWorld::Later(Duration delay, std::uint32_t node, What what) {
-  std::uint32_t slot = kTick;
+void ScaleWorld::Shard::Put(Event event, What what) {
   if (!std::holds_alternative<Tick>(what)) {
-    if (free_whats_.empty()) {
-      slot = static_cast<std::uint32_t>(whats_.size());
-      whats_.push_back(std::move(what));
+    if (free_whats.empty()) {
+      event.slot = static_cast<std::uint32_t>(whats.size());
+      whats.push_back(std::move(what));
     } else {
-      slot = free_whats_.back();
-      free_whats_.pop_back();
-      whats_[slot] = std::move(what);
+      event.slot = free_whats.back();
+      free_whats.pop_back();
+      whats[event.slot] = std::move(what);
     }
   }
-  queue_.push({now_ + delay, next_event_++, node, slot});
+  queue.push(event);
+}
+
+void ScaleWorld::Later(std::uint32_t by, Duration delay, std::uint32_t node, What what) {
+  Shard& shard = Of(by);
+  const Event event{shard.now + delay, nodes_[by].caused++, by, node};
+  const std::size_t to = ShardOf(node);
+  if (&shards_[to] == &shard) return shard.Put(event, std::move(what));
+  shard.first_letter = std::min(shard.first_letter, event.at);
+  shard.letters[writing_][to].push_back({event, std::move(what)});
+}
+
+Time ScaleWorld::NextEvent() const {
+  Time next = starts_.empty() ? kNever : starts_.back().first;
+  for (const Shard& shard : shards_) {
+    if (!shard.queue.empty()) next = std::min(next, shard.queue.top().at);
+    next = std::min(next, shard.first_letter);
+  }
+  return next;
 }
 
 void ScaleWorld::RunFor(Duration span) {
   const Time end = now_ + span;
-  while (!queue_.empty() && queue_.top().at <= end) {
-    const Event event = queue_.top();
-    queue_.pop();
-    now_ = event.at;
+  const auto set_now = [this](Time now) {
+    now_ = now;
+    for (Shard& shard : shards_) shard.now = now;
+  };
+  for (Time next = NextEvent(); next <= end; next = NextEvent()) {
+    set_now(next);
+    for (; !starts_.empty() && starts_.back().first == now_; starts_.pop_back()) Boot(starts_.back().second);
+    Time until = std::min(end + Duration(1), now_ + kLatencyMin);
+    if (!starts_.empty()) until = std::min(until, starts_.back().first);
+    Round(until);
+    set_now(until);
+    // What is held for others takes effect for all at once.
+    std::vector<Holding> holdings;
+    for (Shard& shard : shards_) {
+      for (Holding& holding : shard.holdings) holdings.push_back(std::move(holding));
+      shard.holdings.clear();
+    }
+    std::ranges::stable_sort(holdings, {}, [](const Holding& h) { return std::pair(h.at, h.node); });
+    for (const Holding& holding : holdings) Hold(holding.node, holding.links);
+  }
+  set_now(end);
+}
+
+// All that happens before `until`, which is no later than what it causes elsewhere.
+void ScaleWorld::Round(Time until) {
+  writing_ ^= 1;
+  for (Shard& shard : shards_) shard.first_letter = kNever;
+  const auto work = [this, until](std::size_t shard) { Work(shard, until); };
+  if (together_ && !alone_) return together_(work);
+  for (std::size_t shard = 0; shard < shards_.size(); ++shard) work(shard);
+}
+
+void ScaleWorld::Work(std::size_t which, Time until) {
+  Shard& shard = shards_[which];
+  for (Shard& other : shards_) {
+    std::vector<Letter>& letters = other.letters[writing_ ^ 1][which];
+    for (Letter& letter : letters) shard.Put(letter.event, std::move(letter.what));
+    letters = {};
+  }
+  while (!shard.queue.empty() && shard.queue.top().at < until) {
+    const Event event = shard.queue.top();
+    shard.queue.pop();
+    shard.now = event.at;
     What what;
     if (event.slot != kTick) {
-      what = std::move(whats_[event.slot]);
-      whats_[event.slot] = Tick{};
-      free_whats_.push_back(event.slot);
+      what = std::move(shard.whats[event.slot]);
+      shard.whats[event.slot] = Tick{};
+      shard.free_whats.push_back(event.slot);
     }
-    Happen(event.node, what);
+    Happen(shard, event.node, what);
   }
-  now_ = end;
 }
 
 std::optional<Duration> ScaleWorld::RunUntil(const std::function<bool()>& done, Duration limit) {
@@ -86,18 +155,22 @@ std::optional<Duration> ScaleWorld::RunUntil(const std::function<bool()>& done, 
   return now_ - start;
 }
 
-void ScaleWorld::Happen(std::uint32_t node, What& what) {
+Now ScaleWorld::NowOf(const Shard& shard) const {
+  return {shard.now, 1'800'000'000'000 + ToMs(shard.now.time_since_epoch())};
+}
+
+void ScaleWorld::Happen(Shard& shard, std::uint32_t node, What& what) {
   NodeState& state = nodes_[node];
-  if (std::holds_alternative<Start>(what)) return Boot(node);
   const bool tick = std::holds_alternative<Tick>(what);
   if (state.life != Life::kUp) return;
   if (tick) {
-    if (state.armed != now_) return;  // an earlier one took its place
+    if (state.armed != shard.now) return;  // an earlier one took its place
     state.armed = kNever;
   }
-  ++steps_;
-  Fold(static_cast<std::uint64_t>(now_.time_since_epoch().count()) ^ node ^ what.index() << 32);
-  const Now now{now_, 1'800'000'000'000 + ToMs(now_.time_since_epoch())};
+  ++shard.counts.steps;
+  const auto at = static_cast<std::uint64_t>(shard.now.time_since_epoch().count());
+  state.digest = Mix64(state.digest ^ at ^ std::uint64_t{what.index()} << 56);
+  const Now now = NowOf(shard);
   Membership& membership = *state.membership;
   if (const auto* datagram = std::get_if<DatagramReceived>(&what)) {
     Take(node, membership.Hear(now, *datagram));
@@ -117,17 +190,20 @@ void ScaleWorld::Happen(std::uint32_t node, What& what) {
 void ScaleWorld::Take(std::uint32_t node, std::vector<Membership::Output> outputs) {
   for (Membership::Output& output : outputs) Carry(node, output);
   NodeState& state = nodes_[node];
-  const Time next = std::max(state.membership->NextDeadline(), now_);
+  const Time now = Of(node).now;
+  const Time next = std::max(state.membership->NextDeadline(), now);
   if (next == kNever || next >= state.armed) return;
   state.armed = next;
-  Later(next - now_, node, Tick{});
+  Later(node, next - now, node, Tick{});
 }
 
 // ------------------------------------------------------------------------------------------------ life
 
 void ScaleWorld::StartAll(Duration span, std::size_t hints) {
   hints_ = std::min(hints, nodes_.size() - 1);
-  for (std::uint32_t node = 0; node < nodes_.size(); ++node) Later(prng_.Between(0ms, span), node, Start{});
+  for (std::uint32_t node = 0; node < nodes_.size(); ++node)
+    starts_.emplace_back(now_ + prng_.Between(0ms, span), node);
+  std::ranges::sort(starts_, std::greater{});
 }
 
 void ScaleWorld::Boot(std::uint32_t node) {
@@ -151,8 +227,7 @@ void ScaleWorld::Boot(std::uint32_t node) {
     const auto other = static_cast<std::uint32_t>(prng_.Below(nodes_.size()));
     if (other != node) seeds.peers.emplace_back(IdOf(other), AddressOf(other));
   }
-  const Now now{now_, 1'800'000'000'000 + ToMs(now_.time_since_epoch())};
-  Take(node, state.membership->Step(now, seeds));
+  Take(node, state.membership->Step(NowOf(Of(node)), seeds));
 }
 
 void ScaleWorld::Kill(std::uint32_t node) {
@@ -160,7 +235,7 @@ void ScaleWorld::Kill(std::uint32_t node) {
   state.life = Life::kKilled;
   for (const std::uint32_t peer : std::exchange(state.links, {})) {
     std::erase(nodes_[peer].links, node);
-    Later(1ms, peer, LinkDown{IdOf(node), LinkEnd::kReset});
+    Later(node, 1ms, peer, LinkDown{IdOf(node), LinkEnd::kReset});
   }
   state.membership.reset();
 }
@@ -170,7 +245,7 @@ void ScaleWorld::PowerOff(std::uint32_t node) {
   state.life = Life::kOff;
   for (const std::uint32_t peer : std::exchange(state.links, {})) {
     std::erase(nodes_[peer].links, node);
-    Later(kStallTimeout, peer, LinkDown{IdOf(node), LinkEnd::kTimeout});
+    Later(node, kStallTimeout, peer, LinkDown{IdOf(node), LinkEnd::kTimeout});
   }
   state.membership.reset();
 }
@@ -183,10 +258,27 @@ void ScaleWorld::Cut(std::vector<std::uint8_t> sides) {
     for (const std::uint32_t peer : links) {
       if (sides_[peer] == sides_[node]) continue;
       Unlink(node, peer);
-      Later(kStallTimeout, node, LinkDown{IdOf(peer), LinkEnd::kTimeout});
-      Later(kStallTimeout, peer, LinkDown{IdOf(node), LinkEnd::kTimeout});
+      Later(node, kStallTimeout, node, LinkDown{IdOf(peer), LinkEnd::kTimeout});
+      Later(node, kStallTimeout, peer, LinkDown{IdOf(node), LinkEnd::kTimeout});
     }
   }
+}
+
+std::uint64_t ScaleWorld::digest() const {
+  std::uint64_t digest = 1;
+  for (const NodeState& state : nodes_) digest = Mix64(digest ^ state.digest);
+  return digest;
+}
+
+ScaleWorld::Counts ScaleWorld::counts() const {
+  Counts sum;
+  for (const Shard& shard : shards_) {
+    sum.steps += shard.counts.steps;
+    sum.bytes += shard.counts.bytes;
+    sum.messages += shard.counts.messages;
+    sum.accused += shard.counts.accused;
+  }
+  return sum;
 }
 
 std::vector<std::uint32_t> ScaleWorld::Up() const {
@@ -227,39 +319,41 @@ ConnectResult ScaleWorld::Knock(std::uint32_t from, std::uint32_t to) const {
 }
 
 void ScaleWorld::Carry(std::uint32_t node, Membership::Output& output) {
-  const Duration latency = prng_.Between(100us, 1ms);
+  NodeState& state = nodes_[node];
+  Counts& counts = Of(node).counts;
+  const Duration latency = state.wires.Between(kLatencyMin, kLatencyMax);
   if (auto* send = std::get_if<SendDatagram>(&output)) {
     if (counting_) {
-      ++messages_;
-      bytes_ += EncodeGossip(send->message).size() + kDatagramEnvelope;
+      ++counts.messages;
+      counts.bytes += EncodeGossip(send->message).size() + kDatagramEnvelope;
     }
     const auto to = IndexAt(send->address);
-    if (!to || !Reaches(node, *to) || prng_.Chance(loss_)) return;
-    Later(latency, *to, DatagramReceived{IdOf(node), AddressOf(node), std::move(send->message)});
+    if (!to || !Reaches(node, *to) || state.wires.Chance(loss_)) return;
+    Later(node, latency, *to, DatagramReceived{IdOf(node), AddressOf(node), std::move(send->message)});
   } else if (auto* link = std::get_if<SendLink>(&output)) {
     if (counting_) {
-      ++messages_;
-      bytes_ += EncodeLinkMessage(link->message).size() + kLinkEnvelope;
+      ++counts.messages;
+      counts.bytes += EncodeLinkMessage(link->message).size() + kLinkEnvelope;
     }
     const auto to = IndexAt(link->address);
     if (!to) return;
     if (Reaches(node, *to))
-      return Later(latency + kLinkDelay, *to,
+      return Later(node, latency + kLinkDelay, *to,
                    Table{IdOf(node), std::move(std::get<PushPull>(link->message))});
     const bool refused = Knock(node, *to) == ConnectResult::kRefused;
-    Later(refused ? latency : Duration(1s), node,
+    Later(node, refused ? latency : Duration(1s), node,
           LinkDown{link->to, refused ? LinkEnd::kRefused : LinkEnd::kTimeout});
-  } else if (const auto* hold = std::get_if<HoldLinks>(&output)) {
-    Hold(node, *hold);
+  } else if (auto* hold = std::get_if<HoldLinks>(&output)) {
+    Of(node).holdings.push_back({Of(node).now, node, std::move(*hold)});
   } else if (const auto* attempt = std::get_if<TryConnect>(&output)) {
     const auto to = IndexAt(attempt->address);
     const ConnectResult result = to ? Knock(node, *to) : ConnectResult::kTimeout;
-    Later(result == ConnectResult::kTimeout ? attempt->timeout : latency, node,
+    Later(node, result == ConnectResult::kTimeout ? attempt->timeout : latency, node,
           ConnectOutcome{attempt->attempt, result});
   } else if (const auto* change = std::get_if<Membership::MemberChanged>(&output)) {
     if (!IsPresent(change->after.state)) {
       const std::uint32_t subject = IndexOf(change->after.id);
-      if (nodes_[subject].life == Life::kUp && sides_[subject] == sides_[node]) ++accused_;
+      if (nodes_[subject].life == Life::kUp && sides_[subject] == sides_[node]) ++counts.accused;
     }
   }
 }
@@ -283,14 +377,14 @@ void ScaleWorld::Hold(std::uint32_t node, const HoldLinks& hold) {
     if (std::ranges::find(state.links, peer) != state.links.end()) continue;
     if (!Reaches(node, peer)) {
       const bool refused = Knock(node, peer) == ConnectResult::kRefused;
-      Later(refused ? kDialDelay : Duration(1s), node,
+      Later(node, refused ? kDialDelay : Duration(1s), node,
             LinkDown{IdOf(peer), refused ? LinkEnd::kRefused : LinkEnd::kTimeout});
       continue;
     }
     state.links.push_back(peer);
     nodes_[peer].links.push_back(node);
-    Later(kDialDelay, node, LinkUp{IdOf(peer)});
-    Later(kDialDelay, peer, LinkUp{IdOf(node)});
+    Later(node, kDialDelay, node, LinkUp{IdOf(peer)});
+    Later(node, kDialDelay, peer, LinkUp{IdOf(node)});
   }
 }
 
