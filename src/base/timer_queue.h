@@ -1,10 +1,9 @@
 // What is due when: the earliest first, among equals the one armed first.
 //
 // Intuition: a diary for what may be crossed out, and a spike for slips that will be looked at in any case.
-// Most timers of a node that lost half its cluster are of the second kind (when does a member that was silent
-// count as dead, when is it forgotten), and a slip on a spike takes a third of a line in a diary.
-// Invariants: one order over both kinds, by (time, number of arming); nothing fires twice; what was disarmed
-// does not count for Next().
+// Most timers of a node that is losing half its cluster are of the second kind (when does each suspicion
+// end), and a slip on a spike takes a third of a line in a diary. Invariants: one order over both kinds, by
+// (time, number of arming); nothing fires twice; what was disarmed does not count for Next().
 #pragma once
 
 #include <algorithm>

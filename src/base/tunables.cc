@@ -34,9 +34,8 @@ constexpr TunableRow kTable[] = {
     Count("suspicion_max_factor", kCluster, 1, 20, &Tunables::suspicion_max_factor,
           "a suspicion held by one witness alone lasts this many times the shortest, where others are heard"),
     Count("indirect_probes", kCluster, 0, 10, &Tunables::indirect_probes,
-          "members asked to probe for us, one more from 640 members on and from 6400; larger: survives more "
-          "lost "
-          "packets and one-way cuts"),
+          "members asked to probe for us, one more from 640 and from 6400 members on; larger: survives more "
+          "lost packets and one-way cuts"),
     Count("ring_neighbours", kCluster, 1, 8, &Tunables::ring_neighbours,
           "members each node keeps a connection to; larger: faster spread and more witnesses, more memory"),
     Count("health_multiplier_max", kCluster, 1, 20, &Tunables::health_multiplier_max,

@@ -3,9 +3,6 @@
 namespace hs {
 namespace {
 
-// About a tenth of a millisecond: longer than nearly all rounds.
-constexpr int kLooks = 2000;
-
 void Pause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -14,7 +11,7 @@ void Pause() {
 
 }  // namespace
 
-Crew::Crew(std::size_t size) {
+Crew::Crew(std::size_t size, int looks) : looks_(looks) {
   for (std::size_t which = 1; which < size; ++which) threads_.emplace_back([this, which] { Run(which); });
 }
 
@@ -25,21 +22,25 @@ Crew::~Crew() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Crew::Do(const Work& work) {
+void Crew::Do(const Work& work) noexcept {
   work_ = &work;
   busy_.store(threads_.size(), std::memory_order_relaxed);
   round_.fetch_add(1, std::memory_order_release);
   round_.notify_all();
   work(0);
-  for (int looks = 0; busy_.load(std::memory_order_acquire) != 0; ++looks) {
-    // Another thread may need this processor to be done.
-    looks < kLooks ? Pause() : std::this_thread::yield();
+  for (int looks = 0; busy_.load(std::memory_order_acquire) != 0;) {
+    if (looks < looks_) {
+      ++looks;
+      Pause();
+    } else {
+      std::this_thread::yield();  // another thread may need this processor to be done
+    }
   }
 }
 
 void Crew::Run(std::size_t which) {
   for (std::uint64_t seen = 0;; ++seen) {
-    for (int looks = 0; round_.load(std::memory_order_acquire) == seen && looks < kLooks; ++looks) Pause();
+    for (int looks = 0; round_.load(std::memory_order_acquire) == seen && looks < looks_; ++looks) Pause();
     round_.wait(seen, std::memory_order_acquire);
     if (work_ == nullptr) return;
     (*work_)(which);

@@ -337,8 +337,8 @@ std::uint64_t Membership::StateNumber(const Member& member) {
 }
 
 MemberUpdate Membership::UpdateOf(const Member& member) const {
-  const bool accused = member.state != MemberState::kAlive && member.state != MemberState::kLeft;
-  return UpdateOf(member, accused ? peers_.Find(SlotOf(member.id)) : nullptr);
+  // Of most members nothing is asked but what they say themselves.
+  return UpdateOf(member, member.state == MemberState::kAlive ? nullptr : peers_.Find(SlotOf(member.id)));
 }
 
 MemberUpdate Membership::UpdateOf(const Member& member, const Folder* folder) {

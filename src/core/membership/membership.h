@@ -1,7 +1,7 @@
 // Who is here: SWIM with Lifeguard, made faster by positive evidence.
 //
 // Intuition: a village without a mayor. Everyone greets one neighbour after the other; who does not answer is
-// greeted by three others too, before anyone says aloud that he may be gone, and he may object. Slamming a
+// greeted by a few others too, before anyone says aloud that he may be gone, and he may object. Slamming a
 // door in front of two witnesses needs no such patience: that he is out is a fact, though his house may still
 // stand.
 //
@@ -10,8 +10,9 @@
 //
 // How silence is found in about a second for little traffic:
 //   0 ms   ping          (one member per probe_interval; every other turn the ring neighbour, for a while)
-//   200 ms three relays are asked; each answers within 150 ms, with a Nack if it got no answer either
-//   400 ms suspicion, with the relays that said Nack as witnesses: they tried for themselves, so the
+//   200 ms three relays are asked, of many members some more; each answers within 150 ms, with a Nack if it
+//   got no answer either 400 ms suspicion, with the relays that said Nack as witnesses: they tried for
+//   themselves, so the
 //          suspicion starts confirmed and lasts its shortest time. The suspect is told first, and so is
 //          everyone else.
 //   +300 ms * log10(n), if it does not refute: unreachable; everyone is told at once.
@@ -28,7 +29,8 @@
 //  2. A present member becomes unreachable, agent-down or dead on two witnesses, or on this node's own
 //     evidence after the longest wait, or where no other member could witness or be heard.
 //  3. A node that slept accuses nobody of what happened while it slept.
-//  4. Every datagram stays under kDatagramBytes; traffic per node does not depend on the size of the cluster.
+//  4. Every datagram stays under kDatagramBytes; traffic per node depends on the size of the cluster only by
+//  how much happens in it.
 //  5. Same history in, same outputs out.
 // It does not decide what anyone does about a member's state, and it sends no bytes itself.
 //
@@ -167,12 +169,11 @@ class Membership {
   // sends as much of them, and that a digest heard so long ago counts for nothing.
   static constexpr std::size_t kSmallCluster = 64;
   static constexpr Duration kDigestLife = 10s;  // except in a storm of changes
+  // Above this size a table is so large that not all may exchange theirs at once.
+  static constexpr std::size_t kExchangersMax = 256;
   // No node starts or refutes as often. Whoever went above a number near the end would begin at zero again,
   // and nobody would believe it any more.
   static constexpr std::uint32_t kIncarnationMax = std::uint32_t{1} << 31;
-  // All find at about the same moment that they differ. Their tables, in a cluster of ten thousand of a
-  // megabyte each, are to travel one after the other, for each member this much later.
-  static constexpr Duration kExchangeSpan = 1ms;
   static constexpr Duration kSweepPause = 1s;  // not more often are all asked whether they are there
 
   Membership(const Tunables& tunables, MembershipSelf self, Prng prng, Time start);
@@ -300,6 +301,7 @@ class Membership {
   Card& CardOf(NodeId id) { return peers_.CardOf(SlotOf(id)); }
   Folder& FolderOf(NodeId id) { return peers_.FolderOf(SlotOf(id)); }
   Slot SlotOf(NodeId id) const;
+  void HeardFrom(NodeId from, Slot slot);
   void HeardWell(Slot slot);
   Time PushedAt(NodeId id) const;
   const Member* Find(NodeId id) const { return members_.Find(id); }
@@ -336,7 +338,6 @@ class Membership {
   void OnHeardFrom(NodeId from, Endpoint address);
   void OnPeerDigest(NodeId from, std::uint32_t digest);
   bool MayExchange(Duration pause);
-  Duration ExchangeSpan() const;
   bool MyTurn();
   void Suspect(NodeId target, const std::vector<NodeId>& witnesses, Source source, NodeId heard_from,
                const Witnesses& heard = {});
@@ -461,7 +462,7 @@ class Membership {
   Time sweep_next_{};             // not before
   Time listens_since_;            // its start, or the end of its last sleep
   Time exchange_next_{};          // a whole table because of some difference: not before
-  Time exchange_turn_{};          // when this node is to begin, since it found a difference
+  Time exchange_turn_{};          // of a large cluster: not before, since it found that it differs
   Time retry_soon_next_{};        // all who were silent, since one is back: not before
   bool probe_neighbour_ = false;  // turn of the ring neighbour, not of the random order
   bool ring_changed_ = false;     // and not yet told by HoldLinks

@@ -11,8 +11,9 @@ namespace {
 constexpr Duration kFailureLife = 2s;
 // A lasting difference of tables, not news on its way.
 constexpr Duration kDifferenceLasts = 2s;
-// So many of a cluster, drawn by lot, exchange tables with one that they find again.
-constexpr std::size_t kExchangersMax = 256;
+// In clusters above kExchangersMax those that differ exchange tables one by one, each member's this much
+// later.
+constexpr Duration kExchangeSpan = 1ms;
 // A newcomer hears from many unknown members before the first table is there.
 constexpr Duration kUnknownPause = 250ms;
 // Whoever is cut off from many asks them all at once, so many at most.
@@ -193,6 +194,17 @@ void Membership::OnDatagram(const DatagramReceived& datagram) {
   if (const auto* claim = std::get_if<RefusalClaim>(&message.body)) return OnClaim(datagram, *claim);
 }
 
+// What it differed in before counts for nothing any more, unless everything has been changing since.
+void Membership::HeardFrom(NodeId from, Slot slot) {
+  Card& card = peers_.CardOf(slot);
+  const bool same_storm = card.heard_at >= storm_since_ || PresentCount() <= kExchangersMax;
+  const bool storm = now_.mono < storm_until_ && same_storm;
+  if (PresentCount() > kSmallCluster && !storm && now_.mono - card.heard_at > kDigestLife)
+    card.differs_since = {};
+  card.heard_at = now_.mono;
+  heard_.Note(from, now_.mono);
+}
+
 // A sealed datagram proves that its sender runs, whatever it says.
 void Membership::OnHeardFrom(NodeId from, Endpoint address) {
   const Member* member = Find(from);
@@ -204,12 +216,7 @@ void Membership::OnHeardFrom(NodeId from, Endpoint address) {
     return;
   }
   const Slot slot = SlotOf(from);
-  Card& card = peers_.CardOf(slot);
-  const bool storm = now_.mono < storm_until_ && card.heard_at >= storm_since_;
-  if (PresentCount() > kSmallCluster && !storm && now_.mono - card.heard_at > kDigestLife)
-    card.differs_since = {};
-  card.heard_at = now_.mono;
-  heard_.Note(from, now_.mono);
+  HeardFrom(from, slot);
   HeardWell(slot);
   if (address != member->meta->address) TellWhereItIsKnown(*member, address);
   if (IsPresent(member->state) || member->state == MemberState::kLeft) return;
@@ -226,25 +233,25 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   card.said_digest = true;
   if (digest == MembersDigest()) {
     card.differs_since = {};
+    exchange_turn_ = {};  // what it was for is over
     return;
   }
   if (card.differs_since == Time{}) card.differs_since = now_.mono;
   if (now_.mono - card.differs_since < kDifferenceLasts || now_.mono - PushedAt(from) < kDifferenceLasts)
     return;
-  if (MyTurn() && MayExchange(kDifferenceLasts + ExchangeSpan()))
-    SendPushPull(from, At(from).meta->address, true);
+  if (!MyTurn() || !MayExchange(kDifferenceLasts)) return;
+  exchange_turn_ = {};
+  SendPushPull(from, At(from).meta->address, true);
 }
 
-Duration Membership::ExchangeSpan() const {
-  const std::size_t small = std::min(PresentCount(), kSmallCluster);
-  return kExchangeSpan * static_cast<std::int64_t>(PresentCount() - small);
-}
-
-// A turn that was not taken for long is of an earlier difference.
+// All of a large cluster find at about the same moment that they differ, and their tables, of ten thousand
+// members a megabyte each, are to travel one after the other.
 bool Membership::MyTurn() {
-  if (ExchangeSpan() == Duration{}) return true;
-  if (now_.mono - exchange_turn_ > kDigestLife)
-    exchange_turn_ = now_.mono + prng_.Between(Duration{}, ExchangeSpan());
+  if (PresentCount() <= kExchangersMax) return true;
+  if (exchange_turn_ == Time{}) {
+    const auto members = static_cast<std::int64_t>(PresentCount());
+    exchange_turn_ = now_.mono + prng_.Between(Duration{}, 2 * kExchangeSpan * members);
+  }
   return now_.mono >= exchange_turn_;
 }
 

@@ -21,10 +21,10 @@ constexpr Duration kRetryMaxPerMember = 1s;
 constexpr Duration kRetryMaxLeast = 5s;
 constexpr Duration kRetryMax = 60s;
 // So many of those not heard are tried soon when one of them is back; where there are more, not for each one
-// that is back.
+// that is back, and those that come first from anywhere on.
 constexpr std::size_t kRetrySoonMax = 64;
 constexpr Duration kRetrySoon = 1s;
-constexpr std::size_t kRetrySoonLooks = 256;  // where there are more, at so many of them from anywhere on
+constexpr std::size_t kRetrySoonLooks = 2048;
 // So many void entries are left where they are in any case.
 constexpr std::size_t kVoidRetries = 64;
 // Tables that agree are exchanged all the same once in this many turns: a digest of 32 bits may lie.
@@ -152,15 +152,12 @@ void Membership::RetrySilentSoon() {
     look = prng_.Below(retries_.size());
   }
   std::vector<std::pair<Time, Slot>> silent;
-  for (; looks > 0; --looks, ++look) {
+  for (; looks > 0 && silent.size() < kRetrySoonMax; --looks, ++look) {
     const auto& retry = retries_[look % retries_.size()];
     if (IsValidRetry(retry) && members_.Of(retry.second).state == MemberState::kUnreachable)
       silent.push_back(retry);
   }
-  const auto first = silent.begin() + static_cast<std::ptrdiff_t>(std::min(silent.size(), kRetrySoonMax));
-  std::partial_sort(silent.begin(), first, silent.end(),
-                    [this](const auto& a, const auto& b) { return RetriesLater(b, a); });
-  silent.erase(first, silent.end());
+  std::ranges::sort(silent, [this](const auto& a, const auto& b) { return RetriesLater(b, a); });
   for (const auto& [at, slot] : silent) {
     peers_.FolderOf(slot).retry_wait = {};
     ScheduleRetry(members_.Of(slot).id, prng_.Between(0ms, kRetrySoon));

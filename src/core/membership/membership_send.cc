@@ -3,6 +3,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/grow.h"
 #include "core/membership/membership.h"
 
 namespace hs {
@@ -119,12 +120,14 @@ void Membership::FlushUrgent() {
 // address.
 std::vector<MemberUpdate> Membership::Table() const {
   std::vector<MemberUpdate> table;
-  table.reserve(2 * members_.size() - PresentCount());
+  table.reserve(members_.size());
   for (auto at = members_.begin(); at != members_.end(); ++at) {
     const Member& member = at->second;
     if (member.state != MemberState::kAlive) {
+      MakeRoom(table);
       table.push_back({member.id, member.boot_id, member.incarnation, MemberState::kAlive, member.meta, {}});
     }
+    MakeRoom(table);
     table.push_back(UpdateOf(member, peers_.Find(at.slot())));
   }
   return table;

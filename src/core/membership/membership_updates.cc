@@ -329,8 +329,7 @@ void Membership::OnPushPull(NodeId from, const PushPull& table) {
   joined_ = joined_ || !table.reply_wanted;
   const Member* sender = Find(from);
   if (sender == nullptr) return;
-  CardOf(from).heard_at = now_.mono;
-  heard_.Note(from, now_.mono);
+  HeardFrom(from, SlotOf(from));
   if (table.reply_wanted) SendPushPull(from, sender->meta->address, false);
 }
 

@@ -22,7 +22,7 @@
 
 namespace hs {
 
-// As many as relays are asked.
+// As many as relays are asked in all but large clusters, where more of them say nothing more.
 inline constexpr int kConfirmationsMax = 3;
 
 // Shortest and longest life of a suspicion in a cluster of some size.
