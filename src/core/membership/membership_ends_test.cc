@@ -153,19 +153,7 @@ TEST(MembershipEnds, ALeaverIsKnownAsLeftAndNotMissed) {
   EXPECT_TRUE(net.AllSee(6, MemberState::kLeft));
 }
 
-TEST(MembershipEnds, SilenceForLongIsDeath) {
-  Tunables tunables;
-  tunables.dead_after = 60s;
-  MiniNetwork net(151, tunables);
-  net.Grow(4);
-  net.PowerOff(3);
-  net.Run(55s);
-  EXPECT_TRUE(net.AllSee(3, MemberState::kUnreachable));
-  net.Run(15s);
-  EXPECT_TRUE(net.AllSee(3, MemberState::kDead));
-}
-
-TEST(MembershipEnds, TwoWhoAreSilentForLongDieOneAfterTheOther) {
+TEST(MembershipEnds, SilenceForLongIsDeathForOneAfterTheOther) {
   Tunables tunables;
   tunables.dead_after = 60s;
   MiniNetwork net(152, tunables);
