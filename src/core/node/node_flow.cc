@@ -160,9 +160,11 @@ void Node::Impl::On(const Membership::MemberChanged& change) {
     }
   }
   if (after.state == MemberState::kDead || after.state == MemberState::kLeft) {
+    KeepLastWords(after.id);
     Observe(OwnerGone{after.id, after.incarnation.boot});
     Reach(ReachSaid{after.id, nullptr});
   }
+  if (IsPresent(after.state)) last_words_.erase(after.id);
   if (!IsPresent(after.state)) {
     intent_digests_.erase(after.id);
     documents_told_.erase(after.id);

@@ -284,6 +284,7 @@ class Node::Impl {
 
   // ---- helpers
   bool Leads() const { return region_.controller == self_; }
+  void KeepLastWords(NodeId id);
   NodeReports ObservedReports() const;
   KnownSlices ObservedSlices() const;
   Event EventOf(const std::string& kind, const std::string& subject, const std::string& cause) const;
@@ -431,6 +432,8 @@ class Node::Impl {
     Endpoint address;
     Time heard_at{};
   };
+  std::map<NodeId, Record>
+      last_words_;                   // the last reports of boxes that died, which are on the board no more
   FlatMap<NodeId, Source> sources_;  // where datagrams of members that dial out came from
   std::optional<NodeReport> published_;
   Membership::SetDigests digests_{};  // as gossip says them

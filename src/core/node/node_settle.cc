@@ -254,6 +254,14 @@ void Node::Impl::SettleReport() {
   dirty_.reports = true;
 }
 
+// What a box ran when it died, and how that was: whoever replaces it wants to know which version worked.
+void Node::Impl::KeepLastWords(NodeId id) {
+  for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
+    if (key.owner == id) last_words_.insert_or_assign(id, record);
+  }
+  std::erase_if(last_words_, [this](const auto& of) { return !membership_.members().contains(of.first); });
+}
+
 NodeReports Node::Impl::ObservedReports() const {
   NodeReports reports;
   for (const auto& [key, record] : RecordsOf(board_, RecordKind::kNodeReport)) {
@@ -290,7 +298,9 @@ void Node::Impl::Plan() {
   // Just come together with others: what they run is not known here yet.
   if (region_since_ != Time{} && now_.mono < region_since_ + tunables_.start_patience && !KnowsWhatRuns())
     return;
-  const auto reports = ObservedReports();
+  NodeReports reports = ObservedReports();
+  for (const auto& [id, record] : last_words_)
+    reports.try_emplace(id, {&std::get<NodeReport>(*record.body), record.version.boot});
   health_watch_.Observe(now_.mono, reports);
   const KnownSlices previous = plan_book_.Known(ObservedSlices());
   const std::set<NodeId> not_for_work = NotForWork();
