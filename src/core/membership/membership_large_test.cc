@@ -148,6 +148,17 @@ TEST(MembershipLarge, WhoHearsThoseThatDifferRarelyExchangesTablesAllTheSame) {
   EXPECT_GE(tables, 2);
 }
 
+TEST(MembershipLarge, WhoIsLeftBehindIsToldThoughAllOthersAgree) {
+  OneOfMany one(1000);
+  int tables = 0;
+  for (Duration at{}; at < 30s; at += 100ms) {
+    one.Tick(at);
+    one.Hear(at, 8, News{}, one.node().MembersDigest());
+    if (at % 1s == Duration{}) tables += OneOfMany::Tables(one.Hear(at, 7, News{}, 4711), 7);
+  }
+  EXPECT_GE(tables, 2);
+}
+
 // `table_first`: the first that it hears of the other in this storm is a table.
 void ExpectThatADifferenceOfAnEarlierStormIsNotOfThisOne(bool table_first) {
   OneOfMany one(600);

@@ -233,7 +233,6 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
   card.said_digest = true;
   if (digest == MembersDigest()) {
     card.differs_since = {};
-    exchange_turn_ = {};  // what it was for is over
     return;
   }
   if (card.differs_since == Time{}) card.differs_since = now_.mono;
@@ -245,10 +244,11 @@ void Membership::OnPeerDigest(NodeId from, std::uint32_t digest) {
 }
 
 // All of a large cluster find at about the same moment that they differ, and their tables, of ten thousand
-// members a megabyte each, are to travel one after the other.
+// members a megabyte each, are to travel one after the other. That others agree ends no turn: most agree with
+// each other while one is left behind.
 bool Membership::MyTurn() {
   if (PresentCount() <= kExchangersMax) return true;
-  if (exchange_turn_ == Time{}) {
+  if (exchange_turn_ == Time{} || exchange_turn_ < storm_since_) {
     const auto members = static_cast<std::int64_t>(PresentCount());
     exchange_turn_ = now_.mono + prng_.Between(Duration{}, 2 * kExchangeSpan * members);
   }
