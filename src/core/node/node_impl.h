@@ -432,8 +432,8 @@ class Node::Impl {
     Endpoint address;
     Time heard_at{};
   };
-  std::map<NodeId, Record>
-      last_words_;                   // the last reports of boxes that died, which are on the board no more
+  // The last reports of boxes that died, which are on the board no more.
+  std::map<NodeId, Record> last_words_;
   FlatMap<NodeId, Source> sources_;  // where datagrams of members that dial out came from
   std::optional<NodeReport> published_;
   Membership::SetDigests digests_{};  // as gossip says them
